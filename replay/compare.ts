@@ -1,0 +1,140 @@
+import {
+  isStructAsRecorded,
+  type Kernel,
+  predictedBuffers,
+  predictedRead,
+  predictedStruct,
+  type Reply,
+} from '../src/model/index.ts';
+import { type Call, type IoctlCall, isSkipped } from '../src/trace/index.ts';
+import { errnoName, findIoctl, hexOf, structToJson } from '../src/uapi/index.ts';
+import type { Divergence } from './divergence.ts';
+
+/** How one recorded reply compares with the predicted one. */
+export type Verdict =
+  | 'matched'
+  /** All that was predicted matches, and something could not be predicted. */
+  | 'partial'
+  | 'diverged';
+
+/** Compares a call that was answered with the model's reply to it. Allocates nothing when a plain ioctl matches. */
+export function compareReply(kernel: Kernel, call: Call, reply: Reply): Verdict {
+  if (!reply.modelled) return 'partial';
+  switch (call.op) {
+    case 'ioctl':
+      if (reply.ret !== call.ret || reply.errno !== call.errno) return 'diverged';
+      return compareIoctl(kernel, call);
+    case 'read': {
+      if (reply.ret !== call.ret || reply.errno !== call.errno) return 'diverged';
+      if (call.out === null || isSkipped(call.out)) return 'matched';
+      return sameBytes(call.out, predictedRead(kernel)) ? 'matched' : 'diverged';
+    }
+    case 'open':
+    case 'close':
+    case 'write':
+      return reply.ret === call.ret && reply.errno === call.errno ? 'matched' : 'diverged';
+    default:
+      // mmap, fork and their like are inputs: there is nothing to predict.
+      return 'matched';
+  }
+}
+
+function compareIoctl(kernel: Kernel, call: IoctlCall): Verdict {
+  const unknown = kernel.call.unknown.length > 0;
+  if (call.arg !== null && call.out !== null && !isStructAsRecorded(kernel, call.arg, call.out)) {
+    if (!unknown) return 'diverged';
+    const out = predictedStruct(kernel, call);
+    return out !== null && sameBytes(masked(kernel, call.out), masked(kernel, out)) ? 'partial' : 'diverged';
+  }
+  return call.mem.length === 0 ? 'matched' : compareBuffers(kernel, call);
+}
+
+/** Struct bytes without the fields that nobody can know. */
+function masked(kernel: Kernel, bytes: Uint8Array): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  for (const { at } of kernel.call.unknown) copy.fill(0, at, at + 4);
+  return copy;
+}
+
+function compareBuffers(kernel: Kernel, call: IoctlCall): Verdict {
+  let verdict: Verdict = 'matched';
+  for (const [index, { after }] of predictedBuffers(kernel, call).entries()) {
+    const recorded = call.mem[index]!.after;
+    if (recorded === null || call.mem[index]!.fault) continue;
+    if (after === null || isSkipped(recorded)) verdict = 'partial';
+    else if (!sameBytes(recorded, after)) return 'diverged';
+  }
+  return verdict;
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && Buffer.compare(a, b) === 0;
+}
+
+/** What differs between a reply and its prediction, in words. */
+export function describeDivergence(kernel: Kernel, call: Call, reply: Reply): Divergence {
+  const name = callName(call);
+  const { reason } = reply;
+  const why = { reason: reason?.id ?? null, source: reason?.source ?? null, says: reason?.says ?? null };
+  const { field, recorded, predicted } = firstDifference(kernel, call, reply);
+  return { seq: call.seq, call: name, field, recorded, predicted, ...why };
+}
+
+/** Name of the ioctl, or of the operation. */
+export function callName(call: Call): string {
+  if (call.op !== 'ioctl') return call.op;
+  return findIoctl(call.kind, call.cmd)?.name ?? `0x${call.cmd.toString(16)}`;
+}
+
+interface Difference {
+  readonly field: string;
+  readonly recorded: string;
+  readonly predicted: string;
+}
+
+function firstDifference(kernel: Kernel, call: Call, reply: Reply): Difference {
+  if ('errno' in call && 'ret' in call && (call.errno !== reply.errno || call.ret !== reply.ret)) {
+    const field = call.errno !== reply.errno ? 'errno' : 'ret';
+    return { field, recorded: result(call.ret, call.errno), predicted: result(reply.ret, reply.errno) };
+  }
+  if (call.op === 'read' && call.out !== null && !isSkipped(call.out)) {
+    return { field: 'out', recorded: hexOf(call.out), predicted: hexOf(predictedRead(kernel)) };
+  }
+  if (call.op !== 'ioctl') throw new Error(`a ${call.op} does not differ`);
+  const out = predictedStruct(kernel, call);
+  if (out !== null && call.out !== null && !sameBytes(masked(kernel, out), masked(kernel, call.out))) {
+    return structDifference(call, call.out, out);
+  }
+  return bufferDifference(kernel, call);
+}
+
+function result(ret: number, errno: number): string {
+  return errno === 0 ? String(ret) : errnoName(errno);
+}
+
+function structDifference(call: IoctlCall, recorded: Uint8Array, predicted: Uint8Array): Difference {
+  const layout = findIoctl(call.kind, call.cmd)?.layout ?? null;
+  if (layout !== null) {
+    const before = structToJson(layout, recorded) as Record<string, unknown>;
+    const after = structToJson(layout, predicted) as Record<string, unknown>;
+    for (const field of Object.keys(before)) {
+      const a = JSON.stringify(before[field]);
+      const b = JSON.stringify(after[field]);
+      if (a !== b) return { field, recorded: plain(a), predicted: plain(b) };
+    }
+  }
+  return { field: 'out', recorded: hexOf(recorded), predicted: hexOf(predicted) };
+}
+
+function plain(json: string | undefined): string {
+  return json === undefined ? 'nothing' : json.replace(/^"(.*)"$/, '$1');
+}
+
+function bufferDifference(kernel: Kernel, call: IoctlCall): Difference {
+  for (const [index, { after }] of predictedBuffers(kernel, call).entries()) {
+    const recorded = call.mem[index]!.after;
+    if (recorded === null || isSkipped(recorded) || after === null || sameBytes(recorded, after)) continue;
+    return { field: `mem[${index}]`, recorded: hexOf(recorded), predicted: hexOf(after) };
+  }
+  throw new Error(`call ${call.seq} diverges in nothing`);
+}

@@ -1,0 +1,39 @@
+import type { Store } from '../store/index.ts';
+import { CMD, IOMMU_TEST_CMD, IOMMU_TEST_OP, offsetsOf } from '../src/uapi/index.ts';
+
+/**
+ * When the processes of a trace ended. A recorder of descriptors sees no exit, and it matters: memory of a process that
+ * is gone can not be pinned, and its descriptors are closed. Only inputs are looked at, never an answer.
+ */
+
+const OP = offsetsOf(IOMMU_TEST_CMD).op;
+
+/** Processes that end right after the call with a `seq`. */
+export type Exits = ReadonlyMap<number, readonly number[]>;
+
+/**
+ * A forked process that opened nothing itself is taken to be gone after its last record, unless a later call reads
+ * or pins user memory through an access object: then somebody still counts on that memory.
+ */
+export function findExits(store: Store, traceId: number, fromSeq: number, knownPids: ReadonlySet<number>): Exits {
+  const lastSeq = new Map<number, number>();
+  const settled = new Set(knownPids);
+  let lastUse = -1;
+  store.readCalls(traceId, { fromSeq }, (call) => {
+    lastSeq.set(call.pid, call.seq);
+    if (call.op === 'open') settled.add(call.pid);
+    if (call.op === 'fork' || call.op === 'waitpid') settled.add(call.child);
+    if (call.op === 'ioctl' && call.cmd === CMD.IOMMU_TEST_CMD && usesMemory(call.arg)) lastUse = call.seq;
+  });
+  const exits = new Map<number, number[]>();
+  for (const [pid, seq] of lastSeq) {
+    if (settled.has(pid) || lastUse > seq) continue;
+    exits.set(seq, [...(exits.get(seq) ?? []), pid]);
+  }
+  return exits;
+}
+
+function usesMemory(arg: Uint8Array | null): boolean {
+  const op = arg === null || arg.length < 8 ? 0 : arg[OP];
+  return op === IOMMU_TEST_OP.ACCESS_RW || op === IOMMU_TEST_OP.ACCESS_PAGES;
+}

@@ -1,0 +1,204 @@
+import { createHash } from 'node:crypto';
+import {
+  adoptReply,
+  chooseProfile,
+  countEffects,
+  createKernel,
+  execute,
+  exitProcess,
+  type Kernel,
+  MODEL_VERSION,
+  restoreKernel,
+  serializeKernel,
+} from '../src/model/index.ts';
+import type { Call } from '../src/trace/index.ts';
+import type { Store, TraceInfo } from '../store/index.ts';
+import { callName, compareReply, describeDivergence } from './compare.ts';
+import type { Divergence } from './divergence.ts';
+import { type Exits, findExits } from './lifetimes.ts';
+
+export interface ReplayOptions {
+  /** Kernel release or profile name; the trace's own by default. */
+  readonly kernel?: string | null;
+  /** Last call to apply. */
+  readonly untilSeq?: number;
+  /** Start from the nearest snapshot instead of the beginning; the counts then cover the calls after it. */
+  readonly fromSnapshot?: boolean;
+  /** Keep a snapshot after every so many calls. */
+  readonly snapshotEvery?: number;
+  readonly pageRows?: number;
+  /** Divergences to keep; all are counted. 1000 by default. */
+  readonly maxDivergences?: number;
+  readonly onProgress?: (calls: number) => void;
+}
+
+export interface ReplayResult {
+  /** Name of the kernel profile that was used. */
+  readonly profile: string;
+  /** False when the trace's kernel has no profile of its own. */
+  readonly profileExact: boolean;
+  readonly calls: number;
+  /** Calls whose whole recorded reply was predicted. */
+  readonly matched: number;
+  readonly diverged: number;
+  /** Calls of which something could not be predicted, and nothing diverged. */
+  readonly partial: number;
+  /** Facts taken from replies: numbers of new descriptors. */
+  readonly learned: number;
+  /** SHA-256 of the final state, in hex. */
+  readonly digest: string;
+  readonly divergences: readonly Divergence[];
+  /** Calls that the model does not know yet, by name. */
+  readonly notModelled: Readonly<Record<string, number>>;
+  /** What was assumed where the trace does not tell. */
+  readonly assumptions: readonly string[];
+  /** What happened, by name of the effect. */
+  readonly effects: Readonly<Record<string, number>>;
+}
+
+const PROGRESS_CALLS = 65_536;
+
+/** Everything a replay counts while it runs. */
+interface Tally {
+  calls: number;
+  matched: number;
+  diverged: number;
+  partial: number;
+  learned: number;
+  readonly divergences: Divergence[];
+  readonly notModelled: Map<string, number>;
+  readonly assumptions: string[];
+}
+
+/**
+ * Applies every call of a trace to the model and compares what the model predicts with what was recorded. Memory is
+ * that of the model's own state, whatever the length of the trace.
+ */
+export function replayTrace(store: Store, traceId: number, options: ReplayOptions = {}): ReplayResult {
+  const trace = store.findTrace(traceId);
+  if (trace === null) throw new Error(`no trace ${traceId}`);
+  const { profile, exact } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
+  const { sink, counts } = countEffects();
+  const start = options.fromSnapshot === true ? snapshotBefore(store, trace, options.untilSeq) : null;
+  const kernel =
+    start === null ? createKernel(profile, servesContainers(trace)) : restoreKernel(start.state, profile);
+  kernel.effects = sink;
+  const tally: Tally = {
+    calls: 0,
+    matched: 0,
+    diverged: 0,
+    partial: 0,
+    learned: 0,
+    divergences: [],
+    notModelled: new Map(),
+    assumptions: [],
+  };
+  applyAll(store, trace, kernel, tally, options, start === null ? 0 : start.seq + 1);
+  return {
+    profile: profile.name,
+    profileExact: exact,
+    ...tally,
+    notModelled: Object.fromEntries([...tally.notModelled].sort(([a], [b]) => (a < b ? -1 : 1))),
+    digest: digestOf(kernel),
+    effects: { ...counts },
+  };
+}
+
+/** SHA-256 of a kernel's whole state, in hex. */
+export function digestOf(kernel: Kernel): string {
+  return createHash('sha256').update(serializeKernel(kernel)).digest('hex');
+}
+
+/** A capture says in its quirks when the classic type1 driver serves /dev/vfio/vfio. */
+export function servesContainers(trace: TraceInfo): boolean {
+  return !trace.header.quirks.some((quirk) => quirk.includes('vfio-container=type1'));
+}
+
+function snapshotBefore(store: Store, trace: TraceInfo, untilSeq: number | undefined) {
+  return store.nearestSnapshot(trace.id, untilSeq ?? Number.MAX_SAFE_INTEGER, MODEL_VERSION);
+}
+
+function applyAll(
+  store: Store,
+  trace: TraceInfo,
+  kernel: Kernel,
+  tally: Tally,
+  options: ReplayOptions,
+  fromSeq: number,
+): void {
+  const { snapshotEvery = 0, maxDivergences = 1000 } = options;
+  const exits = createExitWatch(store, trace.id, kernel, tally.assumptions);
+  const range = {
+    fromSeq,
+    ...(options.untilSeq === undefined ? {} : { toSeq: options.untilSeq }),
+    ...(options.pageRows === undefined ? {} : { pageRows: options.pageRows }),
+  };
+  store.readCalls(trace.id, range, (call) => {
+    exits.before(call);
+    applyOne(kernel, call, tally, maxDivergences);
+    exits.after(call);
+    if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0) options.onProgress(tally.calls);
+    if (snapshotEvery > 0 && tally.calls % snapshotEvery === 0) {
+      store.putSnapshot(trace.id, call.seq, MODEL_VERSION, serializeKernel(kernel));
+    }
+  });
+}
+
+function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: number): void {
+  const reply = execute(kernel, call);
+  if (call.op === 'note') return;
+  tally.calls += 1;
+  if (!reply.modelled) {
+    tally.partial += 1;
+    const name = callName(call);
+    tally.notModelled.set(name, (tally.notModelled.get(name) ?? 0) + 1);
+    return;
+  }
+  if ('replied' in call && !call.replied) {
+    tally.partial += 1;
+    return;
+  }
+  const verdict = compareReply(kernel, call, reply);
+  if (verdict === 'matched') tally.matched += 1;
+  else if (verdict === 'partial') tally.partial += 1;
+  else {
+    tally.diverged += 1;
+    if (tally.divergences.length < maxDivergences) tally.divergences.push(describeDivergence(kernel, call, reply));
+  }
+  if (call.op === 'ioctl' && (verdict !== 'matched' || kernel.call.unknown.length > 0)) {
+    tally.learned += adoptReply(kernel, call);
+  }
+}
+
+/** Ends processes where the trace suggests that they ended. */
+export interface ExitWatch {
+  before(call: Call): void;
+  after(call: Call): void;
+}
+
+const NO_EXITS: Exits = new Map();
+
+/** Looks ahead for exits once a second process shows up; a trace of one process costs nothing. */
+export function createExitWatch(store: Store, traceId: number, kernel: Kernel, assumptions: string[]): ExitWatch {
+  let exits = NO_EXITS;
+  let lastPid = -1;
+  let looked = false;
+  return {
+    before(call) {
+      if (call.pid === lastPid) return;
+      lastPid = call.pid;
+      if (looked || kernel.state.processes[call.pid] !== undefined) return;
+      const known = Object.keys(kernel.state.processes).map(Number);
+      if (known.length === 0) return;
+      looked = true;
+      exits = findExits(store, traceId, call.seq, new Set(known));
+    },
+    after(call) {
+      if (exits.size === 0) return;
+      for (const pid of exits.get(call.seq) ?? []) {
+        exitProcess(kernel, pid);
+        assumptions.push(`process ${pid} is taken to have exited after call ${call.seq}, its last`);
+      }
+    },
+  };
+}

@@ -1,0 +1,119 @@
+import {
+  CMD,
+  IOMMU_FAULT_QUEUE_ALLOC,
+  IOMMU_HWPT_ALLOC,
+  IOMMU_IOAS_ALLOC,
+  IOMMU_IOAS_COPY,
+  IOMMU_IOAS_MAP,
+  IOMMU_TEST_CMD,
+  IOMMU_TEST_OP,
+  offsetsOf,
+  unionOffsetsOf,
+} from '../uapi/index.ts';
+import type { IoctlCall } from '../trace/index.ts';
+import { addWide, readOffset, readPage, subWide, wide } from './address.ts';
+import { firstAreaIn, linkArea, NONE, unlinkArea } from './area-table.ts';
+import { fileOf, renumberDescriptor } from './descriptors.ts';
+import { type Kernel, spaceOf } from './kernel.ts';
+import { dropArea } from './mapping.ts';
+import { getObject } from './objects.ts';
+import { renameObject } from './rename.ts';
+import type { Context } from './state.ts';
+
+/**
+ * Taking over what a recorded reply says where the prediction differs or nothing could be predicted, so that later
+ * calls that build on the answer are judged fairly: numbers of descriptors, ids of new objects, chosen IOVAs.
+ */
+
+const MAP = offsetsOf(IOMMU_IOAS_MAP);
+const COPY = offsetsOf(IOMMU_IOAS_COPY);
+const DOMAIN = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.MOCK_DOMAIN);
+const OP = offsetsOf(IOMMU_TEST_CMD).op;
+
+/** Adopts facts of the recorded reply to the call executed last; answers how many. */
+export function adoptReply(kernel: Kernel, record: IoctlCall): number {
+  const process = kernel.state.processes[record.pid];
+  const file = process === undefined ? undefined : fileOf(kernel, process, record.fd);
+  const context = file === undefined ? undefined : kernel.state.contexts[file.context];
+  if (process === undefined || context === undefined || record.out === null) return 0;
+  const recorded = new DataView(record.out.buffer, record.out.byteOffset, record.out.length);
+  if (kernel.reply.errno !== 0) return 0;
+  if (record.errno !== 0) return undo(kernel, context, record);
+  let learned = 0;
+  for (const { at, guess } of kernel.call.unknown) {
+    const fd = recorded.getInt32(at, true);
+    if (fd === guess) continue;
+    renumberDescriptor(process, guess, fd);
+    learned += 1;
+  }
+  for (const at of idFields(record)) learned += adoptId(kernel, context, at, recorded);
+  if (record.cmd === CMD.IOMMU_IOAS_MAP) learned += adoptIova(kernel, context, MAP.ioas_id, MAP.iova, recorded);
+  if (record.cmd === CMD.IOMMU_IOAS_COPY) learned += adoptIova(kernel, context, COPY.dst_ioas_id, COPY.dst_iova, recorded);
+  return learned;
+}
+
+/** Where a call answers the ids of objects it made. */
+function idFields(record: IoctlCall): readonly number[] {
+  switch (record.cmd) {
+    case CMD.IOMMU_IOAS_ALLOC:
+      return [offsetsOf(IOMMU_IOAS_ALLOC).out_ioas_id];
+    case CMD.IOMMU_HWPT_ALLOC:
+      return [offsetsOf(IOMMU_HWPT_ALLOC).out_hwpt_id];
+    case CMD.IOMMU_FAULT_QUEUE_ALLOC:
+      return [offsetsOf(IOMMU_FAULT_QUEUE_ALLOC).out_fault_id];
+    case CMD.IOMMU_TEST_CMD: {
+      const op = record.arg?.[OP];
+      const makes = op === IOMMU_TEST_OP.MOCK_DOMAIN || op === IOMMU_TEST_OP.MOCK_DOMAIN_FLAGS;
+      return makes ? [DOMAIN.out_stdev_id, DOMAIN.out_idev_id, DOMAIN.out_hwpt_id] : [];
+    }
+    default:
+      return [];
+  }
+}
+
+function adoptId(kernel: Kernel, context: Context, at: number, recorded: DataView): number {
+  const from = kernel.call.view.getUint32(at, true);
+  const to = recorded.getUint32(at, true);
+  return from !== to && renameObject(kernel, context, from, to) ? 1 : 0;
+}
+
+/** Moves the area that a map put at one IOVA to the one the kernel really chose, if that is free. */
+function adoptIova(kernel: Kernel, context: Context, ioasAt: number, iovaAt: number, recorded: DataView): number {
+  const { view } = kernel.call;
+  const from = wide(readPage(view, iovaAt), readOffset(view, iovaAt));
+  const to = wide(readPage(recorded, iovaAt), readOffset(recorded, iovaAt));
+  if (from.page === to.page && from.offset === to.offset) return 0;
+  const ioas = getObject(context, view.getUint32(ioasAt, true), 'ioas');
+  if (ioas === undefined) return 0;
+  const { areas } = spaceOf(kernel, ioas);
+  const slot = firstAreaIn(areas, from.page, from.offset, from.page, from.offset);
+  if (slot === NONE) return 0;
+  const last = wide();
+  subWide(last, areas.lastPage[slot]!, areas.lastOffset[slot]!, from.page, from.offset);
+  if (addWide(last, to.page, to.offset, last.page, last.offset)) return 0;
+  unlinkArea(areas, slot);
+  const free = firstAreaIn(areas, to.page, to.offset, last.page, last.offset) === NONE;
+  if (free) {
+    areas.startPage[slot] = to.page;
+    areas.startOffset[slot] = to.offset;
+    areas.lastPage[slot] = last.page;
+    areas.lastOffset[slot] = last.offset;
+  }
+  linkArea(areas, slot);
+  return free ? 1 : 0;
+}
+
+/** The kernel refused a map that the model let pass: takes the area out again. */
+function undo(kernel: Kernel, context: Context, record: IoctlCall): number {
+  if (record.cmd !== CMD.IOMMU_IOAS_MAP) return 0;
+  const { view } = kernel.call;
+  const ioas = getObject(context, view.getUint32(MAP.ioas_id, true), 'ioas');
+  if (ioas === undefined) return 0;
+  const space = spaceOf(kernel, ioas);
+  const page = readPage(view, MAP.iova);
+  const offset = readOffset(view, MAP.iova);
+  const slot = firstAreaIn(space.areas, page, offset, page, offset);
+  if (slot === NONE) return 0;
+  dropArea(kernel, context, ioas, space, slot);
+  return 1;
+}

@@ -1,0 +1,61 @@
+import { IOMMU_DESTROY, offsetsOf } from '../uapi/index.ts';
+import { destroyIoas } from './ioas.ts';
+import { destroyNested, destroyPaging } from './hwpt.ts';
+import type { Kernel } from './kernel.ts';
+import { refuseDestroy, removeObject } from './objects.ts';
+import type { Refusal } from './reason.ts';
+import { destroySelftest } from './selftest.ts';
+import type { Context, KernelObject } from './state.ts';
+import { u32 } from './user-call.ts';
+
+/** IOMMU_DESTROY, and the release of a whole context: main.c of iommufd. */
+
+const DESTROY = offsetsOf(IOMMU_DESTROY);
+
+export function destroy(kernel: Kernel, context: Context): Refusal {
+  const id = u32(kernel.call, DESTROY.id);
+  const refusal = refuseDestroy(context, id);
+  if (refusal === null) destroyObject(kernel, context, context.objects[id]!);
+  return refusal;
+}
+
+/** Removes an object that nothing refers to, and what its type undoes. */
+function destroyObject(kernel: Kernel, context: Context, object: KernelObject): void {
+  removeObject(kernel, context, object);
+  switch (object.type) {
+    case 'ioas':
+      return destroyIoas(kernel, context, object);
+    case 'hwpt-paging':
+      return destroyPaging(kernel, context, object);
+    case 'hwpt-nested':
+      return destroyNested(kernel, context, object);
+    case 'selftest':
+      return destroySelftest(kernel, context, object);
+    case 'fault':
+      return;
+    case 'device':
+    case 'access':
+      throw new Error(`${object.type} ${object.id} is destroyed by its driver only`);
+  }
+}
+
+/**
+ * `iommufd_fops_release`: passes over the ids, ascending, that destroy every object whose only user is the table,
+ * until none is left.
+ */
+export function releaseContext(kernel: Kernel, context: Context): void {
+  for (;;) {
+    const ids = Object.keys(context.objects).map(Number);
+    if (ids.length === 0) break;
+    let destroyed = 0;
+    for (const id of ids) {
+      const object = context.objects[id];
+      if (object === undefined || object.users !== 1) continue;
+      destroyObject(kernel, context, object);
+      destroyed += 1;
+    }
+    if (destroyed === 0) throw new Error(`context ${context.id} can not be released: ${ids.length} objects hold each other`);
+  }
+  delete kernel.state.contexts[context.id];
+  kernel.effects.contextReleased(context.id);
+}

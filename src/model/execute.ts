@@ -1,0 +1,209 @@
+import type { Call, CloseCall, IoctlCall, MemoryBuffer, OpenCall, ReadCall, WriteCall } from '../trace/index.ts';
+import { closeAccess } from './access.ts';
+import { offsetOf, pageOf } from './address.ts';
+import { adoptDescriptor, endProcess, fileOf, noteTaken, openContext, processOf, takeDescriptor } from './descriptors.ts';
+import { releaseContext } from './destroy.ts';
+import { dispatch } from './dispatch.ts';
+import { answerFaults, closeFaultQueue, readFaults, type TransferResult } from './fault-queue.ts';
+import type { Answer, Kernel, Reply } from './kernel.ts';
+import { noteMemory } from './memory-records.ts';
+import { dropContext, mustGet } from './objects.ts';
+import { reason } from './reason.ts';
+import type { Context, OpenFile, Process } from './state.ts';
+import type { InputBuffer, UserCall } from './user-call.ts';
+import { copyFromUser, copyToUser } from './user-copy.ts';
+import { knownBytes } from './user-memory.ts';
+
+const BUFFER_FAULT = reason('read-buffer-fault', 'EFAULT', 'fault.c', 'the buffer of the read or write can not be used');
+const NO_BUFFERS: readonly InputBuffer[] = [];
+
+/** Applies one recorded call to the kernel and answers it. Reads nothing of the recorded reply. */
+export function execute(kernel: Kernel, call: Call): Reply {
+  const { reply } = kernel;
+  reply.modelled = true;
+  reply.ret = 0;
+  reply.errno = 0;
+  reply.reason = null;
+  const process = processOf(kernel, call.pid, kernel.lastPid);
+  kernel.lastPid = call.pid;
+  switch (call.op) {
+    case 'ioctl':
+      return executeIoctl(kernel, process, call);
+    case 'open':
+      return open(kernel, process, call);
+    case 'close':
+      return close(kernel, process, call);
+    case 'read':
+      return transfer(kernel, process, call, readDescriptor);
+    case 'write':
+      return transfer(kernel, process, call, writeDescriptor);
+    case 'mmap':
+    case 'munmap':
+    case 'note':
+    case 'fork':
+    case 'waitpid':
+    case 'memfd_create':
+      // What the process does to itself: inputs, whose results are taken as recorded.
+      noteMemory(kernel, process, call);
+      if (call.op === 'waitpid') endProcess(kernel, call.child, release);
+      return reply;
+    case 'ftruncate':
+    case 'cap_set_proc':
+    case 'procstatus':
+      return reply;
+    default:
+      reply.modelled = false;
+      return reply;
+  }
+}
+
+function executeIoctl(kernel: Kernel, process: Process, record: IoctlCall): Reply {
+  const { reply } = kernel;
+  const file = fileOf(kernel, process, record.fd) ?? unseenFile(kernel, process, record);
+  if (file === undefined || file.kind !== 'iommufd') {
+    reply.modelled = false;
+    return reply;
+  }
+  const { call } = kernel;
+  prepare(call, process, record);
+  const context = kernel.state.contexts[file.context]!;
+  const answer = dispatch(kernel, context, record.cmd, record.arg !== null);
+  return settle(kernel, answer);
+}
+
+function prepare(call: UserCall, process: Process, record: IoctlCall): void {
+  call.pid = process.pid;
+  call.mm = process.mm;
+  call.arg = record.arg ?? NO_BYTES;
+  call.argument = record.argp;
+  call.respondFrom = 0;
+  call.respondEnd = 0;
+  call.ret = 0;
+  if (call.writes.length > 0) call.writes.length = 0;
+  if (call.structWrites.length > 0) call.structWrites.length = 0;
+  if (call.unknown.length > 0) call.unknown.length = 0;
+  call.buffers = record.mem.length === 0 ? NO_BUFFERS : record.mem.map(inputOf);
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+function inputOf({ addr, len, before, fault }: MemoryBuffer): InputBuffer {
+  return { addr, len, before: before instanceof Uint8Array ? before : null, fault };
+}
+
+function settle(kernel: Kernel, answer: Answer): Reply {
+  const { reply, call } = kernel;
+  if (answer === null) {
+    reply.ret = call.ret;
+  } else if (answer === 'not-modelled') {
+    reply.modelled = false;
+  } else {
+    reply.ret = -1;
+    reply.errno = answer.errno;
+    reply.reason = answer;
+  }
+  return reply;
+}
+
+/** A descriptor that was open before the recording began, or that the kernel installed under another number. */
+function unseenFile(
+  kernel: Kernel,
+  process: Process,
+  { fd, kind }: { readonly fd: number; readonly kind: string },
+): OpenFile | undefined {
+  if (kind === 'access' || kind === 'fault') return adoptDescriptor(kernel, process, fd, kind);
+  if (kind !== 'iommufd' && !(kind === 'container' && kernel.servesContainers)) return undefined;
+  openContext(kernel, process, fd, kind === 'container' ? 'mm' : 'user');
+  return fileOf(kernel, process, fd);
+}
+
+/** The number that open returned is an input: the kernel's whole table of descriptors is not recorded. */
+function open(kernel: Kernel, process: Process, record: OpenCall): Reply {
+  const { reply } = kernel;
+  reply.ret = record.ret;
+  reply.errno = record.errno;
+  if (record.replied && record.ret < 0) return reply;
+  const fd = record.replied ? record.ret : record.fd;
+  reply.ret = fd;
+  noteTaken(process, fd);
+  if (record.kind === 'iommufd' || (record.kind === 'container' && kernel.servesContainers)) {
+    openContext(kernel, process, fd, record.kind === 'container' ? 'mm' : 'user');
+  } else {
+    takeDescriptor(kernel, process, fd);
+  }
+  return reply;
+}
+
+function close(kernel: Kernel, process: Process, record: CloseCall): Reply {
+  const file = fileOf(kernel, process, record.fd) ?? unseenFile(kernel, process, record);
+  if (file !== undefined) closeFile(kernel, file);
+  delete process.descriptors[record.fd];
+  return kernel.reply;
+}
+
+/** One descriptor of an open file goes; with the last one what is behind it. */
+export function closeFile(kernel: Kernel, file: OpenFile): void {
+  file.descriptors -= 1;
+  if (file.descriptors === 0) delete kernel.state.files[file.id];
+  const context = kernel.state.contexts[file.context];
+  if (context === undefined) return;
+  if (isReleasing(kernel, context, file)) releaseContext(kernel, context);
+}
+
+function release(kernel: Kernel, file: OpenFile): void {
+  closeFile(kernel, file);
+}
+
+function isReleasing(kernel: Kernel, context: Context, file: OpenFile): boolean {
+  if (file.kind === 'iommufd') return dropContext(context, true, file.descriptors);
+  if (file.descriptors > 0) return false;
+  if (file.kind === 'access') return closeAccess(kernel, context, mustGet(context, file.object, 'access'));
+  if (file.kind === 'fault') return closeFaultQueue(context, mustGet(context, file.object, 'fault'));
+  return false;
+}
+
+/** Ends a process that nothing recorded ends: see lifetimes.ts. */
+export function exitProcess(kernel: Kernel, pid: number): void {
+  endProcess(kernel, pid, release);
+}
+
+type Transfer = (kernel: Kernel, context: Context, file: OpenFile, record: ReadCall | WriteCall) => TransferResult | null;
+
+/** read and write of a descriptor; null from `run` means that the model does not know it. */
+function transfer(kernel: Kernel, process: Process, record: ReadCall | WriteCall, run: Transfer): Reply {
+  const { reply, call } = kernel;
+  const file = fileOf(kernel, process, record.fd) ?? unseenFile(kernel, process, record);
+  const context = file === undefined ? undefined : kernel.state.contexts[file.context];
+  call.pid = process.pid;
+  call.mm = process.mm;
+  call.writes.length = 0;
+  call.unknown.length = 0;
+  call.buffers = NO_BUFFERS;
+  const result = file === undefined || context === undefined ? null : run(kernel, context, file, record);
+  if (result === null) {
+    reply.modelled = false;
+    return reply;
+  }
+  reply.ret = result.refusal === null ? result.done : -1;
+  reply.errno = result.refusal?.errno ?? 0;
+  reply.reason = result.refusal;
+  return reply;
+}
+
+function readDescriptor(kernel: Kernel, context: Context, file: OpenFile, record: ReadCall | WriteCall): TransferResult | null {
+  if (file.kind !== 'fault') return null;
+  const result = readFaults(mustGet(context, file.object, 'fault'), record.len);
+  const page = pageOf(record.addr);
+  if (!copyToUser(kernel, page, offsetOf(record.addr), knownBytes(result.bytes))) {
+    return { refusal: BUFFER_FAULT, done: 0, bytes: result.bytes };
+  }
+  return result;
+}
+
+function writeDescriptor(kernel: Kernel, context: Context, file: OpenFile, record: ReadCall | WriteCall): TransferResult | null {
+  if (file.kind !== 'fault' || record.op !== 'write') return null;
+  const recorded = record.arg instanceof Uint8Array ? knownBytes(record.arg) : null;
+  const data = recorded ?? copyFromUser(kernel, pageOf(record.addr), offsetOf(record.addr), record.len);
+  if (data === null) return { refusal: BUFFER_FAULT, done: 0, bytes: NO_BYTES };
+  return answerFaults(mustGet(context, file.object, 'fault'), data.bytes);
+}

@@ -1,0 +1,165 @@
+import { faultQueueLifecycle } from '../../machines/index.ts';
+import {
+  IOMMU_FAULT_QUEUE_ALLOC,
+  IOMMU_HWPT_PAGE_RESPONSE,
+  IOMMU_HWPT_PGFAULT,
+  IOMMU_PAGE_RESP,
+  offsetsOf,
+} from '../uapi/index.ts';
+import { writeWide } from './address.ts';
+import { UNKNOWN_FLAGS } from './check.ts';
+import { installDescriptor } from './descriptors.ts';
+import type { Kernel } from './kernel.ts';
+import { addObject, dropContext, holdContext, moved, nextId } from './objects.ts';
+import { type Refusal, reason } from './reason.ts';
+import type { Context, FaultGroup, FaultQueue, Group } from './state.ts';
+import { respond, setU32, u32 } from './user-call.ts';
+
+/** Fault queues: fault.c of iommufd. */
+
+const ALLOC = offsetsOf(IOMMU_FAULT_QUEUE_ALLOC);
+const FAULT = offsetsOf(IOMMU_HWPT_PGFAULT);
+const RESPONSE = offsetsOf(IOMMU_HWPT_PAGE_RESPONSE);
+const FAULT_BYTES = IOMMU_HWPT_PGFAULT.sizeBytes;
+const RESPONSE_BYTES = IOMMU_HWPT_PAGE_RESPONSE.sizeBytes;
+
+const ODD_COUNT = reason(
+  'fault-count-not-whole-records',
+  'ESPIPE',
+  'fault.c iommufd_fault_fops_read, _write',
+  'the byte count is no multiple of the record size',
+);
+const GROUP_TOO_LARGE = reason(
+  'fault-group-does-not-fit',
+  'EINVAL',
+  'fault.c iommufd_fault_fops_read',
+  'the buffer is too small for the first group of faults',
+);
+const BAD_RESPONSE_CODE = reason(
+  'fault-response-code-unknown',
+  'EINVAL',
+  'fault.c iommufd_fault_fops_write',
+  'the response code is neither SUCCESS nor INVALID',
+);
+const BAD_COOKIE = reason(
+  'fault-cookie-unknown',
+  'EINVAL',
+  'fault.c iommufd_fault_fops_write',
+  'no delivered group of faults waits for an answer under this cookie',
+);
+
+export function faultQueueAlloc(kernel: Kernel, context: Context): Refusal {
+  const { call } = kernel;
+  if (u32(call, ALLOC.flags) !== 0) return UNKNOWN_FLAGS;
+  const queue: FaultQueue = {
+    type: 'fault',
+    id: nextId(context),
+    // The open descriptor is a user too.
+    users: 2,
+    lifecycle: faultQueueLifecycle.initial,
+    deliver: [],
+    responses: {},
+  };
+  addObject(kernel, context, queue);
+  holdContext(context);
+  setU32(call, ALLOC.out_fault_id, queue.id);
+  const guess = installDescriptor(kernel, call.pid, 'fault', context.id, queue.id);
+  setU32(call, ALLOC.out_fault_fd, guess);
+  call.unknown.push({ name: 'out_fault_fd', at: ALLOC.out_fault_fd, guess });
+  respond(call, IOMMU_FAULT_QUEUE_ALLOC.sizeBytes);
+  return null;
+}
+
+/** The last descriptor of the queue was closed; true when the context must be released. */
+export function closeFaultQueue(context: Context, queue: FaultQueue): boolean {
+  queue.users -= 1;
+  const { event } = faultQueueLifecycle;
+  queue.lifecycle = moved(faultQueueLifecycle.step(queue.lifecycle, event.CLOSE_FD), 'closing a fault queue');
+  return dropContext(context, false, 0);
+}
+
+/** Faults of the group's present attachment are answered INVALID by the kernel: `iommufd_auto_response_faults`. */
+export function answerFaultsOf(context: Context, queueId: number, group: Group): void {
+  if (queueId === 0) return;
+  const queue = context.objects[queueId];
+  if (queue?.type !== 'fault') return;
+  const isOther = (fault: FaultGroup): boolean => fault.group !== group.id || fault.handle !== group.handle;
+  queue.deliver = queue.deliver.filter(isOther);
+  for (const [cookie, fault] of Object.entries(queue.responses)) {
+    if (!isOther(fault)) delete queue.responses[Number(cookie)];
+  }
+}
+
+/** What a read or write of the queue's descriptor answers. */
+export interface TransferResult {
+  readonly refusal: Refusal;
+  /** Bytes done; the return value when nothing was refused. */
+  readonly done: number;
+  /** Bytes that a read put into the buffer. */
+  readonly bytes: Uint8Array;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** `iommufd_fault_fops_read` of `count` bytes: whole groups while they fit. */
+export function readFaults(queue: FaultQueue, count: number): TransferResult {
+  if (count % FAULT_BYTES !== 0) return { refusal: ODD_COUNT, done: 0, bytes: NOTHING };
+  const bytes = new Uint8Array(Math.min(count, totalFaults(queue) * FAULT_BYTES));
+  let done = 0;
+  for (;;) {
+    const group = queue.deliver[0];
+    if (group === undefined) break;
+    if (done >= count || group.faults.length * FAULT_BYTES > count - done) {
+      if (done === 0) return { refusal: GROUP_TOO_LARGE, done: 0, bytes: NOTHING };
+      break;
+    }
+    queue.deliver.shift();
+    const cookie = lowestCookie(queue);
+    queue.responses[cookie] = group;
+    for (const fault of group.faults) {
+      writeFault(new DataView(bytes.buffer, done, FAULT_BYTES), group, fault, cookie);
+      done += FAULT_BYTES;
+    }
+  }
+  return { refusal: null, done, bytes: bytes.subarray(0, done) };
+}
+
+function totalFaults(queue: FaultQueue): number {
+  return queue.deliver.reduce((sum, group) => sum + group.faults.length, 0);
+}
+
+function lowestCookie(queue: FaultQueue): number {
+  let cookie = 1;
+  while (queue.responses[cookie] !== undefined) cookie += 1;
+  return cookie;
+}
+
+function writeFault(view: DataView, group: FaultGroup, fault: FaultGroup['faults'][number], cookie: number): void {
+  view.setUint32(FAULT.flags, fault.flags, true);
+  view.setUint32(FAULT.dev_id, group.device, true);
+  view.setUint32(FAULT.pasid, fault.pasid, true);
+  view.setUint32(FAULT.grpid, fault.grpid, true);
+  view.setUint32(FAULT.perm, fault.perm, true);
+  writeWide(view, FAULT.addr, fault.addrPage, fault.addrOffset);
+  view.setUint32(FAULT.length, 0, true);
+  view.setUint32(FAULT.cookie, cookie, true);
+}
+
+/** `iommufd_fault_fops_write`: answers one group a response, until one is refused. */
+export function answerFaults(queue: FaultQueue, bytes: Uint8Array): TransferResult {
+  if (bytes.length % RESPONSE_BYTES !== 0) return { refusal: ODD_COUNT, done: 0, bytes: NOTHING };
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  let done = 0;
+  for (; done < bytes.length; done += RESPONSE_BYTES) {
+    const refusal = answerOne(queue, view.getUint32(done + RESPONSE.cookie, true), view.getUint32(done + RESPONSE.code, true));
+    if (refusal !== null) return { refusal: done === 0 ? refusal : null, done, bytes: NOTHING };
+  }
+  return { refusal: null, done, bytes: NOTHING };
+}
+
+function answerOne(queue: FaultQueue, cookie: number, code: number): Refusal {
+  if (code !== IOMMU_PAGE_RESP.SUCCESS && code !== IOMMU_PAGE_RESP.INVALID) return BAD_RESPONSE_CODE;
+  if (queue.responses[cookie] === undefined) return BAD_COOKIE;
+  delete queue.responses[cookie];
+  return null;
+}

@@ -1,0 +1,42 @@
+import { IOMMU_GET_HW_INFO, IOMMU_HW_CAP, offsetsOf } from '../uapi/index.ts';
+import { addWide, wide } from './address.ts';
+import { BAD_USER_POINTER, DEVICE_NOT_FOUND, RESERVED_SET, UNKNOWN_FLAGS } from './check.ts';
+import type { Kernel } from './kernel.ts';
+import { isDirtyCapable, MOCK_HW_INFO } from './mock-iommu.ts';
+import { getObject } from './objects.ts';
+import type { Refusal } from './reason.ts';
+import type { Context } from './state.ts';
+import { fieldOffset, fieldPage, respond, setU32, setU64, u32 } from './user-call.ts';
+import { copyToUser } from './user-copy.ts';
+import { knownBytes } from './user-memory.ts';
+
+/** IOMMU_GET_HW_INFO: device.c iommufd_get_hw_info. */
+
+const INFO = offsetsOf(IOMMU_GET_HW_INFO);
+
+export function getHwInfo(kernel: Kernel, context: Context): Refusal {
+  const { call } = kernel;
+  if (u32(call, INFO.flags) !== 0) return UNKNOWN_FLAGS;
+  for (let at = 0; at < 3; at += 1) if (call.struct[INFO.__reserved + at] !== 0) return RESERVED_SET;
+  const device = getObject(context, u32(call, INFO.dev_id), 'device');
+  if (device === undefined) return DEVICE_NOT_FOUND;
+  const { type, bytes } = MOCK_HW_INFO;
+  const room = u32(call, INFO.data_len);
+  const copied = Math.min(room, bytes.length);
+  const page = fieldPage(call, INFO.data_uptr);
+  const offset = fieldOffset(call, INFO.data_uptr);
+  if (!copyToUser(kernel, page, offset, knownBytes(bytes.subarray(0, copied)))) return BAD_USER_POINTER;
+  if (copied < room) {
+    // A longer buffer than the kernel fills is zeroed to its end.
+    const rest = wide();
+    addWide(rest, page, offset, 0, copied);
+    if (!copyToUser(kernel, rest.page, rest.offset, knownBytes(new Uint8Array(room - copied)))) return BAD_USER_POINTER;
+  }
+  setU32(call, INFO.data_len, bytes.length);
+  setU32(call, INFO.out_data_type, type);
+  // The byte behind the type is out_max_pasid_log2: a mock device has no PASIDs in 6.12.
+  call.struct[INFO.out_max_pasid_log2] = 0;
+  setU64(call, INFO.out_capabilities, 0, isDirtyCapable(device) ? IOMMU_HW_CAP.DIRTY_TRACKING : 0);
+  respond(call, IOMMU_GET_HW_INFO.sizeBytes);
+  return null;
+}

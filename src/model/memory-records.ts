@@ -1,0 +1,91 @@
+import { decodeByteString, type ForkCall, type MmapCall, type MunmapCall, type Note, type OtherCall, type WaitpidCall } from '../trace/index.ts';
+import { offsetOf, pageOf } from './address.ts';
+import { forkProcess, noteTaken, takeDescriptor } from './descriptors.ts';
+import type { Kernel } from './kernel.ts';
+import type { Process } from './state.ts';
+import { type Backing, knownBytes, setRange, storeBytes, type UserMemory } from './user-memory.ts';
+
+/** Records that tell about memory and processes: mmap, munmap, memory files, forks and notes. */
+
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1n;
+const MAP_HUGETLB = 0x40000n;
+
+export function noteMemory(
+  kernel: Kernel,
+  process: Process,
+  record: MmapCall | MunmapCall | Note | ForkCall | WaitpidCall | OtherCall,
+): void {
+  switch (record.op) {
+    case 'mmap':
+      return noteMmap(kernel.memory, process, record);
+    case 'munmap': {
+      const firstPage = pageOf(record.addr);
+      const lastPage = pageOf(record.addr + record.len - 1n);
+      return setRange(kernel.memory, process.mm, { firstPage, lastPage, backing: null });
+    }
+    case 'fork':
+      if (kernel.state.processes[record.child] === undefined) forkProcess(kernel, record.child, record.pid);
+      return;
+    case 'memfd_create': {
+      const fd = Number(record.fields['ret'] ?? record.fields['fd'] ?? -1);
+      if (fd < 0) return;
+      noteTaken(process, fd);
+      takeDescriptor(kernel, process, fd);
+      kernel.memory.files.delete(`${process.mm}:${fd}`);
+      return;
+    }
+    case 'note':
+      if (record.kind === 'usermem') noteUserMemory(kernel.memory, process, record);
+      return;
+    default:
+      return;
+  }
+}
+
+function noteMmap(memory: UserMemory, process: Process, record: MmapCall): void {
+  if (record.mapped === null || record.len === 0n) return;
+  const firstPage = pageOf(record.mapped);
+  const lastPage = pageOf(record.mapped + record.len - 1n);
+  setRange(memory, process.mm, { firstPage, lastPage, backing: backingOf(memory, process, record) });
+}
+
+function backingOf(memory: UserMemory, process: Process, record: MmapCall): Backing {
+  const shared = (record.flags & MAP_SHARED) !== 0n;
+  const isFile = record.fd >= 0;
+  return {
+    object: shared && isFile ? fileObject(memory, `${process.mm}:${record.fd}`) : newObject(memory),
+    objectPage: isFile ? pageOf(record.off) : 0,
+    readable: (record.prot & PROT_READ) !== 0,
+    writable: (record.prot & PROT_WRITE) !== 0,
+    shared,
+    huge: (record.flags & MAP_HUGETLB) !== 0n,
+    device: record.kind === 'device',
+  };
+}
+
+function newObject(memory: UserMemory): number {
+  const object = memory.nextObject;
+  memory.nextObject += 1;
+  return object;
+}
+
+function fileObject(memory: UserMemory, key: string): number {
+  const known = memory.files.get(key);
+  if (known !== undefined) return known;
+  const object = newObject(memory);
+  memory.files.set(key, object);
+  return object;
+}
+
+/** `usermem`: what user memory held when the note was made. */
+function noteUserMemory(memory: UserMemory, process: Process, note: Note): void {
+  const { va, hex } = note.fields;
+  if (typeof va !== 'string' || hex === undefined) return;
+  const bytes = decodeByteString('hex', hex);
+  if (!(bytes instanceof Uint8Array)) return;
+  const address = BigInt(va);
+  storeBytes(memory, process.mm, pageOf(address), offsetOf(address), knownBytes(bytes));
+}
+

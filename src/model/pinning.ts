@@ -1,0 +1,97 @@
+import { firstArea, NONE, nextArea } from './area-table.ts';
+import type { IovaSpace } from './iova-space.ts';
+import { type Kernel, spaceOf } from './kernel.ts';
+import { type Refusal, reason } from './reason.ts';
+import { isAccessible, locatePage, spansPage } from './user-memory.ts';
+
+/**
+ * Whether the pages of a slice can be pinned: pages.c. A page that a domain or an access object already holds is not
+ * asked of the process again, so it stays usable when its address space is gone.
+ */
+
+const CANNOT_PIN = reason(
+  'user-memory-not-pinnable',
+  'EFAULT',
+  'pages.c pfn_reader_user_pin',
+  'a page behind the user address can not be pinned: not mapped, no such access, device memory, or its process is gone',
+);
+
+/** Page indexes first..last (inclusive) of an iopt_pages. */
+export function refusePin(kernel: Kernel, pages: number, first: number, last: number): Refusal {
+  const { pages: table, memory } = kernel;
+  const mm = table.mm[pages]!;
+  const base = table.basePage[pages]!;
+  const write = table.writable[pages] === 1;
+  if (isAccessible(memory, mm, base + first, base + last, write, true)) return null;
+  // Some page is not to be had from the process: is every such page held already?
+  for (const [low, high] of uncovered(kernel, pages, first, last)) {
+    if (!isAccessible(memory, mm, base + low, base + high, write, true)) return CANNOT_PIN;
+  }
+  return null;
+}
+
+/** The parts of first..last that neither a domain nor an access object holds. */
+function uncovered(kernel: Kernel, pages: number, first: number, last: number): [number, number][] {
+  let left: [number, number][] = [[first, last]];
+  for (const [low, high] of heldRanges(kernel, pages)) {
+    left = left.flatMap(([a, b]) => without(a, b, low, high));
+  }
+  return left;
+}
+
+function without(a: number, b: number, low: number, high: number): [number, number][] {
+  if (high < a || low > b) return [[a, b]];
+  const parts: [number, number][] = [];
+  if (low > a) parts.push([a, low - 1]);
+  if (high < b) parts.push([high + 1, b]);
+  return parts;
+}
+
+/** Page index ranges of an iopt_pages that are pinned: `domains_itree` and `access_itree`. Walks all areas. */
+function heldRanges(kernel: Kernel, pages: number): [number, number][] {
+  const held: [number, number][] = (kernel.pages.accessNodes.get(pages) ?? []).map((n) => [n.first, n.last]);
+  eachFilledArea(kernel, (slotPages, first, last) => {
+    if (slotPages === pages) held.push([first, last]);
+  });
+  return held;
+}
+
+/** Visits every area of every IOAS that has a domain: its iopt_pages and page indexes. */
+function eachFilledArea(kernel: Kernel, visit: (pages: number, first: number, last: number) => void): void {
+  for (const context of Object.values(kernel.state.contexts)) {
+    for (const object of Object.values(context.objects)) {
+      if (object.type !== 'ioas' || object.domains.length === 0) continue;
+      const space = spaceOf(kernel, object);
+      const { areas } = space;
+      for (let slot = firstArea(areas); slot !== NONE; slot = nextArea(areas, slot)) {
+        visit(areas.pages[slot]!, areas.firstIndex[slot]!, lastIndex(space, slot));
+      }
+    }
+  }
+}
+
+/** `iopt_area_last_index`: index of the last page of an area in its iopt_pages. */
+export function lastIndex({ areas }: IovaSpace, slot: number): number {
+  const pages = areas.lastPage[slot]! - areas.startPage[slot]!;
+  const offset = areas.lastOffset[slot]! - areas.startOffset[slot]! + areas.pageOffset[slot]!;
+  return areas.firstIndex[slot]! + pages + Math.floor(offset / 4096);
+}
+
+/**
+ * How many pins hold one user page, over all contexts: each iopt_pages pins a page once, however many domains and
+ * access objects use it. Looks at every iopt_pages, for the selftest's MD_CHECK_REFS only.
+ */
+export function countPins(kernel: Kernel, mm: number, userPage: number): number {
+  const target = locatePage(kernel.memory, mm, userPage);
+  const holders = new Set<number>();
+  const consider = (pages: number, first: number, last: number): void => {
+    if (holders.has(pages)) return;
+    const base = kernel.pages.basePage[pages]!;
+    if (spansPage(kernel.memory, kernel.pages.mm[pages]!, base + first, base + last, target)) holders.add(pages);
+  };
+  eachFilledArea(kernel, consider);
+  for (const [pages, nodes] of kernel.pages.accessNodes) {
+    for (const node of nodes) consider(pages, node.first, node.last);
+  }
+  return holders.size;
+}

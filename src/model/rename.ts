@@ -1,0 +1,54 @@
+import type { Kernel } from './kernel.ts';
+import type { Context, KernelObject } from './state.ts';
+
+/**
+ * Gives an object another id, wherever it is named. Only for a replay whose record says that the kernel chose another
+ * id than the model; false when that id is taken.
+ */
+export function renameObject(kernel: Kernel, context: Context, from: number, to: number): boolean {
+  const object = context.objects[from];
+  if (object === undefined || context.objects[to] !== undefined || to === 0) return false;
+  const map = (id: number): number => (id === from ? to : id);
+  delete context.objects[from];
+  context.objects[to] = { ...object, id: to };
+  context.freeHint = Math.min(context.freeHint, from);
+  if (context.vfioIoas === from) context.vfioIoas = to;
+  for (const [id, other] of Object.entries(context.objects)) context.objects[Number(id)] = renamed(other, map);
+  for (const group of Object.values(context.groups)) {
+    group.hwpt = map(group.hwpt);
+    group.devices = group.devices.map(map);
+  }
+  for (const [id, file] of Object.entries(kernel.state.files)) {
+    if (file.context !== context.id || file.object !== from) continue;
+    kernel.state.files[Number(id)] = { ...file, object: to };
+  }
+  return true;
+}
+
+/** The object with every id it refers to mapped. */
+function renamed(object: KernelObject, map: (id: number) => number): KernelObject {
+  switch (object.type) {
+    case 'ioas': {
+      const accesses = Object.fromEntries(Object.entries(object.accesses).map(([at, id]) => [at, map(id)]));
+      const reserved = object.reserved.map((range) => ({ ...range, owner: renamedOwner(range.owner, map) }));
+      return { ...object, domains: object.domains.map(map), hwpts: object.hwpts.map(map), accesses, reserved };
+    }
+    case 'hwpt-paging':
+      return { ...object, ioas: map(object.ioas), fault: map(object.fault) };
+    case 'hwpt-nested':
+      return { ...object, parent: map(object.parent), fault: map(object.fault) };
+    case 'device':
+      return { ...object, hwpt: map(object.hwpt) };
+    case 'access':
+      return { ...object, ioas: map(object.ioas) };
+    case 'selftest':
+      return { ...object, device: map(object.device) };
+    case 'fault':
+      return { ...object, deliver: object.deliver.map((group) => ({ ...group, device: map(group.device) })) };
+  }
+}
+
+function renamedOwner(owner: string, map: (id: number) => number): string {
+  const [kind, id] = owner.split(':');
+  return id === undefined ? owner : `${kind}:${map(Number(id))}`;
+}

@@ -1,0 +1,171 @@
+import { IOMMU_TEST_CMD, IOMMU_TEST_OP, offsetsOf, unionOffsetsOf } from '../uapi/index.ts';
+import { addWide, subWide, wide } from './address.ts';
+import { IOAS_NOT_FOUND } from './check.ts';
+import { attachedTo, changeAttachment, detachDevice, makeMockDevice, unbindDevice } from './device.ts';
+import { addReserved, refuseReserve } from './iova-domains.ts';
+import type { Answer, Kernel } from './kernel.ts';
+import { addObject, getObject, mustGet, nextId } from './objects.ts';
+import { type Refusal, reason } from './reason.ts';
+import { checkIotlb, checkMap, checkRefs } from './selftest-check.ts';
+import {
+  accessPages,
+  accessReadWrite,
+  createAccess,
+  destroyAccessPages,
+  replaceAccessIoas,
+} from './selftest-access.ts';
+import { triggerFault } from './selftest-fault.ts';
+import type { Context, Selftest } from './state.ts';
+import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
+
+/** IOMMU_TEST_CMD: the selftest's own command (CONFIG_IOMMUFD_TEST), selftest.c of iommufd. */
+
+const CMD = offsetsOf(IOMMU_TEST_CMD);
+const RESERVED = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.ADD_RESERVED);
+const DOMAIN = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.MOCK_DOMAIN_FLAGS);
+const REPLACE = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.MOCK_DOMAIN_REPLACE);
+const LIMIT = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.SET_TEMP_MEMORY_LIMIT);
+/** MOCK_FLAGS_DEVICE_NO_DIRTY and _HUGE_IOVA: what 6.12 knows. */
+const DEVICE_FLAGS = 3;
+/** An element of the page batch: one page number and one count. */
+const LEAST_MEMORY_LIMIT = 12;
+
+const OP_UNKNOWN = reason(
+  'selftest-operation-unknown',
+  'EOPNOTSUPP',
+  'selftest.c iommufd_test',
+  'the selftest of this kernel has no such operation',
+);
+const RESERVED_EMPTY = reason(
+  'reserved-range-empty',
+  'EINVAL',
+  'selftest.c iommufd_test_add_reserved',
+  'the length of the range to be reserved is zero',
+);
+const RESERVED_WRAPS = reason(
+  'reserved-range-wraps',
+  'EOVERFLOW',
+  'selftest.c iommufd_test_add_reserved',
+  'the range to be reserved wraps past 2^64',
+);
+const DEVICE_FLAGS_UNKNOWN = reason(
+  'mock-device-flags',
+  'EINVAL',
+  'selftest.c mock_dev_create',
+  'a flag of the mock device that this kernel does not know',
+);
+const SELFTEST_NOT_FOUND = reason(
+  'selftest-object-not-found',
+  'ENOENT',
+  'selftest.c iommufd_test_mock_domain_replace',
+  'no selftest object has this id',
+);
+const LIMIT_TOO_SMALL = reason(
+  'memory-limit-too-small',
+  'EINVAL',
+  'selftest.c iommufd_test',
+  'the temporary memory limit does not hold one element',
+);
+
+export function selftest(kernel: Kernel, context: Context): Answer {
+  const { call } = kernel;
+  const { id } = CMD;
+  switch (u32(call, CMD.op)) {
+    case IOMMU_TEST_OP.ADD_RESERVED:
+      return addReservedRange(kernel, context);
+    case IOMMU_TEST_OP.MOCK_DOMAIN:
+      return mockDomain(kernel, context, 0);
+    case IOMMU_TEST_OP.MOCK_DOMAIN_FLAGS:
+      return mockDomain(kernel, context, u32(call, DOMAIN.dev_flags));
+    case IOMMU_TEST_OP.MOCK_DOMAIN_REPLACE:
+      return mockDomainReplace(kernel, context);
+    case IOMMU_TEST_OP.MD_CHECK_MAP:
+      return checkMap(kernel, context, u32(call, id));
+    case IOMMU_TEST_OP.MD_CHECK_REFS:
+      return checkRefs(kernel);
+    case IOMMU_TEST_OP.MD_CHECK_IOTLB:
+      return checkIotlb(kernel, context, u32(call, id));
+    case IOMMU_TEST_OP.CREATE_ACCESS:
+      return createAccess(kernel, context, u32(call, id));
+    case IOMMU_TEST_OP.ACCESS_REPLACE_IOAS:
+      return replaceAccessIoas(kernel, u32(call, id));
+    case IOMMU_TEST_OP.ACCESS_PAGES:
+      return accessPages(kernel, u32(call, id));
+    case IOMMU_TEST_OP.DESTROY_ACCESS_PAGES:
+      return destroyAccessPages(kernel, u32(call, id));
+    case IOMMU_TEST_OP.ACCESS_RW:
+      return accessReadWrite(kernel, u32(call, id));
+    case IOMMU_TEST_OP.SET_TEMP_MEMORY_LIMIT:
+      // It bounds how much the kernel pins at a time and changes no answer.
+      return u32(call, LIMIT.limit) < LEAST_MEMORY_LIMIT ? LIMIT_TOO_SMALL : null;
+    case IOMMU_TEST_OP.TRIGGER_IOPF:
+      return triggerFault(kernel, context);
+    case IOMMU_TEST_OP.DIRTY:
+      return 'not-modelled';
+    default:
+      return OP_UNKNOWN;
+  }
+}
+
+function addReservedRange(kernel: Kernel, context: Context): Refusal {
+  const { call } = kernel;
+  const startPage = fieldPage(call, RESERVED.start);
+  const startOffset = fieldOffset(call, RESERVED.start);
+  const lengthPage = fieldPage(call, RESERVED.length);
+  const lengthOffset = fieldOffset(call, RESERVED.length);
+  if (lengthPage === 0 && lengthOffset === 0) return RESERVED_EMPTY;
+  const last = wide();
+  subWide(last, lengthPage, lengthOffset, 0, 1);
+  if (addWide(last, startPage, startOffset, last.page, last.offset)) return RESERVED_WRAPS;
+  const ioas = getObject(context, u32(call, CMD.id), 'ioas');
+  if (ioas === undefined) return IOAS_NOT_FOUND;
+  const range = { startPage, startOffset, lastPage: last.page, lastOffset: last.offset, owner: 'test' };
+  const refusal = refuseReserve(kernel, ioas, range);
+  if (refusal === null) addReserved(kernel, ioas, [range]);
+  return refusal;
+}
+
+/** Makes a mock device and attaches it: takes the ids of the selftest object, the device, then an automatic HWPT. */
+function mockDomain(kernel: Kernel, context: Context, flags: number): Refusal {
+  const { call } = kernel;
+  if ((flags & ~DEVICE_FLAGS) !== 0) return DEVICE_FLAGS_UNKNOWN;
+  const id = nextId(context);
+  // The id of the unfinished selftest object is taken, but it can not be found yet; the device can.
+  context.constructing = id;
+  const device = makeMockDevice(kernel, context, nextId(context), flags);
+  context.objects[device.id] = device;
+  const refusal = changeAttachment(kernel, context, device, u32(call, CMD.id), false);
+  context.constructing = 0;
+  if (refusal !== null) {
+    delete context.objects[device.id];
+    delete context.groups[device.group];
+    return refusal;
+  }
+  const object: Selftest = { type: 'selftest', id, users: 1, lifecycle: 0, device: device.id };
+  addObject(kernel, context, object);
+  addObject(kernel, context, device);
+  setU32(call, DOMAIN.out_stdev_id, object.id);
+  setU32(call, DOMAIN.out_hwpt_id, attachedTo());
+  setU32(call, DOMAIN.out_idev_id, device.id);
+  respond(call, IOMMU_TEST_CMD.sizeBytes);
+  return null;
+}
+
+function mockDomainReplace(kernel: Kernel, context: Context): Refusal {
+  const { call } = kernel;
+  const object = getObject(context, u32(call, CMD.id), 'selftest');
+  if (object === undefined) return SELFTEST_NOT_FOUND;
+  const device = mustGet(context, object.device, 'device');
+  const refusal = changeAttachment(kernel, context, device, u32(call, REPLACE.pt_id), true);
+  if (refusal !== null) return refusal;
+  setU32(call, REPLACE.pt_id, attachedTo());
+  respond(call, IOMMU_TEST_CMD.sizeBytes);
+  return null;
+}
+
+/** `iommufd_selftest_destroy`: detaches and unbinds the mock device. */
+export function destroySelftest(kernel: Kernel, context: Context, object: Selftest): void {
+  const device = mustGet(context, object.device, 'device');
+  detachDevice(kernel, context, device);
+  unbindDevice(kernel, context, device);
+}

@@ -1,0 +1,198 @@
+import type { IovaRange, ReservedRange } from './iova-space.ts';
+
+/**
+ * The control state: everything a person looks at and that changes rarely. A plain tree without shared references
+ * (objects name each other by id), so that one call's handlers can run on it in place or on an Immer draft of it,
+ * and the patches of the draft say what the call changed. Areas, pages and memory contents are hot and live outside.
+ */
+export interface ControlState {
+  readonly contexts: Record<number, Context>;
+  readonly files: Record<number, OpenFile>;
+  readonly processes: Record<number, Process>;
+  nextContext: number;
+  nextFile: number;
+  nextSpace: number;
+  /** Ids of the mock devices' groups: every mock device is alone in its own. */
+  nextGroup: number;
+}
+
+export interface Process {
+  readonly pid: number;
+  /** Address space in UserMemory. */
+  readonly mm: number;
+  /** Open files by descriptor number. */
+  readonly descriptors: Record<number, number>;
+}
+
+/** An open file (`struct file`) that descriptors point to. */
+export interface OpenFile {
+  readonly id: number;
+  readonly kind: 'iommufd' | 'access' | 'fault' | 'other';
+  /** Context it belongs to; 0 for `other`. */
+  readonly context: number;
+  /** Object behind an access or fault descriptor; 0 otherwise. */
+  readonly object: number;
+  /** Descriptors that point to it, over all processes. */
+  descriptors: number;
+}
+
+/** `struct iommufd_ctx`: one open of /dev/iommu. */
+export interface Context {
+  readonly id: number;
+  /** State of the context lifecycle. */
+  lifecycle: number;
+  /** `user`: locked_vm of the user; `mm`: of the address space, as VFIO counts. */
+  accountMode: 'user' | 'mm';
+  /** IOAS that the VFIO compatibility ioctls use; 0 when none. */
+  vfioIoas: number;
+  /** References to the struct file: open descriptors, event files, access objects, bound devices. */
+  fileRefs: number;
+  /** Live objects by id. */
+  readonly objects: Record<number, KernelObject>;
+  /** No id below this one is free. */
+  freeHint: number;
+  /** Id that a call in progress has taken for an object nobody can see yet; 0 when none. */
+  constructing: number;
+  /** `iommufd_group` by group id. */
+  readonly groups: Record<number, Group>;
+}
+
+interface ObjectBase {
+  readonly id: number;
+  /** `obj.users`: 1 while nothing refers to it. */
+  users: number;
+  /** State of the lifecycle of its type. */
+  lifecycle: number;
+}
+
+export interface Ioas extends ObjectBase {
+  readonly type: 'ioas';
+  /** Key of its IovaSpace. */
+  readonly space: number;
+  /** `iova_alignment` in bytes, a power of two up to the CPU page. */
+  alignment: number;
+  /** `disable_large_pages`. */
+  largePagesOff: boolean;
+  /** HWPTs whose domains are filled, in the order of `iopt->domains`; the first stores the pages. */
+  domains: number[];
+  /** HWPTs in creation order: `hwpt_list`. */
+  hwpts: number[];
+  /** Attached access objects by their id in `access_list`. */
+  readonly accesses: Record<number, number>;
+  allowed: IovaRange[];
+  reserved: ReservedRange[];
+}
+
+/** What the driver made for a paging HWPT. */
+export interface PagingDomain {
+  readonly driver: 'mock';
+  /** `pgsize_bitmap` as a double. */
+  readonly pageSizes: number;
+  /** Inclusive aperture. */
+  readonly aperture: IovaRange;
+  /** The domain has dirty tracking ops. */
+  readonly dirtyOps: boolean;
+}
+
+export interface HwptPaging extends ObjectBase {
+  readonly type: 'hwpt-paging';
+  readonly ioas: number;
+  readonly auto: boolean;
+  readonly nestParent: boolean;
+  readonly enforceCacheCoherency: boolean;
+  /** Fault queue it reports to; 0 when none. */
+  fault: number;
+  readonly domain: PagingDomain;
+}
+
+export interface HwptNested extends ObjectBase {
+  readonly type: 'hwpt-nested';
+  readonly parent: number;
+  fault: number;
+  /** The mock driver's fake IOTLB. */
+  readonly iotlb: number[];
+}
+
+export interface Device extends ObjectBase {
+  readonly type: 'device';
+  readonly driver: 'mock';
+  /** MOCK_FLAGS_DEVICE_*. */
+  readonly flags: number;
+  readonly group: number;
+  /** HWPT it is attached to; 0 when none. */
+  hwpt: number;
+}
+
+/** `iommufd_group`: the RID slot of an iommu_group in this context. */
+export interface Group {
+  readonly id: number;
+  lifecycle: number;
+  /** HWPT of the slot; 0 when free. */
+  hwpt: number;
+  /** Attached devices in order. */
+  devices: number[];
+  /** Bound devices. */
+  bound: number;
+  /** Counts attach handles, so that faults of an earlier attachment are told from those of this one. */
+  handle: number;
+}
+
+export interface Access extends ObjectBase {
+  readonly type: 'access';
+  /** Attached IOAS; 0 when none. */
+  ioas: number;
+  /** `needs_pin_pages`: pins pages and asks for page alignment. */
+  readonly pinning: boolean;
+  /** Id in the IOAS's `access_list`. */
+  listId: number;
+  /** Live pins, in creation order. */
+  items: AccessItem[];
+  nextItem: number;
+}
+
+/** One successful ACCESS_PAGES: `struct selftest_access_item`. */
+export interface AccessItem {
+  readonly id: number;
+  readonly iovaPage: number;
+  readonly iovaOffset: number;
+  readonly length: number;
+}
+
+export interface FaultQueue extends ObjectBase {
+  readonly type: 'fault';
+  /** Groups not yet read, oldest first. */
+  deliver: FaultGroup[];
+  /** Groups read and not answered, by cookie. */
+  readonly responses: Record<number, FaultGroup>;
+}
+
+export interface FaultGroup {
+  readonly device: number;
+  /** Attach handle (`Group.handle`) it was reported under, and its group. */
+  readonly group: number;
+  readonly handle: number;
+  readonly faults: readonly PageFault[];
+}
+
+/** `struct iommu_fault_page_request` as the queue's reader gets it. */
+export interface PageFault {
+  readonly flags: number;
+  readonly pasid: number;
+  readonly grpid: number;
+  readonly perm: number;
+  readonly addrPage: number;
+  readonly addrOffset: number;
+}
+
+/** IOMMU_TEST_OP_MOCK_DOMAIN's own object: owns a mock device and its binding. */
+export interface Selftest extends ObjectBase {
+  readonly type: 'selftest';
+  readonly device: number;
+}
+
+export type KernelObject = Ioas | HwptPaging | HwptNested | Device | Access | FaultQueue | Selftest;
+export type ObjectType = KernelObject['type'];
+
+export function createControlState(): ControlState {
+  return { contexts: {}, files: {}, processes: {}, nextContext: 1, nextFile: 1, nextSpace: 1, nextGroup: 1 };
+}

@@ -1,0 +1,144 @@
+import { PAGE_BYTES, readOffset, readPage, writeWide } from './address.ts';
+import type { KnownBytes } from './user-memory.ts';
+
+/**
+ * One ioctl as the kernel sees it: its copy of the user's struct, and what it writes back. There is one UserCall per
+ * kernel, reused for every call, so that the hot paths allocate nothing.
+ */
+export interface UserCall {
+  pid: number;
+  /** Address space of the caller. */
+  mm: number;
+  /** The `size` (or argsz) field: bytes the user's struct has. */
+  userSize: number;
+  /** The kernel's copy of the struct, zero-filled to its full size. Handlers read and write it in place. */
+  readonly struct: Uint8Array;
+  readonly view: DataView;
+  /** Recorded struct bytes before the call; what the user's memory holds at the argument pointer. */
+  arg: Uint8Array;
+  /** The plain value of a command that takes no pointer (VFIO_SET_IOMMU). */
+  argument: bigint;
+  /** Bytes respondFrom..respondEnd (exclusive) of `struct` are copied back to the same place of the user's struct. */
+  respondFrom: number;
+  respondEnd: number;
+  /** Writes to the user's struct beyond that: VFIO capability chains. Empty for the hot calls. */
+  readonly structWrites: StructWrite[];
+  /** Return value when the call succeeds. */
+  ret: number;
+  /** Other writes to user memory, in order. Empty for the hot calls. */
+  readonly writes: UserWrite[];
+  /** Reply fields that nothing recorded tells: the number of a new descriptor. */
+  readonly unknown: UnknownField[];
+  /** Recorded buffers that the struct points to. */
+  buffers: readonly InputBuffer[];
+}
+
+/** A u32 of the reply that holds a guess. */
+export interface UnknownField {
+  readonly name: string;
+  /** Offset in the struct. */
+  readonly at: number;
+  /** Descriptor number guessed. */
+  readonly guess: number;
+}
+
+export interface StructWrite {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface UserWrite {
+  readonly page: number;
+  readonly offset: number;
+  readonly data: KnownBytes;
+}
+
+/** What the record tells about a user buffer before the call. */
+export interface InputBuffer {
+  readonly addr: bigint;
+  readonly len: number;
+  readonly before: Uint8Array | null;
+  readonly fault: boolean;
+}
+
+const STRUCT_BYTES = 256;
+const NO_BYTES = new Uint8Array(0);
+
+export function createUserCall(): UserCall {
+  const struct = new Uint8Array(STRUCT_BYTES);
+  return {
+    pid: 0,
+    mm: 0,
+    userSize: 0,
+    struct,
+    view: new DataView(struct.buffer),
+    arg: NO_BYTES,
+    argument: 0n,
+    respondFrom: 0,
+    respondEnd: 0,
+    structWrites: [],
+    ret: 0,
+    writes: [],
+    unknown: [],
+    buffers: [],
+  };
+}
+
+/** Copies the user's struct in, as `copy_struct_from_user` and `copy_from_user` do; the rest is zeroed. */
+export function copyStructIn(call: UserCall, bytes: number): void {
+  const { struct, arg } = call;
+  if (arg.length > bytes) struct.set(arg.subarray(0, bytes));
+  else struct.set(arg);
+  const copied = Math.min(arg.length, bytes);
+  if (copied < bytes) struct.fill(0, copied, bytes);
+}
+
+/** `iommufd_ucmd_respond`: writes back as much of the struct as both sides have. */
+export function respond(call: UserCall, kernelBytes: number): void {
+  call.respondFrom = 0;
+  call.respondEnd = Math.min(call.userSize, kernelBytes);
+}
+
+export function u32(call: UserCall, at: number): number {
+  return call.view.getUint32(at, true);
+}
+
+export function u16(call: UserCall, at: number): number {
+  return call.view.getUint16(at, true);
+}
+
+export function setU32(call: UserCall, at: number, value: number): void {
+  call.view.setUint32(at, value, true);
+}
+
+/** Page number of the u64 field at `at`. */
+export function fieldPage(call: UserCall, at: number): number {
+  return readPage(call.view, at);
+}
+
+/** Offset in the page of the u64 field at `at`. */
+export function fieldOffset(call: UserCall, at: number): number {
+  return readOffset(call.view, at);
+}
+
+export function setU64(call: UserCall, at: number, page: number, offset: number): void {
+  writeWide(call.view, at, page, offset);
+}
+
+/** Copies one field back, as OPTION does. */
+export function respondField(call: UserCall, at: number, bytes: number): void {
+  call.respondFrom = at;
+  call.respondEnd = at + bytes;
+}
+
+/** `copy_to_user` of bytes the caller has checked to be writable. */
+export function writeUser(call: UserCall, page: number, offset: number, data: KnownBytes): void {
+  call.writes.push({ page, offset, data });
+}
+
+/** The recorded buffer that holds all of [address, address + length), or undefined. */
+export function findBuffer(call: UserCall, page: number, offset: number, length: number): InputBuffer | undefined {
+  if (call.buffers.length === 0) return undefined;
+  const address = BigInt(page) * BigInt(PAGE_BYTES) + BigInt(offset);
+  return call.buffers.find((b) => b.addr <= address && address + BigInt(length) <= b.addr + BigInt(b.len));
+}

@@ -1,0 +1,273 @@
+/**
+ * What a trace tells about the memory of its processes: which addresses are mapped, which pages are the same page,
+ * and what some of the bytes are. The kernel asks it three things: can this range be pinned, is this the same page,
+ * what would a copy read.
+ *
+ * A recorder sees mmap and munmap of a program's own making; stack, heap and the loader's mappings it does not see.
+ * So an address that no record mentions counts as mapped, unless it runs on from a recorded mapping, was unmapped by
+ * a record, is no user address at all, or lies (in a trace that does record mappings) where only a program's own mmap
+ * could have put something.
+ */
+export interface UserMemory {
+  /** Address spaces by id; index 0 is unused. */
+  readonly spaces: AddressSpace[];
+  /** Known bytes by object, then by page of that object. */
+  readonly contents: Map<number, Map<number, PageContent>>;
+  /** Objects of memory files by `mm:fd`, so that two mappings of one file share their pages. */
+  readonly files: Map<string, number>;
+  nextObject: number;
+}
+
+export interface AddressSpace {
+  /** False once the process is known to be gone: nothing of it can be pinned any more (`mmget_not_zero` fails). */
+  alive: boolean;
+  /** Object that stands for all memory no record mentions. */
+  readonly anonymous: number;
+  /** Recorded mappings and holes, ascending, disjoint. */
+  ranges: MappedRange[];
+}
+
+export interface MappedRange {
+  /** Pages of 4096 bytes, both inclusive. */
+  readonly firstPage: number;
+  readonly lastPage: number;
+  /** What backs it; null after munmap. */
+  readonly backing: Backing | null;
+}
+
+export interface Backing {
+  readonly object: number;
+  /** Page of the object at `firstPage`. */
+  readonly objectPage: number;
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly shared: boolean;
+  /** MAP_HUGETLB: compound pages, whose reference counts the selftest does not check. */
+  readonly huge: boolean;
+  /** A device's BAR (VM_IO | VM_PFNMAP): can not be pinned. */
+  readonly device: boolean;
+}
+
+interface PageContent {
+  readonly bytes: Uint8Array;
+  /** 1 where the byte is known. */
+  readonly known: Uint8Array;
+}
+
+/** Pages below this are never mapped (`vm.mmap_min_addr`, 64 KiB). */
+const LOWEST_USER_PAGE = 16;
+/** First page above user space on x86-64 with four-level tables. */
+const USER_PAGE_END = 2 ** 35;
+
+export function createUserMemory(): UserMemory {
+  return { spaces: [{ alive: false, anonymous: 0, ranges: [] }], contents: new Map(), files: new Map(), nextObject: 1 };
+}
+
+export function createSpace(memory: UserMemory): number {
+  memory.spaces.push({ alive: true, anonymous: memory.nextObject, ranges: [] });
+  memory.nextObject += 1;
+  return memory.spaces.length - 1;
+}
+
+/** A child's copy: shared mappings are the same pages, private ones are its own from the first write on. */
+export function forkSpace(memory: UserMemory, parent: number): number {
+  const child = createSpace(memory);
+  memory.spaces[child]!.ranges = memory.spaces[parent]!.ranges.map((range) => {
+    if (range.backing === null || range.backing.shared) return range;
+    const object = memory.nextObject;
+    memory.nextObject += 1;
+    return { ...range, backing: { ...range.backing, object } };
+  });
+  return child;
+}
+
+/** Records a mapping (or, with a null backing, a hole) over whatever was there. */
+export function setRange(memory: UserMemory, mm: number, range: MappedRange): void {
+  const space = memory.spaces[mm]!;
+  const kept: MappedRange[] = [];
+  for (const old of space.ranges) {
+    if (old.lastPage < range.firstPage || old.firstPage > range.lastPage) {
+      kept.push(old);
+      continue;
+    }
+    if (old.firstPage < range.firstPage) kept.push(cut(old, old.firstPage, range.firstPage - 1));
+    if (old.lastPage > range.lastPage) kept.push(cut(old, range.lastPage + 1, old.lastPage));
+  }
+  kept.push(range);
+  kept.sort((a, b) => a.firstPage - b.firstPage);
+  space.ranges = kept;
+}
+
+function cut(range: MappedRange, firstPage: number, lastPage: number): MappedRange {
+  const { backing } = range;
+  if (backing === null) return { firstPage, lastPage, backing };
+  const objectPage = backing.objectPage + (firstPage - range.firstPage);
+  return { firstPage, lastPage, backing: { ...backing, objectPage } };
+}
+
+/** Index of the last range that starts at or below the page, or -1. */
+function rangeAt(space: AddressSpace, page: number): number {
+  let low = 0;
+  let high = space.ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (space.ranges[middle]!.firstPage <= page) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+/**
+ * Whether every page of firstPage..lastPage can be pinned or copied; `pin` refuses device memory (pin_user_pages),
+ * which the CPU itself may touch. Costs the number of recorded mappings it crosses, not the number of pages.
+ */
+export function isAccessible(
+  memory: UserMemory,
+  mm: number,
+  firstPage: number,
+  lastPage: number,
+  write: boolean,
+  pin: boolean,
+): boolean {
+  const space = memory.spaces[mm]!;
+  if (!space.alive || firstPage < LOWEST_USER_PAGE || lastPage >= USER_PAGE_END) return false;
+  let page = firstPage;
+  let at = rangeAt(space, page);
+  while (page <= lastPage) {
+    const range = at >= 0 ? space.ranges[at]! : undefined;
+    if (range !== undefined && page <= range.lastPage) {
+      if (!allows(range.backing, write, pin)) return false;
+      page = range.lastPage + 1;
+      if (space.ranges[at + 1]?.firstPage === page) at += 1;
+      continue;
+    }
+    // No record speaks of this page. Right behind a recorded mapping there is nothing.
+    if (range?.backing && range.lastPage === page - 1) return false;
+    const next = space.ranges[at + 1];
+    const isLast = next === undefined || next.firstPage > lastPage;
+    if (space.ranges.length > 0 && !isUsualPlace(page, isLast ? lastPage : next.firstPage - 1)) return false;
+    if (isLast) return true;
+    page = next.firstPage;
+    at += 1;
+  }
+  return true;
+}
+
+/**
+ * Where Linux on x86-64 puts what a recorder of mmap does not see: a fixed program image and its heap (below 4 GiB),
+ * a relocatable image and its heap, libraries and the stack. Elsewhere a program maps only by asking for the address.
+ */
+const USUAL_PLACES: readonly (readonly [number, number])[] = [
+  [0, 2 ** 20 - 1],
+  [0x550000000, 0x56fffffff],
+  [0x7e0000000, USER_PAGE_END - 1],
+];
+
+function isUsualPlace(firstPage: number, lastPage: number): boolean {
+  return USUAL_PLACES.some(([first, last]) => firstPage >= first && lastPage <= last);
+}
+
+function allows(backing: Backing | null, write: boolean, pin: boolean): boolean {
+  if (backing === null) return false;
+  if (pin && backing.device) return false;
+  return write ? backing.writable : backing.readable;
+}
+
+/** A page by what backs it: two user pages are one physical page when object and page are equal. */
+export interface PageIdentity {
+  readonly object: number;
+  readonly page: number;
+  readonly huge: boolean;
+}
+
+/** What is behind a user page. */
+export function locatePage(memory: UserMemory, mm: number, page: number): PageIdentity {
+  const space = memory.spaces[mm]!;
+  const range = space.ranges[rangeAt(space, page)];
+  if (range === undefined || range.lastPage < page || range.backing === null) {
+    return { object: space.anonymous, page, huge: false };
+  }
+  const { backing } = range;
+  return { object: backing.object, page: backing.objectPage + (page - range.firstPage), huge: backing.huge };
+}
+
+/** Whether one of the user pages firstPage..lastPage of an address space is the page `target`. */
+export function spansPage(
+  memory: UserMemory,
+  mm: number,
+  firstPage: number,
+  lastPage: number,
+  target: PageIdentity,
+): boolean {
+  const space = memory.spaces[mm]!;
+  const isTarget = (page: number): boolean => {
+    if (page < firstPage || page > lastPage) return false;
+    const at = locatePage(memory, mm, page);
+    return at.object === target.object && at.page === target.page;
+  };
+  if (target.object === space.anonymous) return isTarget(target.page);
+  return space.ranges.some(({ backing, firstPage: first }) => {
+    return backing?.object === target.object && isTarget(first + target.page - backing.objectPage);
+  });
+}
+
+/** Notes what user memory holds: a `usermem` note, or bytes the kernel wrote. Null bytes forget what was known. */
+export function storeBytes(memory: UserMemory, mm: number, page: number, offset: number, bytes: KnownBytes): void {
+  let done = 0;
+  while (done < bytes.length) {
+    const length = Math.min(4096 - offset, bytes.length - done);
+    const content = contentOf(memory, mm, page);
+    content.bytes.set(bytes.bytes.subarray(done, done + length), offset);
+    if (bytes.known === null) content.known.fill(1, offset, offset + length);
+    else content.known.set(bytes.known.subarray(done, done + length), offset);
+    done += length;
+    page += 1;
+    offset = 0;
+  }
+}
+
+/** Bytes of which some may be unknown; `known` null means all are known. */
+export interface KnownBytes {
+  readonly length: number;
+  readonly bytes: Uint8Array;
+  readonly known: Uint8Array | null;
+}
+
+export function knownBytes(bytes: Uint8Array): KnownBytes {
+  return { length: bytes.length, bytes, known: null };
+}
+
+/** What a copy of `length` bytes reads, with the bytes that no record tells marked unknown. */
+export function loadBytes(memory: UserMemory, mm: number, page: number, offset: number, length: number): KnownBytes {
+  const bytes = new Uint8Array(length);
+  const known = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    const part = Math.min(4096 - offset, length - done);
+    const at = locatePage(memory, mm, page);
+    const content = memory.contents.get(at.object)?.get(at.page);
+    if (content !== undefined) {
+      bytes.set(content.bytes.subarray(offset, offset + part), done);
+      known.set(content.known.subarray(offset, offset + part), done);
+    }
+    done += part;
+    page += 1;
+    offset = 0;
+  }
+  return { length, bytes, known: known.includes(0) ? known : null };
+}
+
+function contentOf(memory: UserMemory, mm: number, page: number): PageContent {
+  const at = locatePage(memory, mm, page);
+  let pages = memory.contents.get(at.object);
+  if (pages === undefined) {
+    pages = new Map();
+    memory.contents.set(at.object, pages);
+  }
+  let content = pages.get(at.page);
+  if (content === undefined) {
+    content = { bytes: new Uint8Array(4096), known: new Uint8Array(4096) };
+    pages.set(at.page, content);
+  }
+  return content;
+}

@@ -1,0 +1,20 @@
+/** Public entry of `src/trace`: calls, headers, and the capture format that holds them. */
+export { decodeByteString, decodeHex, encodeByteString, encodeHex, isSameBytes, isSkipped } from './bytes.ts';
+export type * from './call.ts';
+export { callToRecord, type WritableRecord } from './call-to-record.ts';
+export type { ProgressListener, SourceOptions } from './capture-bytes.ts';
+export {
+  type Capture,
+  type CaptureSummary,
+  type CaptureVisitor,
+  parseCapture,
+  type ReadCaptureOptions,
+  readCapture,
+} from './capture-reader.ts';
+export { type CaptureWriter, openCaptureWriter, writeHeaderRecord, writeRecord } from './capture-writer.ts';
+export { type CapturePosition, RecordError, TraceError } from './errors.ts';
+export type { JsonRecord } from './fields.ts';
+export type * from './header.ts';
+export { EMPTY_HEADER, headerToRecord, parseHeader, parseTopology } from './parse-header.ts';
+export { LINE_BYTES_MAX, type LinePosition, type ParsedRecord, parseRecord } from './parse-record.ts';
+export { recordToCall } from './record-to-call.ts';

@@ -1,0 +1,85 @@
+import { isUtf8 } from 'node:buffer';
+import { TraceError } from './errors.ts';
+import { LINE_BYTES_MAX } from './parse-record.ts';
+
+const NEWLINE = 10;
+
+/** Cuts a byte stream at line ends. At most one line and one chunk are held. */
+export interface LineSplitter {
+  /** Adds bytes, and hands over the lines that are complete now. */
+  push(chunk: Buffer): void;
+  /** Hands over the last line, if it has no newline. */
+  end(): void;
+  /** Number of the line that is being read, from 1. */
+  lineNumber(): number;
+}
+
+/**
+ * Makes a splitter that calls `visit` for each line that is not blank.
+ * @throws TraceError from push and end: a line that is too long, or that is not UTF-8.
+ */
+export function createLineSplitter(
+  fileName: string,
+  visit: (line: string, lineNumber: number) => void,
+): LineSplitter {
+  let pieces: Buffer[] = [];
+  let heldBytes = 0;
+  let lineNumber = 1;
+
+  const fail = (problem: string): never => {
+    throw new TraceError({ fileName, lineNumber }, problem);
+  };
+
+  const visitText = (text: string): void => {
+    let start = lineNumber === 1 && text.charCodeAt(0) === 0xfeff ? 1 : 0;
+    while (start < text.length) {
+      const newline = text.indexOf('\n', start);
+      const end = newline === -1 ? text.length : newline;
+      const line = text.slice(start, end);
+      // Short enough to be blank: anything longer starts with a record or is an error that parsing names.
+      if (line.length > 2 || line.trim() !== '') visit(line, lineNumber);
+      lineNumber++;
+      start = end + 1;
+    }
+  };
+
+  const visitBytes = (block: Buffer): void => {
+    if (isUtf8(block)) {
+      visitText(block.toString('utf8'));
+      return;
+    }
+    // What stands before the bad line is read first, so that an earlier error is the one that is reported.
+    let start = 0;
+    for (;;) {
+      const newline = block.indexOf(NEWLINE, start);
+      const line = block.subarray(start, newline === -1 ? block.length : newline + 1);
+      if (!isUtf8(line)) fail('is not UTF-8 text; a capture is JSON lines, plain or gzip');
+      visitText(line.toString('utf8'));
+      start += line.length;
+    }
+  };
+
+  const take = (last: Buffer): Buffer => {
+    const block = pieces.length === 0 ? last : Buffer.concat([...pieces, last]);
+    pieces = [];
+    heldBytes = 0;
+    return block;
+  };
+
+  return {
+    push(chunk) {
+      const newline = chunk.lastIndexOf(NEWLINE);
+      if (newline !== -1) visitBytes(take(chunk.subarray(0, newline + 1)));
+      const rest = chunk.subarray(newline + 1);
+      if (rest.length === 0) return;
+      pieces.push(rest);
+      heldBytes += rest.length;
+      if (heldBytes > LINE_BYTES_MAX) fail(`line is longer than ${LINE_BYTES_MAX} bytes; is this a capture?`);
+    },
+    end() {
+      const block = take(Buffer.alloc(0));
+      if (block.length > 0) visitBytes(block);
+    },
+    lineNumber: () => lineNumber,
+  };
+}

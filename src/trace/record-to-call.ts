@@ -1,0 +1,192 @@
+import { decodeByteString } from './bytes.ts';
+import type { ByteString, Call, CallOp, Note, OtherCall } from './call.ts';
+import { RecordError } from './errors.ts';
+import {
+  type Extra,
+  extraOf,
+  intOf,
+  type JsonRecord,
+  keep,
+  kindOf,
+  lengthOf,
+  optionalIntOf,
+  requireExact,
+  textOf,
+  threadOf,
+  U64_LAST,
+  u64Of,
+} from './fields.ts';
+import { ioctlCallOf } from './ioctl-record.ts';
+
+const SHARED = ['op', 'seq', 'pid', 'tid', 't_ns'];
+const known = (...keys: string[]): ReadonlySet<string> => new Set([...SHARED, ...keys]);
+
+const OPEN_KEYS = known('fd', 'kind', 'path', 'flags', 'ret', 'errno');
+const CLOSE_KEYS = known('fd', 'kind', 'ret', 'errno');
+const MMAP_KEYS = known('fd', 'kind', 'addr', 'len', 'prot', 'flags', 'off', 'ret', 'errno');
+const MUNMAP_KEYS = known('addr', 'len', 'ret', 'errno');
+const READ_KEYS = known('fd', 'kind', 'addr', 'len', 'out', 'ret', 'errno');
+const WRITE_KEYS = known('fd', 'kind', 'addr', 'len', 'arg', 'ret', 'errno');
+const FORK_KEYS = known('child', 'ret', 'errno');
+const WAITPID_KEYS = known('child', 'status', 'ret', 'errno');
+const NOTE_KEYS = known('kind');
+const OTHER_KEYS = known();
+const withOffset = (keys: ReadonlySet<string>): ReadonlySet<string> => new Set([...keys, 'off']);
+const PREAD_KEYS = withOffset(READ_KEYS);
+const PWRITE_KEYS = withOffset(WRITE_KEYS);
+
+/** The reply of a call, and what is kept when only half of it was recorded. */
+export interface Reply {
+  readonly replied: boolean;
+  readonly ret: number;
+  readonly errno: number;
+}
+
+/** Reads `ret` and `errno`. Without `ret` the reply counts as stripped. @throws RecordError */
+export function replyOf(record: JsonRecord, extra: Extra): [Reply, Extra] {
+  const ret = optionalIntOf(record, 'ret');
+  const errno = optionalIntOf(record, 'errno');
+  if (ret !== null) return [{ replied: true, ret, errno: errno ?? 0 }, extra];
+  // A lone errno is not a reply, but it was recorded and must survive.
+  return [{ replied: false, ret: 0, errno: 0 }, errno === null ? extra : keep(extra, 'errno', errno)];
+}
+
+/**
+ * Turns one record (a capture line after JSON.parse) into a Call; undefined when its `op` is not known.
+ * @param seq Position of the record, already resolved.
+ * @throws RecordError saying which key is missing or wrong, without a position.
+ */
+export function recordToCall(record: JsonRecord, seq: number): Call | undefined {
+  const op = textOf(record, 'op') as CallOp;
+  switch (op) {
+    case 'ioctl':
+      return ioctlCallOf(record, seq);
+    case 'open': {
+      const [shared, extra] = descriptorOf(record, seq, OPEN_KEYS);
+      const [reply, kept] = replyOf(record, extra);
+      return {
+        op,
+        ...shared,
+        path: textOf(record, 'path'),
+        flags: u64Of(record, 'flags'),
+        ...reply,
+        extra: kept,
+      };
+    }
+    case 'close': {
+      const [shared, extra] = descriptorOf(record, seq, CLOSE_KEYS);
+      const [reply, kept] = replyOf(record, extra);
+      return { op, ...shared, ...reply, extra: kept };
+    }
+    case 'mmap':
+      return mmapCallOf(record, seq);
+    case 'munmap': {
+      const [shared, extra] = recordedOf(record, seq, extraOf(record, MUNMAP_KEYS));
+      const [reply, kept] = replyOf(record, extra);
+      return { op, ...shared, addr: u64Of(record, 'addr'), len: u64Of(record, 'len'), ...reply, extra: kept };
+    }
+    case 'read':
+    case 'pread':
+    case 'write':
+    case 'pwrite':
+      return transferCallOf(record, seq, op);
+    case 'fork': {
+      const [shared, extra] = recordedOf(record, seq, extraOf(record, FORK_KEYS));
+      const [reply, kept] = replyOf(record, extra);
+      return { op, ...shared, child: intOf(record, 'child'), ...reply, extra: kept };
+    }
+    case 'waitpid': {
+      const [shared, extra] = recordedOf(record, seq, extraOf(record, WAITPID_KEYS));
+      const [reply, kept] = replyOf(record, extra);
+      const status = intOf(record, 'status');
+      return { op, ...shared, child: intOf(record, 'child'), status, ...reply, extra: kept };
+    }
+    case 'note':
+      return noteOf(record, seq);
+    case 'poll':
+    case 'memfd_create':
+    case 'ftruncate':
+    case 'cap_set_proc':
+    case 'procstatus':
+      return otherCallOf(record, seq, op);
+    default:
+      // Not assertNever: op came from a file.
+      return undefined;
+  }
+}
+
+function recordedOf(record: JsonRecord, seq: number, found: Extra) {
+  const [tid, tNs, extra] = threadOf(record, found);
+  return [{ seq, pid: intOf(record, 'pid'), tid, tNs }, extra] as const;
+}
+
+function descriptorOf(record: JsonRecord, seq: number, keys: ReadonlySet<string>) {
+  const [shared, found] = recordedOf(record, seq, extraOf(record, keys));
+  const [kind, extra] = kindOf(record, found);
+  return [{ ...shared, fd: intOf(record, 'fd'), kind }, extra] as const;
+}
+
+function mmapCallOf(record: JsonRecord, seq: number): Call {
+  let [shared, extra] = descriptorOf(record, seq, MMAP_KEYS);
+  const errno = optionalIntOf(record, 'errno') ?? 0;
+  const ret = record['ret'] ?? null;
+  let mapped = ret === null || ret === -1 ? null : u64Of(record, 'ret');
+  if (mapped === U64_LAST) mapped = null;
+  // A failure that does not say why would read back as "not recorded".
+  if (mapped === null && ret !== null && errno === 0) extra = keep(extra, 'ret', ret);
+  return {
+    op: 'mmap',
+    ...shared,
+    addr: u64Of(record, 'addr'),
+    len: u64Of(record, 'len'),
+    prot: intOf(record, 'prot'),
+    flags: u64Of(record, 'flags'),
+    off: u64Of(record, 'off'),
+    mapped,
+    errno,
+    extra,
+  };
+}
+
+function transferCallOf(record: JsonRecord, seq: number, op: 'read' | 'pread' | 'write' | 'pwrite'): Call {
+  const isPositioned = op === 'pread' || op === 'pwrite';
+  const isRead = op === 'read' || op === 'pread';
+  const keys = isRead ? (isPositioned ? PREAD_KEYS : READ_KEYS) : isPositioned ? PWRITE_KEYS : WRITE_KEYS;
+  const [shared, found] = descriptorOf(record, seq, keys);
+  const [reply, partly] = replyOf(record, found);
+  const [len, extra] = lengthOf(record, 'len', partly);
+  const addr = u64Of(record, 'addr');
+  const off = isPositioned ? u64Of(record, 'off') : null;
+  const transfer = { ...shared, addr, len, off, ...reply, extra };
+  if (op === 'read' || op === 'pread') return { op, ...transfer, out: optionalBytesOf(record, 'out') };
+  return { op, ...transfer, arg: optionalBytesOf(record, 'arg') };
+}
+
+function optionalBytesOf(record: JsonRecord, key: string): ByteString | null {
+  const value = record[key];
+  return value === undefined || value === null ? null : decodeByteString(key, value);
+}
+
+function fieldsOf(record: JsonRecord, keys: ReadonlySet<string>): JsonRecord {
+  requireExact(record);
+  return Object.fromEntries(Object.entries(record).filter(([key]) => !keys.has(key)));
+}
+
+function noteOf(record: JsonRecord, seq: number): Note {
+  const [shared, extra] = recordedOf(record, seq, null);
+  const kind = textOf(record, 'kind');
+  // What is checked here is what the model trusts later: addresses, and bytes that it will decode.
+  if (kind === 'usermem' || kind === 'pagemap') {
+    u64Of(record, 'va');
+    u64Of(record, 'len');
+  }
+  if (kind === 'usermem' || record['hex'] !== undefined) decodeByteString('hex', record['hex']);
+  if (kind === 'pagemap' && !Array.isArray(record['pfns'])) throw new RecordError('"pfns" must be a list');
+  return { op: 'note', ...shared, kind, fields: fieldsOf(record, NOTE_KEYS), extra };
+}
+
+function otherCallOf(record: JsonRecord, seq: number, op: OtherCall['op']): OtherCall {
+  const [shared, extra] = recordedOf(record, seq, null);
+  if (op === 'poll' || op === 'memfd_create' || op === 'ftruncate') intOf(record, 'fd');
+  return { op, ...shared, fields: fieldsOf(record, OTHER_KEYS), extra };
+}

@@ -1,0 +1,10 @@
+/** Public entry of `store`: the event log in SQLite. */
+export type { NewTrace, TraceEnd, TraceWriter } from './append.ts';
+export { StoreError } from './errors.ts';
+export type { OpenOptions } from './open-database.ts';
+export type { CallVisitor, ReadRange } from './read-calls.ts';
+export { APPLICATION_ID, SCHEMA_VERSION } from './schema.ts';
+export type { Snapshot } from './snapshots.ts';
+export { openStore, openTemporaryStore, type Store } from './store.ts';
+export type { TraceInfo } from './trace-info.ts';
+export type { Verification } from './verify.ts';

@@ -1,0 +1,142 @@
+import { type Call, callToRecord, encodeHex, type IoctlCall, type JsonValue } from '../src/trace/index.ts';
+import { recordKindOf, whatOf } from './record-kinds.ts';
+import * as at from './row.ts';
+
+/** Turns calls into rows. The row is reused: bind it before the next call is encoded. */
+export type RowEncoder = (call: Call) => at.Row;
+
+/** Makes an encoder with its own scratch memory. */
+export function createRowEncoder(): RowEncoder {
+  const row: at.Row = new Array<null>(at.COLUMN_COUNT).fill(null);
+  const argView = new DataView(new ArrayBuffer(at.HOT_BYTES_MAX));
+  const outView = new DataView(new ArrayBuffer(at.HOT_BYTES_MAX));
+  return (call) => {
+    row.fill(null);
+    row[at.SEQ] = call.seq;
+    row[at.PID] = call.pid;
+    if (call.tid !== null || call.tNs !== null || call.extra !== null) row[at.META] = metaOf(call);
+    if (call.op === 'ioctl') encodeIoctl(row, call, argView, outView);
+    else encodeOther(row, call);
+    return row;
+  };
+}
+
+function metaOf(call: Call): string {
+  const meta: Record<string, JsonValue> = {};
+  if (call.tid !== null) meta['tid'] = call.tid;
+  if (call.tNs !== null) meta['t_ns'] = call.tNs;
+  if (call.extra !== null) meta['extra'] = call.extra;
+  return JSON.stringify(meta);
+}
+
+/** The reply as one column; what that cannot hold is returned to go to `more`. */
+function encodeReply(row: at.Row, call: { replied: boolean; ret: number; errno: number }): JsonValue {
+  if (!call.replied) return null;
+  row[at.RC] = call.ret >= 0 ? call.ret : -call.errno;
+  const isPlain = call.ret >= 0 ? call.errno === 0 : call.ret === -1 && call.errno > 0;
+  return isPlain ? null : [call.ret, call.errno];
+}
+
+function encodeIoctl(row: at.Row, call: IoctlCall, argView: DataView, outView: DataView): void {
+  row[at.WHAT] = whatOf('ioctl', call.kind);
+  row[at.FD] = call.fd;
+  row[at.CMD] = call.cmd;
+  const reply = encodeReply(row, call);
+  const structs = encodeStructs(row, call, argView, outView);
+  if (reply === null && structs === null && call.mem.length === 0 && call.newFd === null && !call.argFault)
+    return;
+  const more: Record<string, JsonValue> = { ...structs };
+  // Buffers stand as a capture writes them, so that reading a row and reading a capture share one decoder.
+  if (call.mem.length > 0) more['mem'] = callToRecord(call)['mem']!;
+  if (call.newFd !== null) more['newfd'] = call.newFd;
+  if (call.argFault) more['argfault'] = true;
+  if (reply !== null) more['reply'] = reply;
+  row[at.MORE] = JSON.stringify(more);
+}
+
+/** Puts the struct into the words; what does not fit is returned to go to `more`. */
+function encodeStructs(
+  row: at.Row,
+  call: IoctlCall,
+  argView: DataView,
+  outView: DataView,
+): Record<string, JsonValue> | null {
+  const { arg, out } = call;
+  if (arg === null) {
+    row[at.W0] = at.columnOf(call.argp);
+    return out === null ? null : { out: encodeHex(out) };
+  }
+  row[at.ARGP] = at.columnOf(call.argp);
+  row[at.LEN] = arg.length;
+  const fits = arg.length <= at.HOT_BYTES_MAX;
+  if (fits) {
+    load(argView, arg);
+    for (let word = 0; word * 8 < arg.length; word++) row[at.W0 + word] = at.readWord(argView, word * 8);
+  }
+  const changed = encodeOut(row, arg, out, argView, outView);
+  if (fits && !changed) return null;
+  return { ...(fits ? {} : { arg: encodeHex(arg) }), ...(changed ? { out: encodeHex(out!) } : {}) };
+}
+
+/** Says whether `out` has to be written out in full. */
+function encodeOut(
+  row: at.Row,
+  arg: Uint8Array,
+  out: Uint8Array | null,
+  argView: DataView,
+  outView: DataView,
+): boolean {
+  if (out === arg) return false;
+  if (out === null) {
+    row[at.OW] = at.NO_OUT;
+    return false;
+  }
+  if (out.length !== arg.length || arg.length > at.HOT_BYTES_MAX) return !isEqual(arg, out);
+  load(outView, out);
+  let changedWord = -1;
+  for (let word = 0; word * 8 < arg.length; word++) {
+    const offset = word * 8;
+    const isSame =
+      argView.getInt32(offset) === outView.getInt32(offset) &&
+      argView.getInt32(offset + 4) === outView.getInt32(offset + 4);
+    if (isSame) continue;
+    if (changedWord !== -1) return true;
+    changedWord = word;
+  }
+  if (changedWord === -1) return false;
+  row[at.OW] = changedWord;
+  row[at.OV] = at.readWord(outView, changedWord * 8);
+  return false;
+}
+
+function load(view: DataView, bytes: Uint8Array): void {
+  const target = new Uint8Array(view.buffer);
+  target.set(bytes);
+  // The last word is zero-extended: nothing of an earlier struct may show.
+  target.fill(0, bytes.length);
+}
+
+function isEqual(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, index) => byte === other[index]);
+}
+
+function encodeOther(row: at.Row, call: Exclude<Call, IoctlCall>): void {
+  const record = callToRecord({ ...call, tid: null, tNs: null, extra: null });
+  delete record['seq'];
+  delete record['pid'];
+  delete record['op'];
+  const what = whatOf(call.op, 'kind' in call ? call.kind : null);
+  row[at.WHAT] = what;
+  if ('kind' in call && recordKindOf(what)!.kind === call.kind) delete record['kind'];
+  if ('fd' in call) {
+    row[at.FD] = call.fd;
+    delete record['fd'];
+  }
+  if ('replied' in call) {
+    delete record['ret'];
+    delete record['errno'];
+    const reply = encodeReply(row, call);
+    if (reply !== null) record['reply'] = reply;
+  }
+  if (Object.keys(record).length > 0) row[at.MORE] = JSON.stringify(record);
+}

@@ -1,0 +1,86 @@
+import type { Call } from '../src/trace/index.ts';
+import { beginTrace, discardTrace, type NewTrace, type TraceWriter } from './append.ts';
+import { guard, type OpenOptions, openDatabase, TEMPORARY } from './open-database.ts';
+import { type CallVisitor, type ReadRange, readCalls, readCallsExact } from './read-calls.ts';
+import { deleteSnapshots, nearestSnapshot, putSnapshot, type Snapshot } from './snapshots.ts';
+import { findTraceRow, listTraceRows, requireTraceRow, type TraceInfo, traceInfoOf } from './trace-info.ts';
+import { type Verification, verifyTrace } from './verify.ts';
+
+/** The event log: traces of calls, append-only. Every method throws StoreError when it cannot do its work. */
+export interface Store {
+  /** Path as given; the empty string for a temporary store. */
+  readonly path: string;
+  /** All traces, in the order in which they were begun; those still importing too. */
+  listTraces(): readonly TraceInfo[];
+  /** A trace by name or number; null when there is none. */
+  findTrace(trace: string | number): TraceInfo | null;
+  /** Begins a trace; replaces what a killed import left under the same name. */
+  beginTrace(trace: NewTrace): TraceWriter;
+  /** Removes a trace that was not sealed. Sealed traces stay. */
+  discardTrace(trace: string | number): void;
+  /**
+   * Reads calls for a replay. Hot ioctls come in one object that the next call overwrites, without thread, time,
+   * unknown keys and address of the struct. Answers false when the visitor ended the reading by answering false.
+   */
+  readCalls(traceId: number, range: ReadRange, visit: CallVisitor): boolean;
+  /** Reads calls with all that was recorded, each an object of its own. */
+  readCallsExact(traceId: number, range?: ReadRange): Generator<Call, void, undefined>;
+  /** Checks the log of a trace against its hash chain and its counts. */
+  verifyTrace(traceId: number): Verification;
+  /** Saves the state of a model after the call with that `seq`. */
+  putSnapshot(traceId: number, seq: number, modelVersion: string, state: Uint8Array): void;
+  /** The newest snapshot at or before a position. */
+  nearestSnapshot(traceId: number, seq: number, modelVersion: string): Snapshot | null;
+  /** Empties the cache of snapshots: of one trace, or of all. */
+  deleteSnapshots(traceId?: number): void;
+  /** Bytes that the store takes on disk (or in memory), without its write-ahead log. */
+  sizeBytes(): number;
+  close(): void;
+}
+
+/**
+ * Opens a store, making it when it does not exist; `:memory:` works too.
+ * @throws StoreError for a file that is not a store or has a newer schema; such a file is left as it is.
+ */
+export function openStore(path: string, options: OpenOptions = {}): Store {
+  const database = openDatabase(path, options);
+  const guarded = <T>(operation: () => T): T => guard(path, operation);
+  return {
+    path,
+    listTraces: () => guarded(() => listTraceRows(database).map(traceInfoOf)),
+    findTrace: (trace) =>
+      guarded(() => {
+        const row = findTraceRow(database, trace);
+        return row === null ? null : traceInfoOf(row);
+      }),
+    beginTrace: (trace) => beginTrace(database, path, trace),
+    discardTrace: (trace) => discardTrace(database, path, trace),
+    readCalls: (traceId, range, visit) =>
+      guarded(() => readCalls(database, requireTraceRow(database, traceId).id, range, visit)),
+    *readCallsExact(traceId, range = {}) {
+      const calls = guarded(() => readCallsExact(database, requireTraceRow(database, traceId).id, range));
+      for (;;) {
+        const next = guarded(() => calls.next());
+        if (next.done) return;
+        yield next.value;
+      }
+    },
+    verifyTrace: (traceId) => guarded(() => verifyTrace(database, traceId)),
+    putSnapshot: (traceId, seq, modelVersion, state) =>
+      guarded(() => putSnapshot(database, requireTraceRow(database, traceId).id, seq, modelVersion, state)),
+    nearestSnapshot: (traceId, seq, modelVersion) =>
+      guarded(() => nearestSnapshot(database, traceId, seq, modelVersion)),
+    deleteSnapshots: (traceId) => guarded(() => deleteSnapshots(database, traceId ?? null)),
+    sizeBytes: () =>
+      guarded(() => {
+        const pages = database.pragma('page_count', { simple: true }) as number;
+        return pages * (database.pragma('page_size', { simple: true }) as number);
+      }),
+    close: () => guarded(() => void database.close()),
+  };
+}
+
+/** Opens an empty store that is gone when it is closed. It is on disk, so its size is not bounded by memory. */
+export function openTemporaryStore(): Store {
+  return openStore(TEMPORARY);
+}
