@@ -32,8 +32,8 @@ export interface TraceWriter {
 }
 
 /**
- * Begins a trace. What a killed import left under the same name is removed first: an import starts over, because
- * the capture is still there and the hash state is not.
+ * Begins a trace. What a killed import left under the same name is removed first: an import starts over,
+ * because the capture is still there and the hash state is not.
  * @throws StoreError when a sealed trace has that name.
  */
 export function beginTrace(database: SqliteDatabase, path: string, trace: NewTrace): TraceWriter {
@@ -46,7 +46,8 @@ export function beginTrace(database: SqliteDatabase, path: string, trace: NewTra
     }
     if (existing !== null) deleteTrace(database, existing.id);
     const insert = database.prepare(
-      `INSERT INTO trace (name, header, state, call_count, skipped, chain_head) VALUES (?, ?, 'importing', 0, '{}', ?)`,
+      `INSERT INTO trace (name, header, state, call_count, skipped, chain_head)
+       VALUES (?, ?, 'importing', 0, '{}', ?)`,
     );
     return Number(insert.run(trace.name, header, firstHash(header)).lastInsertRowid);
   });
@@ -71,12 +72,8 @@ function deleteTrace(database: SqliteDatabase, traceId: number): void {
   database.prepare('DELETE FROM trace WHERE id = ?').run(traceId);
 }
 
-function createWriter(
-  database: SqliteDatabase,
-  path: string,
-  traceId: number,
-  header: string | null,
-): TraceWriter {
+/** The transactions of one trace. What they count and hash runs ahead of one that is rolled back. */
+function createTransactions(database: SqliteDatabase, traceId: number, header: string | null) {
   const rows = createRowInserter(database, traceId);
   const insertLink = database.prepare('INSERT INTO chain (trace, link, last_seq, hash) VALUES (?, ?, ?, ?)');
   const updateTrace = database.prepare(
@@ -88,7 +85,6 @@ function createWriter(
   );
   const encode = createRowEncoder();
   const chain = createChainBuilder(header);
-  let phase: 'open' | 'failed' | 'closed' = 'open';
   let callCount = 0;
   let firstSeq: number | null = null;
   let lastSeq: number | null = null;
@@ -128,6 +124,21 @@ function createWriter(
     if (changes !== 1) throw new StoreError('the trace was discarded by another process');
   });
 
+  return {
+    addCalls: (calls: readonly Call[]) => addCalls.immediate(calls),
+    closeTrace: (end: TraceEnd) => closeTrace.immediate(end),
+  };
+}
+
+function createWriter(
+  database: SqliteDatabase,
+  path: string,
+  traceId: number,
+  header: string | null,
+): TraceWriter {
+  const { addCalls, closeTrace } = createTransactions(database, traceId, header);
+  let phase: 'open' | 'failed' | 'closed' = 'open';
+
   const step = (operation: () => void): void => {
     if (phase !== 'open') throw new StoreError(`the trace is ${phase}: nothing can be added to it`);
     // Hash and counts run ahead of a transaction that is rolled back, so there is no going on after an error.
@@ -138,9 +149,9 @@ function createWriter(
 
   return {
     traceId,
-    append: (calls) => step(() => addCalls.immediate(calls)),
+    append: (calls) => step(() => addCalls(calls)),
     seal(end = { skipped: {} }) {
-      step(() => closeTrace.immediate(end));
+      step(() => closeTrace(end));
       phase = 'closed';
       return traceInfoOf(requireTraceRow(database, traceId));
     },

@@ -1,4 +1,6 @@
-/** The store cannot do what was asked: wrong file, newer schema, locked, full, a name that is taken. One line. */
+/**
+ * The store cannot do what was asked: wrong file, newer schema, locked, full, a name that is taken. One line.
+ */
 export class StoreError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);

@@ -1,7 +1,9 @@
 import type { SqliteDatabase } from './open-database.ts';
 import { COLUMN_COUNT, ROW_COLUMNS, type Row } from './row.ts';
 
-/** Rows of one INSERT: the trigger and the call into SQLite cost a third less for each row than one at a time. */
+/**
+ * Rows of one INSERT: the trigger and the call into SQLite cost a third less for each row than one at a time.
+ */
 const STATEMENT_ROWS = 8;
 
 /** Inserts rows of one trace, several with one statement. */

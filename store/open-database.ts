@@ -94,7 +94,9 @@ function versionOf(database: SqliteDatabase): number {
   return database.pragma('user_version', { simple: true }) as number;
 }
 
-/** Says whether the database is empty. @throws StoreError when it is another program's, or a newer one of ours */
+/**
+ * Says whether the database is empty. @throws StoreError when it is another program's, or a newer one of ours
+ */
 function requireOurs(database: SqliteDatabase, path: string): boolean {
   const applicationId = database.pragma('application_id', { simple: true }) as number;
   const version = versionOf(database);
@@ -105,7 +107,8 @@ function requireOurs(database: SqliteDatabase, path: string): boolean {
   }
   if (version > SCHEMA_VERSION) {
     throw new StoreError(
-      `${storeName(path)}: has schema version ${version}, newer than the version ${SCHEMA_VERSION} that this program knows`,
+      `${storeName(path)}: has schema version ${version}, ` +
+        `newer than the version ${SCHEMA_VERSION} that this program knows`,
     );
   }
   return false;

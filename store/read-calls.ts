@@ -59,9 +59,9 @@ function narrow(value: at.Row[number]): at.Row[number] {
 }
 
 /**
- * Reads calls for a replay, as cheaply as can be: ioctls that fit the columns come in ONE object whose buffers are
- * overwritten by the next call. Left out are thread, time, unknown keys and the address of the struct (`argp` is 0
- * unless it is a plain value).
+ * Reads calls for a replay, as cheaply as can be: ioctls that fit the columns come in ONE object whose
+ * buffers are overwritten by the next call. Left out are thread, time, unknown keys and the address of the
+ * struct (`argp` is 0 unless it is a plain value).
  * @returns False when the visitor ended the reading.
  */
 export function readCalls(
@@ -107,8 +107,8 @@ function createScratch(): { view: DataView; prefixes: readonly Uint8Array[] } {
 }
 
 /**
- * Fills one IoctlCall from hot rows. Answers null for a row that needs the general decoder: not an ioctl, something
- * in `more`, a plain argument, or a value that a double cannot hold.
+ * Fills one IoctlCall from hot rows. Answers null for a row that needs the general decoder: not an ioctl,
+ * something in `more`, a plain argument, or a value that a double cannot hold.
  */
 function createHydrator(): (row: at.Row) => IoctlCall | null {
   const arg = createScratch();

@@ -1,8 +1,8 @@
 import type { CallOp, DescriptorKind } from '../src/trace/index.ts';
 
 /**
- * Numbers of (op, kind) as they stand in `call.what`. They are on people's disks: only ever add at the end of a
- * list, and raise the schema version when you do, so that the table `record_kind` follows.
+ * Numbers of (op, kind) as they stand in `call.what`. They are on people's disks: only ever add at the end of
+ * a list, and raise the schema version when you do, so that the table `record_kind` follows.
  */
 
 /** Descriptor kinds in the order of their number. */

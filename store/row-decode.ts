@@ -31,8 +31,8 @@ interface IoctlMore {
 const NO_META: Meta = { tid: null, tNs: null, extra: null };
 
 /**
- * Turns a row into a call with objects of its own. A row that has only the hot columns gives a call without thread,
- * time, unknown keys and address of the struct.
+ * Turns a row into a call with objects of its own. A row that has only the hot columns gives a call without
+ * thread, time, unknown keys and address of the struct.
  * @throws StoreError when the row is not one that this version writes.
  */
 export function decodeRow(row: at.Row): Call {

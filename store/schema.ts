@@ -31,7 +31,7 @@ CREATE TABLE call (
   w2 INTEGER,
   w3 INTEGER,
   w4 INTEGER,
-  ow INTEGER,                        -- the one word that the call changed: 0 to 4; -1 when "after" was not recorded
+  ow INTEGER,                        -- the one word that the call changed, 0 to 4; -1: "after" not recorded
   ov INTEGER,                        -- the value of that word after the call
   argp INTEGER,                      -- address of the struct
   more TEXT,                         -- JSON: longer structs, buffers, paths, what else a record holds

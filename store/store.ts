@@ -19,8 +19,9 @@ export interface Store {
   /** Removes a trace that was not sealed. Sealed traces stay. */
   discardTrace(trace: string | number): void;
   /**
-   * Reads calls for a replay. Hot ioctls come in one object that the next call overwrites, without thread, time,
-   * unknown keys and address of the struct. Answers false when the visitor ended the reading by answering false.
+   * Reads calls for a replay. Hot ioctls come in one object that the next call overwrites, without thread,
+   * time, unknown keys and address of the struct. Answers false when the visitor ended the reading by
+   * answering false.
    */
   readCalls(traceId: number, range: ReadRange, visit: CallVisitor): boolean;
   /** Reads calls with all that was recorded, each an object of its own. */
@@ -80,7 +81,9 @@ export function openStore(path: string, options: OpenOptions = {}): Store {
   };
 }
 
-/** Opens an empty store that is gone when it is closed. It is on disk, so its size is not bounded by memory. */
+/**
+ * Opens an empty store that is gone when it is closed. It is on disk, so its size is not bounded by memory.
+ */
 export function openTemporaryStore(): Store {
   return openStore(TEMPORARY);
 }

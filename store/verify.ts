@@ -19,8 +19,8 @@ interface ChainRow {
 const broken = (seq: number | null, what: string): Verification => ({ ok: false, seq, what });
 
 /**
- * Recomputes the hash chain of a trace and compares it with what is stored, and the counts with the rows. Of a
- * trace that is still importing, the rows after its last link are counted but have no hash yet.
+ * Recomputes the hash chain of a trace and compares it with what is stored, and the counts with the rows. Of
+ * a trace that is still importing, the rows after its last link are counted but have no hash yet.
  * @throws StoreError when there is no such trace.
  */
 export function verifyTrace(database: SqliteDatabase, traceId: number): Verification {

@@ -195,7 +195,8 @@ export function unlinkArea(table: AreaTable, slot: number): void {
   chunk.widestHole = Number.NaN;
   const before = table.chunks[at - 1];
   if (before !== undefined && (position === 0 || chunk.count === 0)) before.widestHole = Number.NaN;
-  if (chunk.count === 0) table.chunks.splice(at, 1);
+  // The last chunk stays, so that mapping and unmapping one area allocates nothing.
+  if (chunk.count === 0 && table.chunks.length > 1) table.chunks.splice(at, 1);
   table.count -= 1;
 }
 
@@ -231,7 +232,7 @@ export function nextArea(table: AreaTable, slot: number): number {
 }
 
 export function firstArea(table: AreaTable): number {
-  return table.chunks[0]?.slot[0] ?? NONE;
+  return table.count === 0 ? NONE : table.chunks[0]!.slot[0]!;
 }
 
 /** Calls `visit` for each area in IOVA order; stops when it returns true and says so. */

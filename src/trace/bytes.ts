@@ -7,7 +7,9 @@ const ZERO_BYTES_MAX = 64 * 1024 * 1024;
 /** Shorter runs of zeros are written as hex: the object form would not be smaller. */
 const ZERO_BYTES_MIN = 16;
 
-/** Up to this many bytes V8 keeps a typed array on its own heap, and decoding here beats the call into C++. */
+/**
+ * Up to this many bytes V8 keeps a typed array on its own heap, and decoding here beats the call into C++.
+ */
 const SMALL_BYTES_MAX = 64;
 
 const NOT_HEX = 255;

@@ -6,8 +6,8 @@ import { hexOf, U64_LAST } from './fields.ts';
 export type WritableRecord = Record<string, JsonValue>;
 
 /**
- * Turns a call into the record of a capture line: the inverse of `recordToCall`. Keys stand in the order that the
- * reference recorder uses; `extra` comes last and wins, because it holds what the typed fields could not.
+ * Turns a call into the record of a capture line: the inverse of `recordToCall`. Keys stand in the order that
+ * the reference recorder uses; `extra` comes last and wins, because it holds what the typed fields could not.
  */
 export function callToRecord(call: Call): WritableRecord {
   const record: WritableRecord = { seq: call.seq, pid: call.pid };

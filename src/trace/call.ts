@@ -45,7 +45,9 @@ export interface MemoryBuffer {
   readonly len: number;
   readonly dir: 'in' | 'out' | 'inout';
   readonly before: ByteString | null;
-  /** Null when it was not recorded (a stripped reply). Equal to `before` when the capture said `same:true`. */
+  /**
+   * Null when it was not recorded (a stripped reply). Equal to `before` when the capture said `same:true`.
+   */
   readonly after: ByteString | null;
   /** (Part of) the buffer could not be read. */
   readonly fault: boolean;
@@ -66,7 +68,9 @@ interface Recorded {
   readonly extra: Readonly<Record<string, JsonValue>> | null;
 }
 
-/** A record that the kernel answered. When `replied` is false the reply was stripped: `ret` and `errno` are 0. */
+/**
+ * A record that the kernel answered. When `replied` is false the reply was stripped: `ret` and `errno` are 0.
+ */
 interface Answered extends Recorded {
   readonly replied: boolean;
   /** Raw return value, -1 on error. */
@@ -90,8 +94,8 @@ export interface CloseCall extends Answered {
 }
 
 /**
- * An ioctl. The store's reader reuses one IoctlCall and its buffers for consecutive rows: a visitor that wants to
- * keep one copies it.
+ * An ioctl. The store's reader reuses one IoctlCall and its buffers for consecutive rows: a visitor that
+ * wants to keep one copies it.
  */
 export interface IoctlCall extends Answered {
   readonly op: 'ioctl';
@@ -173,7 +177,9 @@ export interface Note extends Recorded {
   readonly fields: Readonly<Record<string, JsonValue>>;
 }
 
-/** A known but rarely used record (poll, memfd_create, ftruncate, cap_set_proc, procstatus), kept as recorded. */
+/**
+ * A known but rarely used record (poll, memfd_create, ftruncate, cap_set_proc, procstatus), kept as recorded.
+ */
 export interface OtherCall extends Recorded {
   readonly op: 'poll' | 'memfd_create' | 'ftruncate' | 'cap_set_proc' | 'procstatus';
   /** Every key of the line but op, seq, pid, tid and t_ns, as recorded. */

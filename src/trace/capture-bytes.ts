@@ -4,10 +4,14 @@ import type { Readable } from 'node:stream';
 import { createGunzip, type Gunzip } from 'node:zlib';
 import { TraceError } from './errors.ts';
 
-/** Bytes of one read. Large enough that the cost of a chunk does not show, small enough to be constant memory. */
+/**
+ * Bytes of one read. Large enough that the cost of a chunk does not show, small enough to be constant memory.
+ */
 const CHUNK_BYTES = 256 * 1024;
 
-/** Told after each chunk: bytes consumed as they lie on disk (compressed), and of how many; null when unknown. */
+/**
+ * Told after each chunk: bytes consumed as they lie on disk (compressed), and of how many; null when unknown.
+ */
 export type ProgressListener = (consumedBytes: number, totalBytes: number | null) => void;
 
 /** Options of reading a source. */
@@ -23,10 +27,10 @@ export function sourceName(source: string): string {
 }
 
 /**
- * Streams the plain bytes of a file or of standard input (`-`), unpacking gzip, which is told by its magic bytes
- * and not by the file's name.
- * @throws TraceError for a missing file, a directory, an unreadable file, damaged or truncated gzip. Its line is
- * what `lineNumber` answers at that moment.
+ * Streams the plain bytes of a file or of standard input (`-`), unpacking gzip, which is told by its magic
+ * bytes and not by the file's name.
+ * @throws TraceError for a missing file, a directory, an unreadable file, damaged or truncated gzip. Its line
+ * is what `lineNumber` answers at that moment.
  */
 export async function* readPlainChunks(
   source: string,

@@ -38,8 +38,8 @@ export interface Capture extends CaptureSummary {
 
 /**
  * Reads a capture: a path (plain or gzip) or `-` for standard input, in constant memory.
- * @throws TraceError (as a rejection) naming file and line, when the capture is malformed or cannot be read. Calls
- * before the bad line may have been handed over by then: the caller undoes what it did with them.
+ * @throws TraceError (as a rejection) naming file and line, when the capture is malformed or cannot be read.
+ * Calls before the bad line may have been handed over by then: the caller undoes what it did with them.
  */
 export async function readCapture(
   source: string,

@@ -31,8 +31,8 @@ export function writeHeaderRecord(header: TraceHeader): string | null {
 
 /**
  * Opens a capture for writing.
- * @param destination A path, replaced if it exists, gzipped when it ends in `.gz`; or a stream, which is ended by
- * close() but is the caller's otherwise.
+ * @param destination A path, replaced if it exists, gzipped when it ends in `.gz`; or a stream, which is
+ * ended by close() but is the caller's otherwise.
  * @throws TraceError (as a rejection of any step) when the destination cannot be written.
  */
 export function openCaptureWriter(destination: string | Writable): CaptureWriter {

@@ -132,7 +132,10 @@ export function lengthOf(record: JsonRecord, key: string, extra: Extra): [number
   return Number.isSafeInteger(length) ? [length, extra] : [length, keep(extra, key, hexOf(exact))];
 }
 
-/** Reads the descriptor kind; one without a name here becomes `?` and its own name is kept. @throws RecordError */
+/**
+ * Reads the descriptor kind; one without a name here becomes `?` and its own name is kept. @throws
+ * RecordError
+ */
 export function kindOf(record: JsonRecord, extra: Extra): [DescriptorKind, Extra] {
   const kind = textOf(record, 'kind');
   return isDescriptorKind(kind) ? [kind, extra] : ['?', keep(extra, 'kind', kind)];

@@ -119,8 +119,8 @@ export function parseTopology(value: unknown): Topology {
 }
 
 /**
- * The header as a capture line, or null when there is nothing to say. Keys of `raw` are kept; a typed field that
- * was changed since (another kernel, a topology from a file) wins over them.
+ * The header as a capture line, or null when there is nothing to say. Keys of `raw` are kept; a typed field
+ * that was changed since (another kernel, a topology from a file) wins over them.
  */
 export function headerToRecord(header: TraceHeader): Record<string, JsonValue> | null {
   const start: JsonRecord = header.raw ?? { op: 'header', format: CAPTURE_FORMAT, version: CAPTURE_VERSION };

@@ -8,15 +8,17 @@ const RECORDED_BYTES_MAX = 4096;
 const IOMMUFD_NR_FIRST = 0x80;
 const IOMMUFD_NR_LAST = 0xa0;
 
-/** VFIO commands of a container whose struct starts with `argsz`: GET_INFO, MAP_DMA, UNMAP_DMA, DIRTY_PAGES. */
+/**
+ * VFIO commands of a container whose struct starts with `argsz`: GET_INFO, MAP_DMA, UNMAP_DMA, DIRTY_PAGES.
+ */
 const CONTAINER_ARGSZ_NRS: ReadonlySet<number> = new Set([0x70, 0x71, 0x72, 0x75]);
 
 /** VFIO commands of a device whose struct starts with `argsz`: GET_INFO … SET_IRQS, and those after RESET. */
 const isDeviceArgszNr = (nr: number): boolean => (nr >= 0x6b && nr <= 0x6e) || (nr >= 0x70 && nr <= 0x7f);
 
 /**
- * Refuses a struct that was cut: fewer bytes than its size field says, although the pointer was good. The model
- * would otherwise read fields that nobody recorded.
+ * Refuses a struct that was cut: fewer bytes than its size field says, although the pointer was good. The
+ * model would otherwise read fields that nobody recorded.
  * @throws RecordError
  */
 export function requireWholeStruct(call: IoctlCall): void {

@@ -1,0 +1,44 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Table from 'cli-table3';
+import { generateTrace } from './generate.ts';
+import type { BenchResult } from './measure.ts';
+import { measureModel } from './model-bench.ts';
+import { measureStore } from './store-bench.ts';
+
+/** `npm run bench [-- --json] [-- --quick]`: what it costs, each figure beside a baseline of the same run. */
+
+const SEED = 20261120;
+
+async function main(): Promise<void> {
+  const json = process.argv.includes('--json');
+  const quick = process.argv.includes('--quick');
+  const calls = quick ? 200_000 : 1_000_000;
+  const folder = mkdtempSync(join(tmpdir(), 'ioasis-bench-'));
+  try {
+    const say = (line: string): void => void process.stderr.write(`${line}\n`);
+    say(`seed ${SEED}, ${calls} calls, node ${process.version}`);
+    const trace = generateTrace('map-unmap', SEED, calls);
+    const results: BenchResult[] = [
+      ...(await measureStore(folder, trace, say)),
+      ...measureModel(trace, quick, SEED, say),
+    ];
+    if (json) console.log(JSON.stringify({ seed: SEED, calls, results }, null, 2));
+    else console.log(render(results));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function render(results: readonly BenchResult[]): string {
+  const table = new Table({ head: ['what', 'value', 'unit', 'baseline', 'baseline value', 'ratio'] });
+  const number = (value: number | null): string =>
+    value === null ? '' : value >= 100 ? Math.round(value).toLocaleString('en-US') : value.toFixed(2);
+  for (const { name, value, unit, baseline, baselineValue, ratio } of results) {
+    table.push([name, number(value), unit, baseline ?? '', number(baselineValue), number(ratio)]);
+  }
+  return table.toString();
+}
+
+await main();

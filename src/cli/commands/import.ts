@@ -1,0 +1,128 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import { openStore, type Store, type TraceInfo } from '../../../store/index.ts';
+import { parseTopology, RecordError, type Topology } from '../../trace/index.ts';
+import { fileError, UsageError } from '../errors.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import { BATCH_CALLS_DEFAULT, importCapture } from '../import-capture.ts';
+import { addExamples, parsePositive } from '../options.ts';
+import { startProgress } from '../progress.ts';
+import type { Runner, Session } from '../session.ts';
+import { traceNameOf } from '../target.ts';
+
+interface ImportFlags {
+  readonly name?: string;
+  readonly kernel?: string;
+  readonly topology?: string;
+  readonly batch: number;
+}
+
+/** `ioasis import`: captures become sealed traces of the store. */
+export function registerImport(program: Command, run: Runner): void {
+  const command = program
+    .command('import')
+    .description('read captures into the store')
+    .argument('<file...>', 'capture: JSON lines, plain or gzip; - for standard input')
+    .option('--name <name>', "name of the trace (default: the file's, without .jsonl or .jsonl.gz)")
+    .option('--kernel <release>', 'kernel in place of the recorded one, such as 6.12.117')
+    .option('--topology <file>', 'JSON with hardware facts, in place of the recorded ones')
+    .addOption(
+      new Option('--format <format>', 'format of the files').choices(['auto', 'ioasis']).default('auto'),
+    )
+    .option('--batch <calls>', 'calls that one transaction adds', parsePositive, BATCH_CALLS_DEFAULT);
+  addExamples(command, [
+    ['ioasis import run.jsonl.gz', 'keep a capture as trace "run" in ./ioasis.db'],
+    ['zcat run.jsonl.gz | ioasis import - --name first', 'read it from a pipe'],
+  ]);
+  command.action((files: string[], flags: ImportFlags) =>
+    run(command, (session) => importFiles(session, files, flags)),
+  );
+}
+
+async function importFiles(
+  session: Session,
+  files: readonly string[],
+  flags: ImportFlags,
+): Promise<ExitCode> {
+  const names = namesOf(files, flags);
+  const topology = flags.topology === undefined ? null : readTopology(flags.topology);
+  const isNewStore = !existsSync(session.store);
+  const store = openStore(session.store);
+  try {
+    if (!isNewStore) for (const name of names) requireFree(session, store, name);
+    for (const [index, source] of files.entries()) {
+      const name = names[index] ?? '';
+      const progress = startProgress(session, name, 'bytes');
+      try {
+        const trace = await importCapture(store, source, {
+          name,
+          topology,
+          kernel: flags.kernel ?? null,
+          batchCalls: flags.batch,
+          onProgress: progress.update,
+        });
+        progress.stop();
+        report(session, source, trace);
+      } finally {
+        progress.stop();
+      }
+    }
+  } finally {
+    store.close();
+  }
+  return EXIT.clean;
+}
+
+function namesOf(files: readonly string[], { name }: ImportFlags): readonly string[] {
+  if (name === '') throw new UsageError('--name must not be empty');
+  if (name !== undefined && files.length > 1) {
+    throw new UsageError(`--name names one trace, but ${files.length} files are given`);
+  }
+  const names = files.map((file) => name ?? traceNameOf(file));
+  for (const [index, found] of names.entries()) {
+    const first = names.indexOf(found);
+    if (first < index) {
+      throw new UsageError(
+        `${files[first]} and ${files[index]} would both be trace "${found}": import one with --name`,
+      );
+    }
+  }
+  return names;
+}
+
+function readTopology(path: string): Topology {
+  try {
+    return parseTopology(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (error) {
+    if (error instanceof RecordError) throw new UsageError(`${path}: ${error.message}`, { cause: error });
+    if (error instanceof SyntaxError) throw new UsageError(`${path}: is not JSON`, { cause: error });
+    throw fileError(path, error);
+  }
+}
+
+/** What a killed import left behind is no trace: it is replaced. */
+function requireFree(session: Session, store: Store, name: string): void {
+  const trace = store.findTrace(name);
+  if (trace === null) return;
+  if (trace.state === 'sealed') {
+    throw new UsageError(`${session.store} already holds a trace "${name}": give another name with --name`);
+  }
+  session.remark(`trace "${name}" was left incomplete by an import that did not end; it is read again`);
+  store.discardTrace(trace.id);
+}
+
+function report(session: Session, source: string, trace: TraceInfo): void {
+  const { name, callCount, firstSeq, lastSeq, skipped, chainHead } = trace;
+  if (session.json) {
+    const { kernel } = trace.header;
+    session.print(
+      JSON.stringify({ name, file: source, calls: callCount, firstSeq, lastSeq, kernel, skipped, chainHead }),
+    );
+    return;
+  }
+  if (session.quiet) return;
+  session.print(`${name}: ${callCount} calls imported`);
+  for (const [op, count] of Object.entries(skipped)) {
+    session.print(`  ${count} skipped with the unknown op ${JSON.stringify(op)}`);
+  }
+}

@@ -1,0 +1,71 @@
+import type { Store, TraceInfo, TraceWriter } from '../../store/index.ts';
+import { type ProgressListener, readCapture, type Topology, type TraceHeader } from '../trace/index.ts';
+import { withCleanUp } from './interrupt.ts';
+
+/** Calls that one transaction adds, unless the caller says otherwise. */
+export const BATCH_CALLS_DEFAULT = 4096;
+
+/** How a capture becomes a trace. */
+export interface ImportOptions {
+  readonly name: string;
+  /** Kernel release in place of the recorded one. */
+  readonly kernel?: string | null;
+  /** Hardware facts; each part that is given stands in place of the recorded one. */
+  readonly topology?: Topology | null;
+  readonly batchCalls?: number;
+  readonly onProgress?: ProgressListener;
+}
+
+/**
+ * Reads a capture into a store and seals the trace. Whatever goes wrong, and on a signal too, nothing of the trace
+ * stays there.
+ * @param source A path, or `-` for standard input.
+ * @throws TraceError, StoreError
+ */
+export async function importCapture(
+  store: Store,
+  source: string,
+  options: ImportOptions,
+): Promise<TraceInfo> {
+  let writer: TraceWriter | null = null;
+  const begin = (header: TraceHeader): void => {
+    writer = store.beginTrace({ name: options.name, header: changedHeader(header, options) });
+  };
+  const requireWriter = (): TraceWriter => {
+    if (writer === null) throw new Error('the reader handed over calls before a header');
+    return writer;
+  };
+  const discard = (): void => writer?.discard();
+  return await withCleanUp(discard, async () => {
+    try {
+      const { skipped } = await readCapture(
+        source,
+        { header: begin, calls: (calls) => requireWriter().append(calls) },
+        {
+          batchCalls: options.batchCalls ?? BATCH_CALLS_DEFAULT,
+          ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+        },
+      );
+      return requireWriter().seal({ skipped });
+    } catch (error) {
+      discard();
+      throw error;
+    }
+  });
+}
+
+function changedHeader(header: TraceHeader, { kernel, topology }: ImportOptions): TraceHeader {
+  return {
+    ...header,
+    kernel: kernel ?? header.kernel,
+    topology: topology == null ? header.topology : mergeTopologies(header.topology, topology),
+  };
+}
+
+function mergeTopologies(recorded: Topology, given: Topology): Topology {
+  return {
+    iommu: given.iommu ?? recorded.iommu,
+    instances: given.instances.length > 0 ? given.instances : recorded.instances,
+    devices: given.devices.length > 0 ? given.devices : recorded.devices,
+  };
+}
