@@ -32,7 +32,6 @@ function jsonOfIoctl(call: IoctlCall): CallJson {
     kind: call.kind,
     cmd: `0x${call.cmd.toString(16)}`,
     name: entry?.name ?? null,
-    struct: entry?.layout?.name ?? null,
     argp: `0x${call.argp.toString(16)}`,
     arg: decode(call.arg),
     out: decode(call.out),

@@ -9,8 +9,8 @@ export interface ReportOptions {
   /** Kernel as recorded or given; null when nobody said. */
   readonly kernel: string | null;
   readonly maxDivergences: number;
-  /** Arguments that a command needs to find the trace again, such as `--store lab.db`. */
-  readonly locator: string;
+  /** Store that a command has to be given to find the trace again; null when it need not. */
+  readonly store: string | null;
 }
 
 /** Prints a replay as a person reads it. */
@@ -27,22 +27,22 @@ export function printReplay(session: Session, result: ReplayResult, options: Rep
   for (const [title, text] of summaryOf(result, options)) session.print(`  ${title.padEnd(12)}${text}`);
   const shown = result.divergences.slice(0, options.maxDivergences);
   for (const divergence of shown) printDivergence(session, divergence, options);
-  if (result.diverged > shown.length) {
-    session.print(`\n  ${result.diverged - shown.length} more divergences are not shown (--max-divergences)`);
-  }
+  const hidden = result.diverged - shown.length;
+  if (hidden === 0) return;
+  const what = hidden === 1 ? '1 more divergence is' : `${hidden} more divergences are`;
+  session.print(`\n  ${what} not shown (--max-divergences)`);
 }
 
 function summaryOf(result: ReplayResult, { kernel }: ReportOptions): readonly (readonly [string, string])[] {
   const exactness = result.profileExact
     ? `kernel ${kernel}`
     : `WARNING: not the kernel of the trace (${kernel ?? 'not recorded'}), which has no profile: answers may differ`;
-  const notModelled = Object.entries(result.notModelled).map(([name, count]) => `${name} ${count}`);
   return [
     ['profile', `${result.profile} (${exactness})`],
     ['calls', String(result.calls)],
     ['matched', String(result.matched)],
     ['diverged', String(result.diverged)],
-    ['partial', partialOf(result.partial, notModelled)],
+    ['partial', partialOf(result)],
     ['learned', `${result.learned}${result.learned === 0 ? '' : ' (facts taken from replies)'}`],
     ['happened', describeEffects(result.effects)],
     ...result.assumptions.map((assumption): [string, string] => ['assumed', assumption]),
@@ -50,24 +50,33 @@ function summaryOf(result: ReplayResult, { kernel }: ReportOptions): readonly (r
   ];
 }
 
-function partialOf(partial: number, notModelled: readonly string[]): string {
-  if (partial === 0) return '0';
-  if (notModelled.length === 0) return `${partial} (some of the reply could not be predicted)`;
-  return `${partial} (not modelled: ${notModelled.join(', ')})`;
+function partialOf({ partial, notModelled }: ReplayResult): string {
+  const names = Object.entries(notModelled);
+  const rest = partial - names.reduce((sum, [, count]) => sum + count, 0);
+  const parts = names.map(([name, count]) => `${name} ${count}`);
+  if (parts.length > 0) parts[0] = `not modelled: ${parts[0]}`;
+  if (rest > 0) parts.push(`part of the reply cannot be predicted: ${rest}`);
+  return parts.length === 0 ? String(partial) : `${partial} (${parts.join(', ')})`;
 }
 
-function printDivergence(session: Session, divergence: Divergence, { label, locator }: ReportOptions): void {
+function printDivergence(session: Session, divergence: Divergence, { label, store }: ReportOptions): void {
+  const where = store === null ? '' : ` --store ${shellWord(store)}`;
   const { seq, call, field, recorded, predicted, reason, source, says } = divergence;
   const { bold, dim } = session.colors;
   session.print('');
   session.print(`  ${bold(`seq ${seq}`)} ${call}: ${field} recorded ${recorded}, predicted ${predicted}`);
   if (reason !== null)
     session.print(`    because ${[reason, says, source && `(${source})`].filter(Boolean).join(' ')}`);
-  session.print(dim(`    ioasis show ${label}${locator} --from ${seq} --to ${seq}`));
+  session.print(dim(`    ioasis show ${shellWord(label)}${where} --from ${seq} --to ${seq}`));
 }
 
 /** A replay as one JSON object. */
 export function jsonOfReplay(result: ReplayResult, trace: string, maxDivergences: number): string {
   const { divergences, ...rest } = result;
   return JSON.stringify({ trace, ...rest, divergences: divergences.slice(0, maxDivergences) });
+}
+
+/** A word as a shell takes it: quoted when it holds anything that a shell looks at. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -1,6 +1,6 @@
 import { accessLifecycle, ioasLifecycle } from '../../machines/index.ts';
-import { addWide, compareWide, subWide, wide } from './address.ts';
-import { type AreaTable, firstAreaIn, NONE, PROT_READ, PROT_WRITE } from './area-table.ts';
+import { addWide, compareWide, wide } from './address.ts';
+import { type AreaTable, firstAreaIn, NONE, PROT_READ, PROT_WRITE, startByte } from './area-table.ts';
 import { IOAS_NOT_FOUND } from './check.ts';
 import { refusePageAlignment, updateAlignment } from './iova-domains.ts';
 import type { IovaSpace } from './iova-space.ts';
@@ -141,12 +141,6 @@ function walk(
     if (refusal !== null || !ends) return refusal;
     addWide(run.at, run.last.page, run.last.offset, 0, 1);
   }
-}
-
-/** Byte of the iopt_pages behind an IOVA of an area: `iopt_area_start_byte`. */
-export function startByte(into: { page: number; offset: number }, areas: AreaTable, slot: number, page: number, offset: number): void {
-  subWide(into, page, offset, areas.startPage[slot]!, areas.startOffset[slot]!);
-  addWide(into, into.page, into.offset, areas.firstIndex[slot]!, areas.pageOffset[slot]!);
 }
 
 /** Checks that pinning and copying share, then visits the areas of iova .. iova + length - 1. */

@@ -1,6 +1,5 @@
 import { addWide, compareWide, isAligned, isTop, subWide, wide, type Wide } from './address.ts';
-import { freeSlot, firstAreaIn, NONE, unlinkArea } from './area-table.ts';
-import { startByte } from './access.ts';
+import { firstAreaIn, freeSlot, NONE, startByte, unlinkArea } from './area-table.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { insertArea } from './mapping.ts';
 import { type Refusal, reason } from './reason.ts';

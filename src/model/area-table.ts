@@ -1,4 +1,4 @@
-import { compareWide, TOP_OFFSET } from './address.ts';
+import { addWide, compareWide, subWide, TOP_OFFSET, type Wide } from './address.ts';
 
 /**
  * The areas of one IOAS, ordered by IOVA: what `iopt->area_itree` holds.
@@ -280,4 +280,10 @@ function widestHole(table: AreaTable, at: number): number {
   }
   chunk.widestHole = widest;
   return widest;
+}
+
+/** Byte of the iopt_pages behind an IOVA of an area: `iopt_area_start_byte`. */
+export function startByte(into: Wide, table: AreaTable, slot: number, page: number, offset: number): void {
+  subWide(into, page, offset, table.startPage[slot]!, table.startOffset[slot]!);
+  addWide(into, into.page, into.offset, table.firstIndex[slot]!, table.pageOffset[slot]!);
 }

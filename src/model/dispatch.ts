@@ -19,6 +19,7 @@ import {
   type StructLayout,
 } from '../uapi/index.ts';
 import { destroy } from './destroy.ts';
+import { getDirtyBitmap, setDirtyTracking } from './dirty-tracking.ts';
 import { faultQueueAlloc } from './fault-queue.ts';
 import { getHwInfo } from './hw-info.ts';
 import { hwptAlloc } from './hwpt.ts';
@@ -92,8 +93,8 @@ for (const entry of [
   operation(CMD.IOMMU_VFIO_IOAS, IOMMU_VFIO_IOAS, vfioIoas),
   operation(CMD.IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC, hwptAlloc),
   operation(CMD.IOMMU_GET_HW_INFO, IOMMU_GET_HW_INFO, getHwInfo),
-  operation(CMD.IOMMU_HWPT_SET_DIRTY_TRACKING, IOMMU_HWPT_SET_DIRTY_TRACKING, null),
-  operation(CMD.IOMMU_HWPT_GET_DIRTY_BITMAP, IOMMU_HWPT_GET_DIRTY_BITMAP, null),
+  operation(CMD.IOMMU_HWPT_SET_DIRTY_TRACKING, IOMMU_HWPT_SET_DIRTY_TRACKING, setDirtyTracking),
+  operation(CMD.IOMMU_HWPT_GET_DIRTY_BITMAP, IOMMU_HWPT_GET_DIRTY_BITMAP, getDirtyBitmap),
   operation(CMD.IOMMU_HWPT_INVALIDATE, IOMMU_HWPT_INVALIDATE, hwptInvalidate),
   operation(CMD.IOMMU_FAULT_QUEUE_ALLOC, IOMMU_FAULT_QUEUE_ALLOC, faultQueueAlloc),
   operation(CMD.IOMMU_TEST_CMD, IOMMU_TEST_CMD, selftest),

@@ -132,6 +132,7 @@ export function createPaging(
     nestParent,
     enforceCacheCoherency: false,
     fault: 0,
+    tracking: false,
     domain,
   };
   addObject(kernel, context, hwpt);
@@ -210,6 +211,7 @@ export function destroyPaging(kernel: Kernel, context: Context, hwpt: HwptPaging
   const ioas = mustGet(context, hwpt.ioas, 'ioas');
   ioas.hwpts = ioas.hwpts.filter((id) => id !== hwpt.id);
   removeDomain(kernel, context, ioas, hwpt.id);
+  kernel.dirty.delete(hwpt.domain.key);
   releaseFault(context, hwpt.fault);
   releaseIoas(ioas);
 }

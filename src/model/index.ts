@@ -10,6 +10,7 @@ export {
   predictedRead,
   predictedStruct,
 } from './outcome.ts';
+export { executeWithPatches, type PatchedReply } from './patches.ts';
 export { chooseProfile, type Profile, type ProfileChoice } from './profile.ts';
 export type { Reason } from './reason.ts';
 export { MODEL_VERSION, restoreKernel, serializeKernel } from './serialize.ts';

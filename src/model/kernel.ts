@@ -16,6 +16,8 @@ export interface Kernel {
   readonly spaces: Map<number, IovaSpace>;
   readonly pages: PagesTable;
   readonly memory: UserMemory;
+  /** Dirty half pages by `PagingDomain.key`, for domains that track: see dirty-bits.ts. */
+  readonly dirty: Map<number, Set<number>>;
   readonly call: UserCall;
   readonly reply: Reply;
   /** Process of the previous record: the parent of one never seen before. */
@@ -42,6 +44,7 @@ export function createKernel(profile: Profile, servesContainers = true, effects:
     spaces: new Map(),
     pages: createPagesTable(),
     memory: createUserMemory(),
+    dirty: new Map(),
     call: createUserCall(),
     reply: { modelled: true, ret: 0, errno: 0, reason: null },
     lastPid: 0,

@@ -11,6 +11,7 @@ import {
   someArea,
   unlinkArea,
 } from './area-table.ts';
+import { dropDirtyBits } from './dirty-bits.ts';
 import { allocateIova } from './iova-alloc.ts';
 import { hitsRange, type IovaSpace } from './iova-space.ts';
 import type { Kernel } from './kernel.ts';
@@ -135,6 +136,7 @@ export function insertArea(
 export function dropArea(kernel: Kernel, context: Context, ioas: Ioas, space: IovaSpace, slot: number): void {
   const { areas } = space;
   kernel.effects.rangeUnmapped(context.id, ioas.id, space, slot);
+  if (kernel.dirty.size > 0) dropDirtyBits(kernel, context, ioas, space, slot);
   const pages = areas.pages[slot]!;
   unlinkArea(areas, slot);
   freeSlot(areas, slot);

@@ -59,7 +59,9 @@ export function makePagingDomain(kernel: Kernel, device: Device, flags: number):
   const pageSizes = (device.flags & HUGE_IOVA) !== 0 ? page + page * MOCK_HUGE_FACTOR : page;
   // MOCK_APERTURE_START 0x1000000, MOCK_APERTURE_LAST 0x7fffffff.
   const aperture = { startPage: 0x1000, startOffset: 0, lastPage: 0x7ffff, lastOffset: 0xfff };
-  return { driver: 'mock', pageSizes, aperture, dirtyOps: (flags & DIRTY_TRACKING) !== 0 };
+  const key = kernel.state.nextDomain;
+  kernel.state.nextDomain += 1;
+  return { driver: 'mock', key, pageSizes, aperture, dirtyOps: (flags & DIRTY_TRACKING) !== 0 };
 }
 
 /** What a nested domain begins with: the value of its IOTLB entries, or why there is none. */

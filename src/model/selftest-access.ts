@@ -15,11 +15,10 @@ import {
   refuseProt,
   replaceAccess,
   type Run,
-  startByte,
   walkAccess,
 } from './access.ts';
 import { addWide, wide, type Wide } from './address.ts';
-import { firstArea, NONE, nextArea } from './area-table.ts';
+import { firstArea, NONE, nextArea, startByte } from './area-table.ts';
 import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
 import { fileOf, installDescriptor } from './descriptors.ts';
 import type { IovaSpace } from './iova-space.ts';

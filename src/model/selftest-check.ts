@@ -1,7 +1,6 @@
 import { IOMMU_TEST_CMD, IOMMU_TEST_OP, unionOffsetsOf } from '../uapi/index.ts';
 import { addWide, isAligned, wide } from './address.ts';
-import { startByte } from './access.ts';
-import { firstAreaIn, NONE } from './area-table.ts';
+import { firstAreaIn, NONE, startByte } from './area-table.ts';
 import { HWPT_NOT_FOUND } from './check.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { MOCK_IOTLB_ENTRIES } from './mock-iommu.ts';

@@ -14,6 +14,7 @@ import {
   destroyAccessPages,
   replaceAccessIoas,
 } from './selftest-access.ts';
+import { setDirty } from './selftest-dirty.ts';
 import { triggerFault } from './selftest-fault.ts';
 import type { Context, Selftest } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
@@ -101,7 +102,7 @@ export function selftest(kernel: Kernel, context: Context): Answer {
     case IOMMU_TEST_OP.TRIGGER_IOPF:
       return triggerFault(kernel, context);
     case IOMMU_TEST_OP.DIRTY:
-      return 'not-modelled';
+      return setDirty(kernel, context, u32(call, id));
     default:
       return OP_UNKNOWN;
   }

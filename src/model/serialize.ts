@@ -25,6 +25,7 @@ interface Head {
     readonly files: readonly (readonly [string, number])[];
     readonly nextObject: number;
   };
+  readonly dirty: readonly (readonly [number, readonly number[]])[];
   readonly lastPid: number;
   readonly servesContainers: boolean;
   /** Key and number of areas of each IOVA space. */
@@ -47,6 +48,9 @@ export function serializeKernel(kernel: Kernel): Uint8Array {
   const head: Head = {
     control: kernel.state,
     memory: memoryHead(kernel.memory),
+    dirty: [...kernel.dirty]
+      .sort(([a], [b]) => a - b)
+      .map(([key, bits]): [number, number[]] => [key, [...bits].sort((a, b) => a - b)]),
     lastPid: kernel.lastPid,
     servesContainers: kernel.servesContainers,
     spaces,
@@ -138,6 +142,7 @@ export function restoreKernel(bytes: Uint8Array, profile: Profile): Kernel {
   kernel.state = head.control;
   kernel.lastPid = head.lastPid;
   restoreMemory(kernel.memory, head.memory);
+  for (const [key, bits] of head.dirty) kernel.dirty.set(key, new Set(bits));
   let at = 4 + jsonBytes;
   for (const [key, count] of head.spaces) {
     const areas = createAreaTable(Math.max(16, count));

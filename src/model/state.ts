@@ -12,6 +12,7 @@ export interface ControlState {
   nextContext: number;
   nextFile: number;
   nextSpace: number;
+  nextDomain: number;
   /** Ids of the mock devices' groups: every mock device is alone in its own. */
   nextGroup: number;
 }
@@ -86,6 +87,8 @@ export interface Ioas extends ObjectBase {
 /** What the driver made for a paging HWPT. */
 export interface PagingDomain {
   readonly driver: 'mock';
+  /** Names the domain for as long as the kernel runs. */
+  readonly key: number;
   /** `pgsize_bitmap` as a double. */
   readonly pageSizes: number;
   /** Inclusive aperture. */
@@ -102,6 +105,8 @@ export interface HwptPaging extends ObjectBase {
   readonly enforceCacheCoherency: boolean;
   /** Fault queue it reports to; 0 when none. */
   fault: number;
+  /** Dirty tracking is on. */
+  tracking: boolean;
   readonly domain: PagingDomain;
 }
 
@@ -194,5 +199,5 @@ export type KernelObject = Ioas | HwptPaging | HwptNested | Device | Access | Fa
 export type ObjectType = KernelObject['type'];
 
 export function createControlState(): ControlState {
-  return { contexts: {}, files: {}, processes: {}, nextContext: 1, nextFile: 1, nextSpace: 1, nextGroup: 1 };
+  return { contexts: {}, files: {}, processes: {}, nextContext: 1, nextFile: 1, nextSpace: 1, nextDomain: 1, nextGroup: 1 };
 }

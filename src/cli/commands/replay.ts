@@ -73,7 +73,7 @@ function replayOne(session: Session, target: Target, flags: ReplayFlags): number
     label,
     kernel: flags.kernel ?? trace.header.kernel,
     maxDivergences: shown,
-    locator: target.store.path === '' || session.store === STORE_DEFAULT ? '' : ` --store ${session.store}`,
+    store: target.store.path === '' || session.store === STORE_DEFAULT ? null : session.store,
   });
   return result.diverged;
 }
