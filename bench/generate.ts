@@ -1,4 +1,4 @@
-import { createKernel, execute, type Kernel, predictedStruct, chooseProfile } from '../src/model/index.ts';
+import { chooseProfile, createKernel, execute, type Kernel, predictedStruct } from '../src/model/index.ts';
 import type { Call, IoctlCall } from '../src/trace/index.ts';
 import {
   buildStruct,
@@ -111,13 +111,21 @@ function mapUnmap(session: Session, ioas: number, count: number): void {
     const slot = random.below(SLOTS);
     const iova = APERTURE + BigInt(slot) * SLOT_BYTES;
     if (live[slot] === 1) {
-      ioctl(session, CMD.IOMMU_IOAS_UNMAP, buildStruct(IOMMU_IOAS_UNMAP, { ioas_id: ioas, iova, length: SLOT_BYTES }));
+      ioctl(
+        session,
+        CMD.IOMMU_IOAS_UNMAP,
+        buildStruct(IOMMU_IOAS_UNMAP, { ioas_id: ioas, iova, length: SLOT_BYTES }),
+      );
       live[slot] = 0;
       continue;
     }
     const length = BigInt(1 + random.below(16)) * PAGE;
     const user_va = USER_MEMORY + BigInt(random.below(1 << 20)) * PAGE;
-    ioctl(session, CMD.IOMMU_IOAS_MAP, buildStruct(IOMMU_IOAS_MAP, { flags: FIXED, ioas_id: ioas, user_va, length, iova }));
+    ioctl(
+      session,
+      CMD.IOMMU_IOAS_MAP,
+      buildStruct(IOMMU_IOAS_MAP, { flags: FIXED, ioas_id: ioas, user_va, length, iova }),
+    );
     live[slot] = 1;
     if (random.below(64) === 0) mapAnywhere(session, ioas, user_va);
   }
@@ -144,7 +152,11 @@ function attachDetach(session: Session, ioas: number, count: number): void {
   const targets = [ioas];
   for (let index = 0; index < 4; index += 1) {
     const idev = devices[index]!.idev;
-    const made = ioctl(session, CMD.IOMMU_HWPT_ALLOC, buildStruct(IOMMU_HWPT_ALLOC, { dev_id: idev, pt_id: ioas }));
+    const made = ioctl(
+      session,
+      CMD.IOMMU_HWPT_ALLOC,
+      buildStruct(IOMMU_HWPT_ALLOC, { dev_id: idev, pt_id: ioas }),
+    );
     targets.push(field(made, 16));
   }
   while (session.calls.length < count) {
@@ -170,4 +182,16 @@ function idChurn(session: Session, count: number): void {
     live[at] = live[live.length - 1]!;
     live.pop();
   }
+}
+
+/** A kernel with one open /dev/iommu and IOAS 1, and a call to reuse. */
+export function openKernel(): {
+  kernel: Kernel;
+  request: { -readonly [K in keyof IoctlCall]: IoctlCall[K] };
+} {
+  const [open, alloc] = generateTrace('map-unmap', 1, 3) as [Call, IoctlCall];
+  const kernel = createKernel(chooseProfile('6.12', 4096).profile);
+  execute(kernel, open);
+  execute(kernel, alloc);
+  return { kernel, request: { ...alloc } };
 }

@@ -1,8 +1,8 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { EMPTY_HEADER, openCaptureWriter, readCapture, type Call } from '../src/trace/index.ts';
 import { replayTrace } from '../replay/index.ts';
+import { type Call, EMPTY_HEADER, openCaptureWriter, readCapture } from '../src/trace/index.ts';
 import { openStore, type Store } from '../store/index.ts';
 import { against, type BenchResult, bestMs, result } from './measure.ts';
 
@@ -95,7 +95,11 @@ function measureSeek(store: Store, traceId: number, calls: readonly Call[]): Ben
   const target = Math.floor(calls.length * 0.75);
   replayTrace(store, traceId, { snapshotEvery: Math.floor(calls.length / 25) });
   const untilSeq = calls[target]!.seq;
-  const fromStart = result('seek-from-start', bestMs(1, () => void replayTrace(store, traceId, { untilSeq })), 'ms');
+  const fromStart = result(
+    'seek-from-start',
+    bestMs(1, () => void replayTrace(store, traceId, { untilSeq })),
+    'ms',
+  );
   const seek = bestMs(3, () => void replayTrace(store, traceId, { untilSeq, fromSnapshot: true }));
   store.deleteSnapshots(traceId);
   return [fromStart, against('seek-1m', seek, 'ms', fromStart)];
@@ -105,7 +109,8 @@ function measureSeek(store: Store, traceId: number, calls: readonly Call[]): Ben
 async function measureImport(folder: string, calls: readonly Call[]): Promise<BenchResult[]> {
   const path = join(folder, 'bench.jsonl');
   const writer = openCaptureWriter(path);
-  for (let at = 0; at < calls.length; at += PAGE_ROWS) await writer.writeCalls(calls.slice(at, at + PAGE_ROWS));
+  for (let at = 0; at < calls.length; at += PAGE_ROWS)
+    await writer.writeCalls(calls.slice(at, at + PAGE_ROWS));
   await writer.close();
   const parseMs = bestMs(1, () => {
     for (const line of readFileSync(path, 'utf8').split('\n')) if (line !== '') JSON.parse(line);

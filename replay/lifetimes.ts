@@ -1,5 +1,5 @@
-import type { Store } from '../store/index.ts';
 import { CMD, IOMMU_TEST_CMD, IOMMU_TEST_OP, offsetsOf } from '../src/uapi/index.ts';
+import type { Store } from '../store/index.ts';
 
 /**
  * When the processes of a trace ended. A recorder of descriptors sees no exit, and it matters: memory of a process that
@@ -15,7 +15,12 @@ export type Exits = ReadonlyMap<number, readonly number[]>;
  * A forked process that opened nothing itself is taken to be gone after its last record, unless a later call reads
  * or pins user memory through an access object: then somebody still counts on that memory.
  */
-export function findExits(store: Store, traceId: number, fromSeq: number, knownPids: ReadonlySet<number>): Exits {
+export function findExits(
+  store: Store,
+  traceId: number,
+  fromSeq: number,
+  knownPids: ReadonlySet<number>,
+): Exits {
   const lastSeq = new Map<number, number>();
   const settled = new Set(knownPids);
   let lastUse = -1;

@@ -137,7 +137,8 @@ function applyAll(
     exits.before(call);
     applyOne(kernel, call, tally, maxDivergences);
     exits.after(call);
-    if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0) options.onProgress(tally.calls);
+    if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0)
+      options.onProgress(tally.calls);
     if (snapshotEvery > 0 && tally.calls % snapshotEvery === 0) {
       store.putSnapshot(trace.id, call.seq, MODEL_VERSION, serializeKernel(kernel));
     }
@@ -163,7 +164,8 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
   else if (verdict === 'partial') tally.partial += 1;
   else {
     tally.diverged += 1;
-    if (tally.divergences.length < maxDivergences) tally.divergences.push(describeDivergence(kernel, call, reply));
+    if (tally.divergences.length < maxDivergences)
+      tally.divergences.push(describeDivergence(kernel, call, reply));
   }
   if (call.op === 'ioctl' && (verdict !== 'matched' || kernel.call.unknown.length > 0)) {
     tally.learned += adoptReply(kernel, call);
@@ -179,7 +181,12 @@ export interface ExitWatch {
 const NO_EXITS: Exits = new Map();
 
 /** Looks ahead for exits once a second process shows up; a trace of one process costs nothing. */
-export function createExitWatch(store: Store, traceId: number, kernel: Kernel, assumptions: string[]): ExitWatch {
+export function createExitWatch(
+  store: Store,
+  traceId: number,
+  kernel: Kernel,
+  assumptions: string[],
+): ExitWatch {
   let exits = NO_EXITS;
   let lastPid = -1;
   let looked = false;

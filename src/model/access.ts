@@ -1,51 +1,13 @@
 import { accessLifecycle, ioasLifecycle } from '../../machines/index.ts';
-import { addWide, compareWide, wide } from './address.ts';
-import { type AreaTable, firstAreaIn, NONE, PROT_READ, PROT_WRITE, startByte } from './area-table.ts';
+import { dropItems, NOT_ATTACHED } from './access-pins.ts';
 import { IOAS_NOT_FOUND } from './check.ts';
 import { refusePageAlignment, updateAlignment } from './iova-domains.ts';
-import type { IovaSpace } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { dropContext, getObject, moved, mustGet, removeObject } from './objects.ts';
-import { exactAccess } from './pages-table.ts';
-import { refusePin } from './pinning.ts';
-import { type Refusal, reason } from './reason.ts';
-import type { Access, AccessItem, Context, Ioas } from './state.ts';
+import type { Refusal } from './reason.ts';
+import type { Access, Context, Ioas } from './state.ts';
 
 /** Access objects: software access to an IOAS, with or without pinned pages. device.c and pages.c of iommufd. */
-
-const NOT_ATTACHED = reason(
-  'access-not-attached',
-  'ENOENT',
-  'device.c iommufd_access_replace, _pin_pages, _rw',
-  'the access object is attached to no IOAS',
-);
-const LENGTH_ZERO = reason('access-length-zero', 'EINVAL', 'device.c iommufd_access_pin_pages, _rw', 'the length is zero');
-const RANGE_WRAPS = reason(
-  'access-range-wraps',
-  'EOVERFLOW',
-  'device.c iommufd_access_pin_pages, _rw',
-  'IOVA + length wraps past 2^64',
-);
-const NOT_PAGE_ALIGNED = reason(
-  'pin-not-page-aligned',
-  'EINVAL',
-  'device.c iopt_area_contig_is_aligned',
-  'an area in the range does not begin or end at a page of its user memory, so its pages do not line up',
-);
-const ACCESS_DENIED = reason(
-  'area-permission-missing',
-  'EPERM',
-  'device.c check_area_prot; pages.c iopt_area_add_access',
-  'an area in the range lacks the permission that the access asks for',
-);
-const HOLE_IN_RANGE = reason(
-  'hole-in-range',
-  'ENOENT',
-  'device.c iommufd_access_pin_pages, _rw',
-  'the range is not covered by areas without a gap',
-);
-
-const scratch = wide();
 
 /** `iommufd_access_change_ioas` to an IOAS: its alignment may rise to a page. */
 export function attachAccess(kernel: Kernel, context: Context, access: Access, ioasId: number): Refusal {
@@ -88,7 +50,10 @@ export function acquireIoas(ioas: Ioas): void {
 export function releaseIoas(ioas: Ioas): void {
   ioas.users -= 1;
   const last = ioas.users === 1 ? ioasLifecycle.guard.last : 0;
-  ioas.lifecycle = moved(ioasLifecycle.step(ioas.lifecycle, ioasLifecycle.event.RELEASE, last), 'releasing an IOAS');
+  ioas.lifecycle = moved(
+    ioasLifecycle.step(ioas.lifecycle, ioasLifecycle.event.RELEASE, last),
+    'releasing an IOAS',
+  );
 }
 
 /** Drops every pin and leaves the IOAS; `access.ioas` still names it. */
@@ -107,188 +72,10 @@ function leaveIoas(kernel: Kernel, context: Context, access: Access): void {
 export function closeAccess(kernel: Kernel, context: Context, access: Access): boolean {
   if (access.ioas !== 0) leaveIoas(kernel, context, access);
   access.ioas = 0;
-  access.lifecycle = moved(accessLifecycle.step(access.lifecycle, accessLifecycle.event.CLOSE), 'closing an access');
+  access.lifecycle = moved(
+    accessLifecycle.step(access.lifecycle, accessLifecycle.event.CLOSE),
+    'closing an access',
+  );
   removeObject(kernel, context, access);
   return dropContext(context, false, 0);
-}
-
-/** One step along a contiguous run of areas: `iopt_for_each_contig_area`. */
-export interface Run {
-  slot: number;
-  /** First byte of the run in this area. */
-  readonly at: { page: number; offset: number };
-  /** Last byte of the run in this area, inclusive. */
-  readonly last: { page: number; offset: number };
-}
-
-/** Visits the areas of [first, last] from the front; null when all of it was covered, else what stopped it. */
-function walk(
-  areas: AreaTable,
-  page: number,
-  offset: number,
-  lastPage: number,
-  lastOffset: number,
-  visit: (run: Run) => Refusal,
-): Refusal {
-  const run: Run = { slot: NONE, at: wide(page, offset), last: wide() };
-  for (;;) {
-    run.slot = firstAreaIn(areas, run.at.page, run.at.offset, run.at.page, run.at.offset);
-    if (run.slot === NONE) return HOLE_IN_RANGE;
-    const ends = compareWide(areas.lastPage[run.slot]!, areas.lastOffset[run.slot]!, lastPage, lastOffset) < 0;
-    run.last.page = ends ? areas.lastPage[run.slot]! : lastPage;
-    run.last.offset = ends ? areas.lastOffset[run.slot]! : lastOffset;
-    const refusal = visit(run);
-    if (refusal !== null || !ends) return refusal;
-    addWide(run.at, run.last.page, run.last.offset, 0, 1);
-  }
-}
-
-/** Checks that pinning and copying share, then visits the areas of iova .. iova + length - 1. */
-export function walkAccess(
-  kernel: Kernel,
-  context: Context,
-  access: Access,
-  page: number,
-  offset: number,
-  length: number,
-  visit: (space: IovaSpace, run: Run) => Refusal,
-): Refusal {
-  if (length === 0) return LENGTH_ZERO;
-  const last = wide();
-  if (addWide(last, page, offset, Math.floor((length - 1) / 4096), (length - 1) % 4096)) return RANGE_WRAPS;
-  if (access.ioas === 0) return NOT_ATTACHED;
-  const space = spaceOf(kernel, mustGet(context, access.ioas, 'ioas'));
-  return walk(space.areas, page, offset, last.page, last.offset, (run) => visit(space, run));
-}
-
-export function refuseProt(areas: AreaTable, slot: number, write: boolean): Refusal {
-  return (areas.prot[slot]! & (write ? PROT_WRITE : PROT_READ)) === 0 ? ACCESS_DENIED : null;
-}
-
-export { ACCESS_DENIED };
-
-/** Pages first..last (indexes, inclusive) of an iopt_pages that one area contributes to a pin. */
-interface PinnedPart {
-  readonly slot: number;
-  readonly first: number;
-  readonly last: number;
-}
-
-/** `iommufd_access_pin_pages`: all or nothing. The user pages pinned are appended to `userPages` in order. */
-export function pinPages(
-  kernel: Kernel,
-  context: Context,
-  access: Access,
-  page: number,
-  offset: number,
-  length: number,
-  write: boolean,
-  userPages: { mm: number; page: number }[],
-): Refusal {
-  const parts: PinnedPart[] = [];
-  let areas: AreaTable | undefined;
-  const refusal = walkAccess(kernel, context, access, page, offset, length, (space, run) => {
-    areas = space.areas;
-    return pinPart(kernel, space, run, page, offset, length, write, parts, userPages);
-  });
-  if (areas === undefined) return refusal;
-  if (refusal !== null) for (const part of parts) unpinPart(kernel, areas, part);
-  return refusal;
-}
-
-function pinPart(
-  kernel: Kernel,
-  { areas }: IovaSpace,
-  run: Run,
-  page: number,
-  offset: number,
-  length: number,
-  write: boolean,
-  parts: PinnedPart[],
-  userPages: { mm: number; page: number }[],
-): Refusal {
-  const { slot, at, last } = run;
-  const start = wide();
-  startByte(start, areas, slot, at.page, at.offset);
-  const end = wide();
-  startByte(end, areas, slot, last.page, last.offset);
-  addWide(scratch, page, offset, Math.floor((length - 1) / 4096), (length - 1) % 4096);
-  const isLastArea = compareWide(last.page, last.offset, scratch.page, scratch.offset) === 0;
-  const endsAtPage = ((areas.lastOffset[slot]! - areas.startOffset[slot]! + areas.pageOffset[slot]!) & 0xfff) === 0xfff;
-  // The kernel looks at the end of the area unless the range ends within it.
-  if (areas.preventAccess[slot] === 1 || start.offset !== 0 || (!isLastArea && !endsAtPage)) return NOT_PAGE_ALIGNED;
-  const denied = refuseProt(areas, slot, write);
-  if (denied !== null) return denied;
-  const pages = areas.pages[slot]!;
-  if (write && kernel.pages.writable[pages] === 0) return ACCESS_DENIED;
-  const node = exactAccess(kernel.pages, pages, start.page, end.page);
-  if (node !== undefined) node.users += 1;
-  else {
-    const refusal = refusePin(kernel, pages, start.page, end.page);
-    if (refusal !== null) return refusal;
-    const nodes = kernel.pages.accessNodes.get(pages) ?? [];
-    nodes.push({ first: start.page, last: end.page, users: 1 });
-    kernel.pages.accessNodes.set(pages, nodes);
-  }
-  areas.accesses[slot]! += 1;
-  parts.push({ slot, first: start.page, last: end.page });
-  for (let index = start.page; index <= end.page; index += 1) {
-    userPages.push({ mm: kernel.pages.mm[pages]!, page: kernel.pages.basePage[pages]! + index });
-  }
-  return null;
-}
-
-/** `iopt_area_remove_access`. */
-function unpinPart(kernel: Kernel, areas: AreaTable, { slot, first, last }: PinnedPart): void {
-  const pages = areas.pages[slot]!;
-  const node = exactAccess(kernel.pages, pages, first, last);
-  if (node === undefined) throw new Error('an access unpins what it did not pin');
-  areas.accesses[slot]! -= 1;
-  node.users -= 1;
-  if (node.users > 0) return;
-  const left = kernel.pages.accessNodes.get(pages)!.filter((other) => other !== node);
-  if (left.length > 0) kernel.pages.accessNodes.set(pages, left);
-  else kernel.pages.accessNodes.delete(pages);
-}
-
-/** `iommufd_access_unpin_pages` of one item. */
-function unpinItem(kernel: Kernel, space: IovaSpace, item: AccessItem): void {
-  const last = wide();
-  addWide(last, item.iovaPage, item.iovaOffset, Math.floor((item.length - 1) / 4096), (item.length - 1) % 4096);
-  walk(space.areas, item.iovaPage, item.iovaOffset, last.page, last.offset, ({ slot, at, last: partLast }) => {
-    const start = wide();
-    startByte(start, space.areas, slot, at.page, at.offset);
-    const end = wide();
-    startByte(end, space.areas, slot, partLast.page, partLast.offset);
-    unpinPart(kernel, space.areas, { slot, first: start.page, last: end.page });
-    return null;
-  });
-}
-
-/** Unpins and forgets the items that `chosen` picks. */
-export function dropItems(kernel: Kernel, access: Access, space: IovaSpace, chosen: (item: AccessItem) => boolean): void {
-  for (const item of access.items) if (chosen(item)) unpinItem(kernel, space, item);
-  access.items = access.items.filter((item) => !chosen(item));
-}
-
-/**
- * `iommufd_access_notify_unmap` as the selftest's driver answers it: every access of the IOAS drops the pins that
- * touch the area.
- */
-export function unpinArea(kernel: Kernel, context: Context, ioas: Ioas, space: IovaSpace, slot: number): void {
-  const { areas } = space;
-  const startPage = areas.startPage[slot]!;
-  const startOffset = areas.startOffset[slot]!;
-  const lastPage = areas.lastPage[slot]!;
-  const lastOffset = areas.lastOffset[slot]!;
-  for (const id of Object.values(ioas.accesses)) {
-    dropItems(kernel, mustGet(context, id, 'access'), space, (item) => {
-      const end = wide();
-      addWide(end, item.iovaPage, item.iovaOffset, Math.floor((item.length - 1) / 4096), (item.length - 1) % 4096);
-      return (
-        compareWide(item.iovaPage, item.iovaOffset, lastPage, lastOffset) <= 0 &&
-        compareWide(startPage, startOffset, end.page, end.offset) <= 0
-      );
-    });
-  }
 }

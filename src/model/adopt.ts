@@ -1,3 +1,4 @@
+import type { IoctlCall } from '../trace/index.ts';
 import {
   CMD,
   IOMMU_FAULT_QUEUE_ALLOC,
@@ -10,7 +11,6 @@ import {
   offsetsOf,
   unionOffsetsOf,
 } from '../uapi/index.ts';
-import type { IoctlCall } from '../trace/index.ts';
 import { addWide, readOffset, readPage, subWide, wide } from './address.ts';
 import { firstAreaIn, linkArea, NONE, unlinkArea } from './area-table.ts';
 import { fileOf, renumberDescriptor } from './descriptors.ts';
@@ -47,8 +47,10 @@ export function adoptReply(kernel: Kernel, record: IoctlCall): number {
     learned += 1;
   }
   for (const at of idFields(record)) learned += adoptId(kernel, context, at, recorded);
-  if (record.cmd === CMD.IOMMU_IOAS_MAP) learned += adoptIova(kernel, context, MAP.ioas_id, MAP.iova, recorded);
-  if (record.cmd === CMD.IOMMU_IOAS_COPY) learned += adoptIova(kernel, context, COPY.dst_ioas_id, COPY.dst_iova, recorded);
+  if (record.cmd === CMD.IOMMU_IOAS_MAP)
+    learned += adoptIova(kernel, context, MAP.ioas_id, MAP.iova, recorded);
+  if (record.cmd === CMD.IOMMU_IOAS_COPY)
+    learned += adoptIova(kernel, context, COPY.dst_ioas_id, COPY.dst_iova, recorded);
   return learned;
 }
 
@@ -78,7 +80,13 @@ function adoptId(kernel: Kernel, context: Context, at: number, recorded: DataVie
 }
 
 /** Moves the area that a map put at one IOVA to the one the kernel really chose, if that is free. */
-function adoptIova(kernel: Kernel, context: Context, ioasAt: number, iovaAt: number, recorded: DataView): number {
+function adoptIova(
+  kernel: Kernel,
+  context: Context,
+  ioasAt: number,
+  iovaAt: number,
+  recorded: DataView,
+): number {
   const { view } = kernel.call;
   const from = wide(readPage(view, iovaAt), readOffset(view, iovaAt));
   const to = wide(readPage(recorded, iovaAt), readOffset(recorded, iovaAt));

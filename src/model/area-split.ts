@@ -1,4 +1,4 @@
-import { addWide, compareWide, isAligned, isTop, subWide, wide, type Wide } from './address.ts';
+import { addWide, compareWide, isAligned, isTop, subWide, type Wide, wide } from './address.ts';
 import { firstAreaIn, freeSlot, NONE, startByte, unlinkArea } from './area-table.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { insertArea } from './mapping.ts';
@@ -47,7 +47,8 @@ export function cutAt(kernel: Kernel, context: Context, ioas: Ioas, at: Wide): R
   addWide(next, at.page, at.offset, 0, 1);
   const byte = wide();
   startByte(byte, areas, slot, next.page, next.offset);
-  if (!isAligned(next.offset, ioas.alignment) || !isAligned(byte.offset, ioas.alignment)) return SPLIT_MISALIGNED;
+  if (!isAligned(next.offset, ioas.alignment) || !isAligned(byte.offset, ioas.alignment))
+    return SPLIT_MISALIGNED;
   if (areas.accesses[slot]! > 0) return SPLIT_PINNED;
   if (ioas.domains.length > 0 && !ioas.largePagesOff) return SPLIT_LARGE_PAGES;
 

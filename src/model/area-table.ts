@@ -219,7 +219,9 @@ export function firstAreaIn(
   }
   const next = position < chunk.count ? chunk.slot[position]! : table.chunks[at + 1]?.slot[0];
   if (next === undefined) return NONE;
-  return compareWide(table.startPage[next]!, table.startOffset[next]!, lastPage, lastOffset) <= 0 ? next : NONE;
+  return compareWide(table.startPage[next]!, table.startOffset[next]!, lastPage, lastOffset) <= 0
+    ? next
+    : NONE;
 }
 
 /** The area after this one in IOVA order, or NONE. */

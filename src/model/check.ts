@@ -38,4 +38,3 @@ export const BAD_USER_POINTER = reason(
   'copy_from_user / copy_to_user',
   'a buffer that the call points to can not be read or written',
 );
-

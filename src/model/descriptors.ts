@@ -32,7 +32,12 @@ function holdFile(kernel: Kernel, file: OpenFile): void {
 }
 
 /** Opens /dev/iommu (or, counting as VFIO does, /dev/vfio/vfio) under the number that open returned. */
-export function openContext(kernel: Kernel, process: Process, fd: number, accountMode: 'user' | 'mm'): Context {
+export function openContext(
+  kernel: Kernel,
+  process: Process,
+  fd: number,
+  accountMode: 'user' | 'mm',
+): Context {
   const context: Context = {
     id: kernel.state.nextContext,
     lifecycle: contextLifecycle.initial,
@@ -134,7 +139,11 @@ export function adoptDescriptor(
 }
 
 /** The process is gone: its descriptors close, and its memory can not be pinned any more. */
-export function endProcess(kernel: Kernel, pid: number, release: (kernel: Kernel, file: OpenFile) => void): void {
+export function endProcess(
+  kernel: Kernel,
+  pid: number,
+  release: (kernel: Kernel, file: OpenFile) => void,
+): void {
   const process = kernel.state.processes[pid];
   if (process === undefined) return;
   kernel.memory.spaces[process.mm]!.alive = false;

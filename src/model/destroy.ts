@@ -1,6 +1,6 @@
 import { IOMMU_DESTROY, offsetsOf } from '../uapi/index.ts';
-import { destroyIoas } from './ioas.ts';
 import { destroyNested, destroyPaging } from './hwpt.ts';
+import { destroyIoas } from './ioas.ts';
 import type { Kernel } from './kernel.ts';
 import { refuseDestroy, removeObject } from './objects.ts';
 import type { Refusal } from './reason.ts';
@@ -24,13 +24,17 @@ function destroyObject(kernel: Kernel, context: Context, object: KernelObject): 
   removeObject(kernel, context, object);
   switch (object.type) {
     case 'ioas':
-      return destroyIoas(kernel, context, object);
+      destroyIoas(kernel, context, object);
+      return;
     case 'hwpt-paging':
-      return destroyPaging(kernel, context, object);
+      destroyPaging(kernel, context, object);
+      return;
     case 'hwpt-nested':
-      return destroyNested(kernel, context, object);
+      destroyNested(kernel, context, object);
+      return;
     case 'selftest':
-      return destroySelftest(kernel, context, object);
+      destroySelftest(kernel, context, object);
+      return;
     case 'fault':
       return;
     case 'device':
@@ -54,7 +58,8 @@ export function releaseContext(kernel: Kernel, context: Context): void {
       destroyObject(kernel, context, object);
       destroyed += 1;
     }
-    if (destroyed === 0) throw new Error(`context ${context.id} can not be released: ${ids.length} objects hold each other`);
+    if (destroyed === 0)
+      throw new Error(`context ${context.id} can not be released: ${ids.length} objects hold each other`);
   }
   delete kernel.state.contexts[context.id];
   kernel.effects.contextReleased(context.id);

@@ -45,7 +45,13 @@ export interface AttachResult {
 const result: AttachResult = { ptId: 0 };
 
 /** `iommufd_device_attach` and `_replace`: by HWPT, or by IOAS with an automatic one. The HWPT is in `attachedTo()`. */
-export function changeAttachment(kernel: Kernel, context: Context, device: Device, ptId: number, replace: boolean): Refusal {
+export function changeAttachment(
+  kernel: Kernel,
+  context: Context,
+  device: Device,
+  ptId: number,
+  replace: boolean,
+): Refusal {
   const target = context.objects[ptId];
   if (target === undefined) return TARGET_NOT_FOUND;
   if (target.type === 'hwpt-paging' || target.type === 'hwpt-nested') {
@@ -65,12 +71,19 @@ export function attachedTo(): number {
 }
 
 /** `iommufd_device_auto_get_domain`: the first automatic HWPT that takes the device, else a new one. */
-function attachAutomatically(kernel: Kernel, context: Context, device: Device, ioas: Ioas, replace: boolean): Refusal {
+function attachAutomatically(
+  kernel: Kernel,
+  context: Context,
+  device: Device,
+  ioas: Ioas,
+  replace: boolean,
+): Refusal {
   for (const id of ioas.hwpts) {
     const hwpt = mustGet(context, id, 'hwpt-paging');
     if (!hwpt.auto) continue;
     // Every refusal of attaching here is EINVAL, which means "not this one, try the next".
-    if ((refuseSlot(context, device, hwpt, replace) ?? refuseDriver(context, device, hwpt)) !== null) continue;
+    if ((refuseSlot(context, device, hwpt, replace) ?? refuseDriver(context, device, hwpt)) !== null)
+      continue;
     take(kernel, context, device, hwpt, replace);
     result.ptId = id;
     return null;
@@ -80,7 +93,9 @@ function attachAutomatically(kernel: Kernel, context: Context, device: Device, i
   const domain = makePagingDomain(kernel, device, 0);
   // Attach books the slot before it fills the domain, replace after.
   const slot = refuseNewSlot(context, device, replace);
-  const unfit = replace ? (refuseDomain(kernel, ioas, domain) ?? slot) : (slot ?? refuseDomain(kernel, ioas, domain));
+  const unfit = replace
+    ? (refuseDomain(kernel, ioas, domain) ?? slot)
+    : (slot ?? refuseDomain(kernel, ioas, domain));
   if (unfit !== null) return unfit;
   const hwpt = createPaging(kernel, context, ioas, domain, false, true);
   take(kernel, context, device, hwpt, replace);
@@ -90,12 +105,16 @@ function attachAutomatically(kernel: Kernel, context: Context, device: Device, i
 
 /** Whether the group's slot lets the device change to this HWPT. */
 function refuseSlot(context: Context, device: Device, hwpt: Hwpt, replace: boolean): Refusal {
-  return stepSlot(context.groups[device.group]!, device, hwpt.id, replace) === REFUSED ? slotRefusal(replace) : null;
+  return stepSlot(context.groups[device.group]!, device, hwpt.id, replace) === REFUSED
+    ? slotRefusal(replace)
+    : null;
 }
 
 /** The same for a HWPT that does not exist yet. */
 function refuseNewSlot(context: Context, device: Device, replace: boolean): Refusal {
-  return stepSlot(context.groups[device.group]!, device, 0, replace) === REFUSED ? slotRefusal(replace) : null;
+  return stepSlot(context.groups[device.group]!, device, 0, replace) === REFUSED
+    ? slotRefusal(replace)
+    : null;
 }
 
 function slotRefusal(replace: boolean): Refusal {
@@ -156,14 +175,20 @@ export function detachDevice(kernel: Kernel, context: Context, device: Device): 
   const hwpt = context.objects[device.hwpt] as Hwpt;
   const slot = attachmentSlotLifecycle;
   const last = group.devices.length === 1 ? slot.guard.last : 0;
-  group.lifecycle = moved(slot.step(group.lifecycle, slot.event.DETACH, slot.guard.member | last), 'detaching');
+  group.lifecycle = moved(
+    slot.step(group.lifecycle, slot.event.DETACH, slot.guard.member | last),
+    'detaching',
+  );
   group.devices = group.devices.filter((id) => id !== device.id);
   if (group.devices.length === 0) {
     answerFaultsOf(context, hwpt.fault, group);
     group.hwpt = 0;
   }
   const { event, guard } = deviceLifecycle;
-  device.lifecycle = moved(deviceLifecycle.step(device.lifecycle, event.DETACH, guard.last), 'detaching a device');
+  device.lifecycle = moved(
+    deviceLifecycle.step(device.lifecycle, event.DETACH, guard.last),
+    'detaching a device',
+  );
   device.hwpt = 0;
   device.users -= 1;
   kernel.effects.deviceDetached(context.id, device.id, hwpt.id);
@@ -183,12 +208,24 @@ export function makeMockDevice(kernel: Kernel, context: Context, id: number, fla
     handle: 0,
   };
   // The calling driver is a user of the object, besides the table of ids.
-  return { type: 'device', id, users: 2, lifecycle: deviceLifecycle.initial, driver: 'mock', flags, group, hwpt: 0 };
+  return {
+    type: 'device',
+    id,
+    users: 2,
+    lifecycle: deviceLifecycle.initial,
+    driver: 'mock',
+    flags,
+    group,
+    hwpt: 0,
+  };
 }
 
 /** `iommufd_device_unbind` of a device that is not attached any more. */
 export function unbindDevice(kernel: Kernel, context: Context, device: Device): void {
-  device.lifecycle = moved(deviceLifecycle.step(device.lifecycle, deviceLifecycle.event.UNBIND), 'unbinding a device');
+  device.lifecycle = moved(
+    deviceLifecycle.step(device.lifecycle, deviceLifecycle.event.UNBIND),
+    'unbinding a device',
+  );
   removeObject(kernel, context, device);
   const group = context.groups[device.group]!;
   group.bound -= 1;

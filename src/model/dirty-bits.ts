@@ -64,12 +64,17 @@ export function entryKind(kernel: Kernel, context: Context, hwpt: HwptPaging, in
   if (hwpt.domain.pageSizes === step || ioas.largePagesOff) return 'small';
   const block = addressOf(index - (index % HUGE_STEPS), step);
   const blockEnd = addressOf(index - (index % HUGE_STEPS) + HUGE_STEPS - 1, step);
-  const contains = (page: number, offset: number): boolean => firstAreaIn(areas, page, offset, page, offset) === slot;
+  const contains = (page: number, offset: number): boolean =>
+    firstAreaIn(areas, page, offset, page, offset) === slot;
   if (!contains(block.page, block.offset) || !contains(blockEnd.page, blockEnd.offset)) return 'small';
   const byte = wide();
   startByte(byte, areas, slot, block.page, block.offset);
   const pages = areas.pages[slot]!;
-  const memory = locatePage(kernel.memory, kernel.pages.mm[pages]!, kernel.pages.basePage[pages]! + byte.page);
+  const memory = locatePage(
+    kernel.memory,
+    kernel.pages.mm[pages]!,
+    kernel.pages.basePage[pages]! + byte.page,
+  );
   const blockPages = (HUGE_STEPS * step) / 4096;
   return memory.huge && byte.offset === 0 && memory.page % blockPages === 0 ? 'huge' : 'small';
 }

@@ -6,7 +6,7 @@ import {
   IOMMU_HWPT_SET_DIRTY_TRACKING,
   offsetsOf,
 } from '../uapi/index.ts';
-import { addWide, compareWide, isAligned, subWide, TOP_PAGE, toNumber, wide, type Wide } from './address.ts';
+import { addWide, compareWide, isAligned, subWide, TOP_PAGE, toNumber, type Wide, wide } from './address.ts';
 import { firstAreaIn, NONE } from './area-table.ts';
 import { HWPT_NOT_FOUND, RESERVED_SET, UNKNOWN_FLAGS } from './check.ts';
 import { dirtyBits, entryKind, entrySteps, mockPageBytes, testDirty } from './dirty-bits.ts';
@@ -56,7 +56,10 @@ export function setDirtyTracking(kernel: Kernel, context: Context): Refusal {
   if (hwpt === undefined) return HWPT_NOT_FOUND;
   if (!hwpt.domain.dirtyOps) return NO_DIRTY_OPS;
   const { event, guard } = hwptPagingLifecycle;
-  hwpt.lifecycle = moved(hwptPagingLifecycle.step(hwpt.lifecycle, event.SET_DIRTY, guard.dirtyTracking), 'tracking');
+  hwpt.lifecycle = moved(
+    hwptPagingLifecycle.step(hwpt.lifecycle, event.SET_DIRTY, guard.dirtyTracking),
+    'tracking',
+  );
   // Enabling clears what is there, also when it is enabled already.
   if ((flags & ENABLE) !== 0) dirtyBits(kernel, hwpt).clear();
   hwpt.tracking = (flags & ENABLE) !== 0;
@@ -107,7 +110,7 @@ function isMasked(value: Wide, size: Wide): boolean {
   // Page numbers are below 2^52: compare them in two halves of 26 bits.
   const half = 2 ** 26;
   const high = Math.floor(value.page / half) & Math.floor(mask.page / half);
-  return high !== 0 || (value.page % half & mask.page % half) !== 0;
+  return high !== 0 || ((value.page % half) & (mask.page % half)) !== 0;
 }
 
 /** `iopt_for_each_contig_area` with the mock's `read_and_clear_dirty`: up to the first hole of the range. */
@@ -159,7 +162,13 @@ function readPart(
 }
 
 /** `iova_bitmap_set`: notes the bits of `steps` half pages, to be set in the user's bitmap. */
-function recordDirty(kernel: Kernel, index: number, steps: number, iova: Wide, masks: Map<number, number>): void {
+function recordDirty(
+  kernel: Kernel,
+  index: number,
+  steps: number,
+  iova: Wide,
+  masks: Map<number, number>,
+): void {
   const { call } = kernel;
   const shift = lowestBit(fieldPage(call, GET.page_size), fieldOffset(call, GET.page_size));
   const step = mockPageBytes(kernel);
@@ -168,7 +177,7 @@ function recordDirty(kernel: Kernel, index: number, steps: number, iova: Wide, m
   const lastBit = Math.floor((index * step + steps * step - 1 - base) / shift);
   for (let bit = first; bit <= lastBit; bit += 1) {
     const byte = Math.floor(bit / 8);
-    masks.set(byte, (masks.get(byte) ?? 0) | (1 << bit % 8));
+    masks.set(byte, (masks.get(byte) ?? 0) | (1 << (bit % 8)));
   }
 }
 
@@ -181,7 +190,13 @@ function writeBitmap(kernel: Kernel, masks: ReadonlyMap<number, number>): void {
     let end = from + 1;
     while (end < bytes.length && bytes[end] === bytes[end - 1]! + 1) end += 1;
     const first = bytes[from]!;
-    addWide(at, fieldPage(call, GET.data), fieldOffset(call, GET.data), Math.floor(first / 4096), first % 4096);
+    addWide(
+      at,
+      fieldPage(call, GET.data),
+      fieldOffset(call, GET.data),
+      Math.floor(first / 4096),
+      first % 4096,
+    );
     const held = copyFromUser(kernel, at.page, at.offset, end - from);
     if (held === null) return;
     const after = held.bytes.map((byte, offset) => byte | masks.get(first + offset)!);

@@ -25,7 +25,8 @@ import { getHwInfo } from './hw-info.ts';
 import { hwptAlloc } from './hwpt.ts';
 import { hwptInvalidate } from './invalidate.ts';
 import { ioasAlloc, ioasAllowIovas, ioasIovaRanges } from './ioas.ts';
-import { ioasCopy, ioasMap, ioasUnmap } from './ioas-map.ts';
+import { ioasCopy } from './ioas-copy.ts';
+import { ioasMap, ioasUnmap } from './ioas-map.ts';
 import type { Answer, Handler, Kernel } from './kernel.ts';
 import { option } from './option.ts';
 import { reason } from './reason.ts';
@@ -110,7 +111,6 @@ const VFIO_HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [CMD.VFIO_IOMMU_MAP_DMA, mapDma],
   [CMD.VFIO_IOMMU_UNMAP_DMA, unmapDma],
 ]);
-
 
 /** Runs one ioctl of /dev/iommu. `readable` is false when the argument pointer could not be read. */
 export function dispatch(kernel: Kernel, context: Context, cmd: number, readable: boolean): Answer {

@@ -1,7 +1,23 @@
-import type { Call, CloseCall, IoctlCall, MemoryBuffer, OpenCall, ReadCall, WriteCall } from '../trace/index.ts';
+import type {
+  Call,
+  CloseCall,
+  IoctlCall,
+  MemoryBuffer,
+  OpenCall,
+  ReadCall,
+  WriteCall,
+} from '../trace/index.ts';
 import { closeAccess } from './access.ts';
 import { offsetOf, pageOf } from './address.ts';
-import { adoptDescriptor, endProcess, fileOf, noteTaken, openContext, processOf, takeDescriptor } from './descriptors.ts';
+import {
+  adoptDescriptor,
+  endProcess,
+  fileOf,
+  noteTaken,
+  openContext,
+  processOf,
+  takeDescriptor,
+} from './descriptors.ts';
 import { releaseContext } from './destroy.ts';
 import { dispatch } from './dispatch.ts';
 import { answerFaults, closeFaultQueue, readFaults, type TransferResult } from './fault-queue.ts';
@@ -14,7 +30,12 @@ import type { InputBuffer, UserCall } from './user-call.ts';
 import { copyFromUser, copyToUser } from './user-copy.ts';
 import { knownBytes } from './user-memory.ts';
 
-const BUFFER_FAULT = reason('read-buffer-fault', 'EFAULT', 'fault.c', 'the buffer of the read or write can not be used');
+const BUFFER_FAULT = reason(
+  'read-buffer-fault',
+  'EFAULT',
+  'fault.c',
+  'the buffer of the read or write can not be used',
+);
 const NO_BUFFERS: readonly InputBuffer[] = [];
 
 /** Applies one recorded call to the kernel and answers it. Reads nothing of the recorded reply. */
@@ -167,7 +188,12 @@ export function exitProcess(kernel: Kernel, pid: number): void {
   endProcess(kernel, pid, release);
 }
 
-type Transfer = (kernel: Kernel, context: Context, file: OpenFile, record: ReadCall | WriteCall) => TransferResult | null;
+type Transfer = (
+  kernel: Kernel,
+  context: Context,
+  file: OpenFile,
+  record: ReadCall | WriteCall,
+) => TransferResult | null;
 
 /** read and write of a descriptor; null from `run` means that the model does not know it. */
 function transfer(kernel: Kernel, process: Process, record: ReadCall | WriteCall, run: Transfer): Reply {
@@ -190,7 +216,12 @@ function transfer(kernel: Kernel, process: Process, record: ReadCall | WriteCall
   return reply;
 }
 
-function readDescriptor(kernel: Kernel, context: Context, file: OpenFile, record: ReadCall | WriteCall): TransferResult | null {
+function readDescriptor(
+  kernel: Kernel,
+  context: Context,
+  file: OpenFile,
+  record: ReadCall | WriteCall,
+): TransferResult | null {
   if (file.kind !== 'fault') return null;
   const result = readFaults(mustGet(context, file.object, 'fault'), record.len);
   const page = pageOf(record.addr);
@@ -200,7 +231,12 @@ function readDescriptor(kernel: Kernel, context: Context, file: OpenFile, record
   return result;
 }
 
-function writeDescriptor(kernel: Kernel, context: Context, file: OpenFile, record: ReadCall | WriteCall): TransferResult | null {
+function writeDescriptor(
+  kernel: Kernel,
+  context: Context,
+  file: OpenFile,
+  record: ReadCall | WriteCall,
+): TransferResult | null {
   if (file.kind !== 'fault' || record.op !== 'write') return null;
   const recorded = record.arg instanceof Uint8Array ? knownBytes(record.arg) : null;
   const data = recorded ?? copyFromUser(kernel, pageOf(record.addr), offsetOf(record.addr), record.len);

@@ -134,7 +134,12 @@ function lowestCookie(queue: FaultQueue): number {
   return cookie;
 }
 
-function writeFault(view: DataView, group: FaultGroup, fault: FaultGroup['faults'][number], cookie: number): void {
+function writeFault(
+  view: DataView,
+  group: FaultGroup,
+  fault: FaultGroup['faults'][number],
+  cookie: number,
+): void {
   view.setUint32(FAULT.flags, fault.flags, true);
   view.setUint32(FAULT.dev_id, group.device, true);
   view.setUint32(FAULT.pasid, fault.pasid, true);
@@ -151,7 +156,11 @@ export function answerFaults(queue: FaultQueue, bytes: Uint8Array): TransferResu
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let done = 0;
   for (; done < bytes.length; done += RESPONSE_BYTES) {
-    const refusal = answerOne(queue, view.getUint32(done + RESPONSE.cookie, true), view.getUint32(done + RESPONSE.code, true));
+    const refusal = answerOne(
+      queue,
+      view.getUint32(done + RESPONSE.cookie, true),
+      view.getUint32(done + RESPONSE.code, true),
+    );
     if (refusal !== null) return { refusal: done === 0 ? refusal : null, done, bytes: NOTHING };
   }
   return { refusal: null, done, bytes: NOTHING };

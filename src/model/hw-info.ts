@@ -30,7 +30,8 @@ export function getHwInfo(kernel: Kernel, context: Context): Refusal {
     // A longer buffer than the kernel fills is zeroed to its end.
     const rest = wide();
     addWide(rest, page, offset, 0, copied);
-    if (!copyToUser(kernel, rest.page, rest.offset, knownBytes(new Uint8Array(room - copied)))) return BAD_USER_POINTER;
+    if (!copyToUser(kernel, rest.page, rest.offset, knownBytes(new Uint8Array(room - copied))))
+      return BAD_USER_POINTER;
   }
   setU32(call, INFO.data_len, bytes.length);
   setU32(call, INFO.out_data_type, type);

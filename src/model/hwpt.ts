@@ -4,7 +4,13 @@ import { acquireIoas, releaseIoas } from './access.ts';
 import { DEVICE_NOT_FOUND, RESERVED_SET } from './check.ts';
 import { addDomain, refuseDomain, removeDomain } from './iova-domains.ts';
 import type { Kernel } from './kernel.ts';
-import { isDirtyCapable, makePagingDomain, MOCK_IOTLB_ENTRIES, readNestedData, refusePagingDomain } from './mock-iommu.ts';
+import {
+  isDirtyCapable,
+  MOCK_IOTLB_ENTRIES,
+  makePagingDomain,
+  readNestedData,
+  refusePagingDomain,
+} from './mock-iommu.ts';
 import { addObject, getObject, moved, mustGet, nextId, removeObject } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Device, HwptNested, HwptPaging, Ioas, PagingDomain } from './state.ts';
@@ -148,7 +154,13 @@ function allocNested(kernel: Kernel, context: Context, parent: HwptPaging, flags
   if ((flags & ~FAULT_ID_VALID) !== 0 || dataLength === 0) return NESTED_FLAGS;
   if (parent.auto || !parent.nestParent) return NOT_A_NEST_PARENT;
   const page = fieldPage(call, ALLOC.data_uptr);
-  const data = readNestedData(kernel, u32(call, ALLOC.data_type), dataLength, page, fieldOffset(call, ALLOC.data_uptr));
+  const data = readNestedData(
+    kernel,
+    u32(call, ALLOC.data_type),
+    dataLength,
+    page,
+    fieldOffset(call, ALLOC.data_uptr),
+  );
   if (data.refusal !== null) return data.refusal;
   const faultId = (flags & FAULT_ID_VALID) !== 0 ? u32(call, ALLOC.fault_id) : 0;
   const queue = faultId === 0 ? undefined : getObject(context, faultId, 'fault');
@@ -186,7 +198,10 @@ export function acquireHwpt(hwpt: HwptPaging | HwptNested, nested = false): void
   }
   const { event, guard } = hwptPagingLifecycle;
   const step = nested ? event.ACQUIRE_NESTED : event.ACQUIRE_ATTACH;
-  hwpt.lifecycle = moved(hwptPagingLifecycle.step(hwpt.lifecycle, step, nested ? guard.nestParent : 0), 'using a HWPT');
+  hwpt.lifecycle = moved(
+    hwptPagingLifecycle.step(hwpt.lifecycle, step, nested ? guard.nestParent : 0),
+    'using a HWPT',
+  );
 }
 
 /** One user less. An automatic HWPT goes with its last one: `iommufd_hw_pagetable_put`. */
@@ -195,7 +210,10 @@ export function releaseHwpt(kernel: Kernel, context: Context, hwpt: HwptPaging |
   if (hwpt.type === 'hwpt-nested') {
     const { event, guard } = hwptNestedLifecycle;
     const last = hwpt.users === 1 ? guard.last : 0;
-    hwpt.lifecycle = moved(hwptNestedLifecycle.step(hwpt.lifecycle, event.RELEASE, last), 'leaving a nested HWPT');
+    hwpt.lifecycle = moved(
+      hwptNestedLifecycle.step(hwpt.lifecycle, event.RELEASE, last),
+      'leaving a nested HWPT',
+    );
     return;
   }
   const { event, guard, state } = hwptPagingLifecycle;
@@ -229,5 +247,8 @@ function releaseFault(context: Context, id: number): void {
   const { event, guard, state } = faultQueueLifecycle;
   const others = queue.users - 1 - (queue.lifecycle === state.openInUse ? 1 : 0);
   const last = others === 0 ? guard.last : 0;
-  queue.lifecycle = moved(faultQueueLifecycle.step(queue.lifecycle, event.RELEASE, last), 'leaving a fault queue');
+  queue.lifecycle = moved(
+    faultQueueLifecycle.step(queue.lifecycle, event.RELEASE, last),
+    'leaving a fault queue',
+  );
 }

@@ -74,7 +74,10 @@ function invalidate(kernel: Kernel, context: Context): Refusal {
   const page = fieldPage(call, INVALIDATE.data_uptr);
   const offset = fieldOffset(call, INVALIDATE.data_uptr);
   const isNull = page === 0 && offset === 0;
-  if (count > 0 && (isNull || entryLength === 0 || entryLength > kernel.profile.pageBytes || count > MOST_ENTRIES)) {
+  if (
+    count > 0 &&
+    (isNull || entryLength === 0 || entryLength > kernel.profile.pageBytes || count > MOST_ENTRIES)
+  ) {
     return ARRAY_MALFORMED;
   }
   const hwpt = getObject(context, u32(call, INVALIDATE.hwpt_id), 'hwpt-nested');
@@ -96,7 +99,13 @@ function invalidate(kernel: Kernel, context: Context): Refusal {
   return null;
 }
 
-function invalidateEntry(kernel: Kernel, hwpt: HwptNested, length: number, page: number, offset: number): Refusal {
+function invalidateEntry(
+  kernel: Kernel,
+  hwpt: HwptNested,
+  length: number,
+  page: number,
+  offset: number,
+): Refusal {
   if (length !== IOMMU_INVALIDATE_SELFTEST.sizeBytes) return ENTRY_LENGTH;
   const entry = copyFromUser(kernel, page, offset, length);
   if (entry === null) return BAD_USER_POINTER;

@@ -1,5 +1,10 @@
-import { IOMMU_IOAS_ALLOC, IOMMU_IOAS_ALLOW_IOVAS, IOMMU_IOAS_IOVA_RANGES, offsetsOf } from '../uapi/index.ts';
 import { ioasLifecycle } from '../../machines/index.ts';
+import {
+  IOMMU_IOAS_ALLOC,
+  IOMMU_IOAS_ALLOW_IOVAS,
+  IOMMU_IOAS_IOVA_RANGES,
+  offsetsOf,
+} from '../uapi/index.ts';
 import { addWide, compareWide, readOffset, readPage, wide, writeWide } from './address.ts';
 import { BAD_USER_POINTER, IOAS_NOT_FOUND, RESERVED_SET, UNKNOWN_FLAGS } from './check.ts';
 import { RANGE_IN_USE, setAllowed } from './iova-domains.ts';
@@ -85,7 +90,8 @@ export function ioasAllowIovas(kernel: Kernel, context: Context): Refusal {
   if (refusal !== null) return refusal;
   const { reserved } = spaceOf(kernel, ioas);
   for (const range of ranges) {
-    if (hitsRange(reserved, range.startPage, range.startOffset, range.lastPage, range.lastOffset)) return RANGE_IN_USE;
+    if (hitsRange(reserved, range.startPage, range.startOffset, range.lastPage, range.lastOffset))
+      return RANGE_IN_USE;
   }
   setAllowed(kernel, ioas, ranges);
   return null;

@@ -1,4 +1,13 @@
-import { addWide, compareWide, PAGE_BYTES, subWide, TOP_OFFSET, TOP_PAGE, wide, type Wide } from './address.ts';
+import {
+  addWide,
+  compareWide,
+  PAGE_BYTES,
+  subWide,
+  TOP_OFFSET,
+  TOP_PAGE,
+  type Wide,
+  wide,
+} from './address.ts';
 import { firstAreaIn, NONE, skipNarrowHoles } from './area-table.ts';
 import { type IovaSpace, type MergedRanges, RANGE_COLUMNS, rangeFrom } from './iova-space.ts';
 import { type Refusal, reason } from './reason.ts';
@@ -34,7 +43,12 @@ export interface PageGeometry {
   readonly hugeBytes: number;
 }
 
-const hole: Wide & { lastPage: number; lastOffset: number } = { page: 0, offset: 0, lastPage: 0, lastOffset: 0 };
+const hole: Wide & { lastPage: number; lastOffset: number } = {
+  page: 0,
+  offset: 0,
+  lastPage: 0,
+  lastOffset: 0,
+};
 const room = wide();
 const need = wide();
 
@@ -67,7 +81,18 @@ export function allocateIova(
   const topPage = TOP_PAGE - floorPage;
   const { allowed } = space;
   if (allowed.length === 0) {
-    return findIn(into, space, alignment, pageOffset, lengthPage, lengthOffset, floorPage, 0, topPage, TOP_OFFSET)
+    return findIn(
+      into,
+      space,
+      alignment,
+      pageOffset,
+      lengthPage,
+      lengthOffset,
+      floorPage,
+      0,
+      topPage,
+      TOP_OFFSET,
+    )
       ? null
       : NO_SPACE;
   }
@@ -79,7 +104,20 @@ export function allocateIova(
     const lastPage = clippedHigh ? topPage : allowed[at + 2]!;
     const lastOffset = clippedHigh ? TOP_OFFSET : allowed[at + 3]!;
     if (compareWide(firstPage, firstOffset, lastPage, lastOffset) > 0) continue;
-    if (findIn(into, space, alignment, pageOffset, lengthPage, lengthOffset, firstPage, firstOffset, lastPage, lastOffset)) {
+    if (
+      findIn(
+        into,
+        space,
+        alignment,
+        pageOffset,
+        lengthPage,
+        lengthOffset,
+        firstPage,
+        firstOffset,
+        lastPage,
+        lastOffset,
+      )
+    ) {
       return null;
     }
   }
@@ -106,7 +144,8 @@ function findIn(
   for (;;) {
     const found = nextHole(space, pages, page, offset, lastPage, lastOffset);
     if (!found) return false;
-    if (fits(into, alignment, pageOffset, hole.page, hole.offset, hole.lastPage, hole.lastOffset)) return true;
+    if (fits(into, alignment, pageOffset, hole.page, hole.offset, hole.lastPage, hole.lastOffset))
+      return true;
     if (compareWide(hole.lastPage, hole.lastOffset, lastPage, lastOffset) >= 0) return false;
     addWide(room, hole.lastPage, hole.lastOffset, 0, 1);
     page = room.page;
@@ -152,7 +191,9 @@ function nextHole(
 function isAreaLower(space: IovaSpace, area: number, reserved: MergedRanges, range: number): boolean {
   if (range >= reserved.length) return true;
   const { areas } = space;
-  return compareWide(areas.startPage[area]!, areas.startOffset[area]!, reserved[range]!, reserved[range + 1]!) <= 0;
+  return (
+    compareWide(areas.startPage[area]!, areas.startOffset[area]!, reserved[range]!, reserved[range + 1]!) <= 0
+  );
 }
 
 function setHole(page: number, offset: number, lastPage: number, lastOffset: number): void {

@@ -1,5 +1,5 @@
-import { type AreaTable, createAreaTable } from './area-table.ts';
 import { compareWide, TOP_OFFSET, TOP_PAGE } from './address.ts';
+import { type AreaTable, createAreaTable } from './area-table.ts';
 
 /** An inclusive range of IOVAs; addresses are page number + offset. */
 export interface IovaRange {
@@ -34,7 +34,9 @@ export function createIovaSpace(): IovaSpace {
 /** Sorts and joins ranges that overlap or touch, as the kernel's span iterator shows them. */
 export function mergeRanges(ranges: readonly IovaRange[]): MergedRanges {
   if (ranges.length === 0) return NO_RANGES;
-  const sorted = [...ranges].sort((a, b) => compareWide(a.startPage, a.startOffset, b.startPage, b.startOffset));
+  const sorted = [...ranges].sort((a, b) =>
+    compareWide(a.startPage, a.startOffset, b.startPage, b.startOffset),
+  );
   const merged: number[] = [];
   for (const range of sorted) {
     const at = merged.length - RANGE_COLUMNS;
@@ -60,7 +62,8 @@ function touches(lastPage: number, lastOffset: number, next: IovaRange): boolean
 /** Index (in numbers) of the first merged range whose last is at or above the address; `length` when none. */
 export function rangeFrom(ranges: MergedRanges, page: number, offset: number): number {
   let at = 0;
-  while (at < ranges.length && compareWide(ranges[at + 2]!, ranges[at + 3]!, page, offset) < 0) at += RANGE_COLUMNS;
+  while (at < ranges.length && compareWide(ranges[at + 2]!, ranges[at + 3]!, page, offset) < 0)
+    at += RANGE_COLUMNS;
   return at;
 }
 
@@ -86,7 +89,12 @@ export function holesOf(ranges: MergedRanges): IovaRange[] {
     const startOffset = ranges[at + 1]!;
     if (compareWide(page, offset, startPage, startOffset) < 0) {
       const lastPage = startOffset === 0 ? startPage - 1 : startPage;
-      holes.push({ startPage: page, startOffset: offset, lastPage, lastOffset: startOffset === 0 ? TOP_OFFSET : startOffset - 1 });
+      holes.push({
+        startPage: page,
+        startOffset: offset,
+        lastPage,
+        lastOffset: startOffset === 0 ? TOP_OFFSET : startOffset - 1,
+      });
     }
     if (ranges[at + 2] === TOP_PAGE && ranges[at + 3] === TOP_OFFSET) return holes;
     page = ranges[at + 3] === TOP_OFFSET ? ranges[at + 2]! + 1 : ranges[at + 2]!;

@@ -1,3 +1,4 @@
+import { type EffectSink, NO_EFFECTS } from './effects.ts';
 import { createIovaSpace, type IovaSpace } from './iova-space.ts';
 import { createPagesTable, type PagesTable } from './pages-table.ts';
 import type { Profile } from './profile.ts';
@@ -5,7 +6,6 @@ import type { Reason, Refusal } from './reason.ts';
 import { type Context, type ControlState, createControlState, type Ioas } from './state.ts';
 import { createUserCall, type UserCall } from './user-call.ts';
 import { createUserMemory, type UserMemory } from './user-memory.ts';
-import { type EffectSink, NO_EFFECTS } from './effects.ts';
 
 /** The executable kernel: everything that a trace has built up so far. */
 export interface Kernel {
@@ -37,7 +37,11 @@ export interface Reply {
   reason: Reason | null;
 }
 
-export function createKernel(profile: Profile, servesContainers = true, effects: EffectSink = NO_EFFECTS): Kernel {
+export function createKernel(
+  profile: Profile,
+  servesContainers = true,
+  effects: EffectSink = NO_EFFECTS,
+): Kernel {
   return {
     profile,
     state: createControlState(),

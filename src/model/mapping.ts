@@ -1,4 +1,4 @@
-import { addWide, isAligned, isTop, subWide, wide, type Wide } from './address.ts';
+import { addWide, isAligned, isTop, subWide, type Wide, wide } from './address.ts';
 import {
   type AreaTable,
   allocateSlot,
@@ -34,7 +34,12 @@ const IOVA_MISALIGNED = reason(
   'io_pagetable.c iopt_check_iova',
   'the IOVA is no multiple of the IOVA alignment of this IOAS',
 );
-const IOVA_WRAPS = reason('iova-wraps', 'EOVERFLOW', 'io_pagetable.c iopt_check_iova', 'IOVA + length wraps past 2^64');
+const IOVA_WRAPS = reason(
+  'iova-wraps',
+  'EOVERFLOW',
+  'io_pagetable.c iopt_check_iova',
+  'IOVA + length wraps past 2^64',
+);
 const IOVA_RESERVED = reason(
   'iova-in-reserved-range',
   'EINVAL',
@@ -88,9 +93,19 @@ export function placeRange(
   iova: Wide,
   fixed: boolean,
 ): Refusal {
-  if (!isAligned(lengthOffset, ioas.alignment) || (lengthPage === 0 && lengthOffset === 0)) return LENGTH_MISALIGNED;
+  if (!isAligned(lengthOffset, ioas.alignment) || (lengthPage === 0 && lengthOffset === 0))
+    return LENGTH_MISALIGNED;
   if (!fixed) {
-    return allocateIova(iova, space, kernel.profile, ioas.alignment, start.page, start.offset, lengthPage, lengthOffset);
+    return allocateIova(
+      iova,
+      space,
+      kernel.profile,
+      ioas.alignment,
+      start.page,
+      start.offset,
+      lengthPage,
+      lengthOffset,
+    );
   }
   if (!isAligned(iova.offset, ioas.alignment)) return IOVA_MISALIGNED;
   subWide(last, lengthPage, lengthOffset, 0, 1);
@@ -172,7 +187,8 @@ export function unmapRange(
     const startOffset = areas.startOffset[slot]!;
     const endPage = areas.lastPage[slot]!;
     const endOffset = areas.lastOffset[slot]!;
-    if (startPage < firstPage || (startPage === firstPage && startOffset < firstOffset)) return AREA_STICKS_OUT;
+    if (startPage < firstPage || (startPage === firstPage && startOffset < firstOffset))
+      return AREA_STICKS_OUT;
     if (endPage > lastPage || (endPage === lastPage && endOffset > lastOffset)) return AREA_STICKS_OUT;
     if (areas.accesses[slot]! > 0) unpin(kernel, context, ioas, space, slot);
     dropArea(kernel, context, ioas, space, slot);

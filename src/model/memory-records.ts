@@ -1,4 +1,12 @@
-import { decodeByteString, type ForkCall, type MmapCall, type MunmapCall, type Note, type OtherCall, type WaitpidCall } from '../trace/index.ts';
+import {
+  decodeByteString,
+  type ForkCall,
+  type MmapCall,
+  type MunmapCall,
+  type Note,
+  type OtherCall,
+  type WaitpidCall,
+} from '../trace/index.ts';
 import { offsetOf, pageOf } from './address.ts';
 import { forkProcess, noteTaken, takeDescriptor } from './descriptors.ts';
 import type { Kernel } from './kernel.ts';
@@ -19,11 +27,13 @@ export function noteMemory(
 ): void {
   switch (record.op) {
     case 'mmap':
-      return noteMmap(kernel.memory, process, record);
+      noteMmap(kernel.memory, process, record);
+      return;
     case 'munmap': {
       const firstPage = pageOf(record.addr);
       const lastPage = pageOf(record.addr + record.len - 1n);
-      return setRange(kernel.memory, process.mm, { firstPage, lastPage, backing: null });
+      setRange(kernel.memory, process.mm, { firstPage, lastPage, backing: null });
+      return;
     }
     case 'fork':
       if (kernel.state.processes[record.child] === undefined) forkProcess(kernel, record.child, record.pid);
@@ -88,4 +98,3 @@ function noteUserMemory(memory: UserMemory, process: Process, note: Note): void 
   const address = BigInt(va);
   storeBytes(memory, process.mm, pageOf(address), offsetOf(address), knownBytes(bytes));
 }
-

@@ -1,4 +1,9 @@
-import { IOMMU_HW_INFO_TYPE, IOMMU_HWPT_ALLOC_FLAGS, IOMMU_HWPT_DATA, IOMMU_TEST_DEVICE_FLAGS } from '../uapi/index.ts';
+import {
+  IOMMU_HW_INFO_TYPE,
+  IOMMU_HWPT_ALLOC_FLAGS,
+  IOMMU_HWPT_DATA,
+  IOMMU_TEST_DEVICE_FLAGS,
+} from '../uapi/index.ts';
 import { BAD_USER_POINTER } from './check.ts';
 import type { Kernel } from './kernel.ts';
 import { type Refusal, reason } from './reason.ts';
@@ -71,7 +76,13 @@ export interface NestedData {
 }
 
 /** `mock_domain_alloc_user` with a parent. */
-export function readNestedData(kernel: Kernel, type: number, length: number, page: number, offset: number): NestedData {
+export function readNestedData(
+  kernel: Kernel,
+  type: number,
+  length: number,
+  page: number,
+  offset: number,
+): NestedData {
   if (type !== IOMMU_HWPT_DATA.SELFTEST) return { refusal: NESTED_DATA_TYPE, iotlb: 0 };
   if (length !== NESTED_DATA_BYTES) return { refusal: NESTED_DATA_LENGTH, iotlb: 0 };
   const data = copyFromUser(kernel, page, offset, length);

@@ -66,7 +66,9 @@ export function getObject<T extends ObjectType>(
   type: T,
 ): Extract<KernelObject, { type: T }> | undefined {
   const object = context.objects[id];
-  return object !== undefined && object.type === type ? (object as Extract<KernelObject, { type: T }>) : undefined;
+  return object !== undefined && object.type === type
+    ? (object as Extract<KernelObject, { type: T }>)
+    : undefined;
 }
 
 /** An object that another one refers to: its absence would be a fault of the model. */
@@ -109,9 +111,15 @@ export function dropContext(context: Context, isDescriptor: boolean, descriptors
   const { event, guard, state } = contextLifecycle;
   if (context.lifecycle === state.open && isDescriptor && descriptorsLeft === 0) {
     const referenced = context.fileRefs > 0 ? guard.referenced : 0;
-    context.lifecycle = moved(contextLifecycle.step(context.lifecycle, event.CLOSE, referenced), 'closing a context');
+    context.lifecycle = moved(
+      contextLifecycle.step(context.lifecycle, event.CLOSE, referenced),
+      'closing a context',
+    );
   } else if (context.lifecycle === state.orphan && context.fileRefs === 0) {
-    context.lifecycle = moved(contextLifecycle.step(context.lifecycle, event.LAST_REFERENCE_DROPPED), 'releasing');
+    context.lifecycle = moved(
+      contextLifecycle.step(context.lifecycle, event.LAST_REFERENCE_DROPPED),
+      'releasing',
+    );
   }
   return context.lifecycle === state.released;
 }

@@ -96,6 +96,11 @@ export function freePages(table: PagesTable): Set<number> {
 }
 
 /** The access node with exactly these page indexes: `iopt_pages_get_exact_access`. */
-export function exactAccess(table: PagesTable, slot: number, first: number, last: number): AccessNode | undefined {
+export function exactAccess(
+  table: PagesTable,
+  slot: number,
+  first: number,
+  last: number,
+): AccessNode | undefined {
   return table.accessNodes.get(slot)?.find((node) => node.first === first && node.last === last);
 }

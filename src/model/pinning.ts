@@ -1,3 +1,4 @@
+import { TOP_PAGE } from './address.ts';
 import { firstArea, NONE, nextArea } from './area-table.ts';
 import type { IovaSpace } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
@@ -16,6 +17,27 @@ const CANNOT_PIN = reason(
   'a page behind the user address can not be pinned: not mapped, no such access, device memory, or its process is gone',
 );
 
+const PAGE_RANGE_WRAPS = reason(
+  'page-range-wraps',
+  'EOVERFLOW',
+  'gup.c gup_fast_fallback',
+  'the last page to be pinned is the top one of the address space, so that its end wraps to zero',
+);
+const USER_PAGE_FAULT = reason(
+  'check-user-page-fault',
+  'EFAULT',
+  'selftest.c iommufd_test_md_check_pa, _md_check_refs, _check_pages',
+  'a user page of the check is not mapped',
+);
+/** Page pointers that fit the default temporary memory of 64 KiB: how many pages are asked for at once. */
+const PAGES_AT_ONCE = 8192;
+
+/** `get_user_pages_fast` of one page of the caller, for reading: why it can not be had. */
+export function refuseUserPage(kernel: Kernel, page: number): Refusal {
+  if (page === TOP_PAGE) return PAGE_RANGE_WRAPS;
+  return isAccessible(kernel.memory, kernel.call.mm, page, page, false, true) ? null : USER_PAGE_FAULT;
+}
+
 /** Page indexes first..last (inclusive) of an iopt_pages. */
 export function refusePin(kernel: Kernel, pages: number, first: number, last: number): Refusal {
   const { pages: table, memory } = kernel;
@@ -25,7 +47,9 @@ export function refusePin(kernel: Kernel, pages: number, first: number, last: nu
   if (isAccessible(memory, mm, base + first, base + last, write, true)) return null;
   // Some page is not to be had from the process: is every such page held already?
   for (const [low, high] of uncovered(kernel, pages, first, last)) {
-    if (!isAccessible(memory, mm, base + low, base + high, write, true)) return CANNOT_PIN;
+    if (isAccessible(memory, mm, base + low, base + high, write, true)) continue;
+    const isFast = mm === kernel.call.mm && high - low < PAGES_AT_ONCE;
+    return isFast && base + high === TOP_PAGE ? PAGE_RANGE_WRAPS : CANNOT_PIN;
   }
   return null;
 }
@@ -87,7 +111,8 @@ export function countPins(kernel: Kernel, mm: number, userPage: number): number 
   const consider = (pages: number, first: number, last: number): void => {
     if (holders.has(pages)) return;
     const base = kernel.pages.basePage[pages]!;
-    if (spansPage(kernel.memory, kernel.pages.mm[pages]!, base + first, base + last, target)) holders.add(pages);
+    if (spansPage(kernel.memory, kernel.pages.mm[pages]!, base + first, base + last, target))
+      holders.add(pages);
   };
   eachFilledArea(kernel, consider);
   for (const [pages, nodes] of kernel.pages.accessNodes) {

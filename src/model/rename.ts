@@ -13,7 +13,8 @@ export function renameObject(kernel: Kernel, context: Context, from: number, to:
   context.objects[to] = { ...object, id: to };
   context.freeHint = Math.min(context.freeHint, from);
   if (context.vfioIoas === from) context.vfioIoas = to;
-  for (const [id, other] of Object.entries(context.objects)) context.objects[Number(id)] = renamed(other, map);
+  for (const [id, other] of Object.entries(context.objects))
+    context.objects[Number(id)] = renamed(other, map);
   for (const group of Object.values(context.groups)) {
     group.hwpt = map(group.hwpt);
     group.devices = group.devices.map(map);
@@ -31,7 +32,13 @@ function renamed(object: KernelObject, map: (id: number) => number): KernelObjec
     case 'ioas': {
       const accesses = Object.fromEntries(Object.entries(object.accesses).map(([at, id]) => [at, map(id)]));
       const reserved = object.reserved.map((range) => ({ ...range, owner: renamedOwner(range.owner, map) }));
-      return { ...object, domains: object.domains.map(map), hwpts: object.hwpts.map(map), accesses, reserved };
+      return {
+        ...object,
+        domains: object.domains.map(map),
+        hwpts: object.hwpts.map(map),
+        accesses,
+        reserved,
+      };
     }
     case 'hwpt-paging':
       return { ...object, ioas: map(object.ioas), fault: map(object.fault) };

@@ -2,35 +2,23 @@ import { accessLifecycle } from '../../machines/index.ts';
 import {
   IOMMU_TEST_ACCESS_CREATE_FLAGS,
   IOMMU_TEST_ACCESS_FLAGS,
-  IOMMU_TEST_ACCESS_RW_FLAGS,
   IOMMU_TEST_CMD,
   IOMMU_TEST_OP,
   unionOffsetsOf,
 } from '../uapi/index.ts';
-import {
-  ACCESS_DENIED,
-  attachAccess,
-  dropItems,
-  pinPages,
-  refuseProt,
-  replaceAccess,
-  type Run,
-  walkAccess,
-} from './access.ts';
-import { addWide, wide, type Wide } from './address.ts';
-import { firstArea, NONE, nextArea, startByte } from './area-table.ts';
-import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
+import { attachAccess, replaceAccess } from './access.ts';
+import { dropItems, pinPages } from './access-pins.ts';
+import { addWide, type Wide, wide } from './address.ts';
+import { firstArea, NONE, nextArea } from './area-table.ts';
+import { UNKNOWN_FLAGS } from './check.ts';
 import { fileOf, installDescriptor } from './descriptors.ts';
-import type { IovaSpace } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { addObject, dropContext, holdContext, mustGet, nextId } from './objects.ts';
-import { refusePin } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import { USER_PAGE_FAULT } from './selftest-check.ts';
 import type { Access, Context } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
-import { copyFromUser, copyToUser } from './user-copy.ts';
-import { isAccessible, type KnownBytes, loadBytes, locatePage, storeBytes } from './user-memory.ts';
+import { isAccessible, locatePage } from './user-memory.ts';
 
 /** Access objects behind a descriptor of their own, as the selftest makes and uses them: selftest.c of iommufd. */
 
@@ -38,19 +26,17 @@ const CREATE = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.CREATE_ACCESS);
 const REPLACE = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.ACCESS_REPLACE_IOAS);
 const PAGES = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.ACCESS_PAGES);
 const UNPIN = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.DESTROY_ACCESS_PAGES);
-const RW = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.ACCESS_RW);
 const { WRITE, SYZ } = IOMMU_TEST_ACCESS_FLAGS;
-const { SLOW_PATH } = IOMMU_TEST_ACCESS_RW_FLAGS;
 /** 16 MiB: more is refused before anything else is looked at. */
 const LONGEST_PAGES = 4096;
 
-const TOO_LONG = reason(
+export const TOO_LONG = reason(
   'access-too-long',
   'ENOMEM',
   'selftest.c iommufd_test_access_pages, _access_rw',
   'more than 16 MiB at once',
 );
-const NOT_AN_ACCESS = reason(
+export const NOT_AN_ACCESS = reason(
   'not-an-access-descriptor',
   'EBADFD',
   'selftest.c iommufd_access_get',
@@ -73,12 +59,6 @@ const PAGES_DIFFER = reason(
   'EBADE',
   'selftest.c iommufd_test_check_pages',
   'the pages pinned are not those behind the user address',
-);
-const COPY_FAULT = reason(
-  'access-copy-fault',
-  'EFAULT',
-  'pages.c iopt_pages_rw_access',
-  'the user memory behind the IOVA can not be copied: not mapped, no such access, or its process is gone',
 );
 
 export function createAccess(kernel: Kernel, context: Context, ioasId: number): Refusal {
@@ -115,7 +95,7 @@ export function createAccess(kernel: Kernel, context: Context, ioasId: number): 
 }
 
 /** The access object behind a descriptor of the caller, in whichever context it lives. */
-function accessOf(kernel: Kernel, fd: number): { context: Context; access: Access } | undefined {
+export function accessOf(kernel: Kernel, fd: number): { context: Context; access: Access } | undefined {
   const process = kernel.state.processes[kernel.call.pid]!;
   const file = fileOf(kernel, process, fd);
   if (file === undefined || file.kind !== 'access') return undefined;
@@ -140,7 +120,12 @@ export function destroyAccessPages(kernel: Kernel, fd: number): Refusal {
 }
 
 /** The IOVA of the call; with SYZ it names the n-th area and an offset into it. */
-function iovaOf(kernel: Kernel, { context, access }: { context: Context; access: Access }, field: number, syz: boolean): Wide {
+export function iovaOf(
+  kernel: Kernel,
+  { context, access }: { context: Context; access: Access },
+  field: number,
+  syz: boolean,
+): Wide {
   const { call } = kernel;
   if (!syz) return wide(fieldPage(call, field), fieldOffset(call, field));
   const at = wide();
@@ -150,13 +135,19 @@ function iovaOf(kernel: Kernel, { context, access }: { context: Context; access:
   for (let nth = u32(call, field); slot !== NONE && nth > 0; nth -= 1) slot = nextArea(areas, slot);
   const distance = u32(call, field + 4);
   if (slot !== NONE) {
-    addWide(at, areas.startPage[slot]!, areas.startOffset[slot]!, Math.floor(distance / 4096), distance % 4096);
+    addWide(
+      at,
+      areas.startPage[slot]!,
+      areas.startOffset[slot]!,
+      Math.floor(distance / 4096),
+      distance % 4096,
+    );
   }
   return at;
 }
 
 /** Length of the call in bytes, or -1 above 16 MiB. */
-function lengthOf(kernel: Kernel, field: number): number {
+export function lengthOf(kernel: Kernel, field: number): number {
   const page = fieldPage(kernel.call, field);
   const offset = fieldOffset(kernel.call, field);
   return page > LONGEST_PAGES || (page === LONGEST_PAGES && offset > 0) ? -1 : page * 4096 + offset;
@@ -181,7 +172,12 @@ export function accessPages(kernel: Kernel, fd: number): Refusal {
   access.items.push(item);
   const differs = comparePages(kernel, iova, pinned);
   if (differs !== null) {
-    dropItems(kernel, access, spaceOf(kernel, mustGet(context, access.ioas, 'ioas')), (other) => other === item);
+    dropItems(
+      kernel,
+      access,
+      spaceOf(kernel, mustGet(context, access.ioas, 'ioas')),
+      (other) => other === item,
+    );
     return differs;
   }
   access.nextItem += 1;
@@ -203,84 +199,6 @@ function comparePages(kernel: Kernel, iova: Wide, pinned: readonly { mm: number;
     const held = locatePage(memory, mm, page);
     const expected = locatePage(memory, call.mm, asked);
     if (held.object !== expected.object || held.page !== expected.page) return PAGES_DIFFER;
-  }
-  return null;
-}
-
-export function accessReadWrite(kernel: Kernel, fd: number): Refusal {
-  const { call } = kernel;
-  const length = lengthOf(kernel, RW.length);
-  if (length < 0) return TOO_LONG;
-  const flags = u32(call, RW.flags);
-  if ((flags & ~(WRITE | SLOW_PATH | SYZ)) !== 0) return UNKNOWN_FLAGS;
-  const found = accessOf(kernel, fd);
-  if (found === undefined) return NOT_AN_ACCESS;
-  const write = (flags & WRITE) !== 0;
-  const slow = (flags & SLOW_PATH) !== 0;
-  const userPage = fieldPage(call, RW.uptr);
-  const userOffset = fieldOffset(call, RW.uptr);
-  const data = write ? copyFromUser(kernel, userPage, userOffset, length) : emptyBytes(length);
-  if (data === null) return BAD_USER_POINTER;
-  const iova = iovaOf(kernel, found, RW.iova, (flags & SYZ) !== 0);
-  let done = 0;
-  const refusal = walkAccess(kernel, found.context, found.access, iova.page, iova.offset, length, (space, run) => {
-    const part = partLength(run);
-    const failed = copyPart(kernel, space, run, slice(data, done, part), write, slow);
-    done += part;
-    return failed;
-  });
-  if (refusal !== null) return refusal;
-  if (!write && !copyToUser(kernel, userPage, userOffset, settled(data))) return BAD_USER_POINTER;
-  return null;
-}
-
-function partLength({ at, last }: Run): number {
-  return (last.page - at.page) * 4096 + last.offset - at.offset + 1;
-}
-
-/** Buffers of a read: filled part by part, with what is not known marked. */
-function emptyBytes(length: number): KnownBytes {
-  return { length, bytes: new Uint8Array(length), known: new Uint8Array(length) };
-}
-
-function slice(data: KnownBytes, from: number, length: number): KnownBytes {
-  const known = data.known?.subarray(from, from + length) ?? null;
-  return { length, bytes: data.bytes.subarray(from, from + length), known };
-}
-
-function settled(data: KnownBytes): KnownBytes {
-  return data.known?.includes(0) ? data : { ...data, known: null };
-}
-
-/** `iopt_pages_rw_access` of one area: copies between `data` and the user memory behind it. */
-function copyPart(kernel: Kernel, { areas }: IovaSpace, run: Run, data: KnownBytes, write: boolean, slow: boolean): Refusal {
-  const { slot, at } = run;
-  const denied = refuseProt(areas, slot, write);
-  if (denied !== null) return denied;
-  const pages = areas.pages[slot]!;
-  if (write && kernel.pages.writable[pages] === 0) return ACCESS_DENIED;
-  const mm = kernel.pages.mm[pages]!;
-  const byte = wide();
-  startByte(byte, areas, slot, at.page, at.offset);
-  const lastIndex = byte.page + Math.floor((byte.offset + data.length - 1) / 4096);
-  const page = kernel.pages.basePage[pages]! + byte.page;
-  const lastPage = kernel.pages.basePage[pages]! + lastIndex;
-  // In the mapping process itself the copy is a plain user copy; else it goes by pinned pages.
-  const direct = !slow && mm === kernel.call.mm;
-  if (direct) {
-    if (!isAccessible(kernel.memory, mm, page, lastPage, write, false)) return COPY_FAULT;
-  } else if (byte.page === lastIndex && kernel.memory.spaces[mm]!.alive) {
-    if (!isAccessible(kernel.memory, mm, page, page, write, true)) return COPY_FAULT;
-  } else if (refusePin(kernel, pages, byte.page, lastIndex) !== null) {
-    return COPY_FAULT;
-  }
-  if (write) {
-    storeBytes(kernel.memory, mm, page, byte.offset, data);
-  } else {
-    const loaded = loadBytes(kernel.memory, mm, page, byte.offset, data.length);
-    data.bytes.set(loaded.bytes);
-    if (loaded.known === null) data.known?.fill(1);
-    else data.known?.set(loaded.known);
   }
   return null;
 }

@@ -5,11 +5,11 @@ import { HWPT_NOT_FOUND } from './check.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { MOCK_IOTLB_ENTRIES } from './mock-iommu.ts';
 import { getObject, mustGet } from './objects.ts';
-import { countPins } from './pinning.ts';
+import { countPins, refuseUserPage } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context } from './state.ts';
 import { fieldOffset, fieldPage, u32 } from './user-call.ts';
-import { isAccessible, locatePage } from './user-memory.ts';
+import { locatePage } from './user-memory.ts';
 
 /** The selftest's questions about mock page tables and pins: selftest.c of iommufd. */
 
@@ -22,12 +22,6 @@ const CHECK_MISALIGNED = reason(
   'EINVAL',
   'selftest.c iommufd_test_md_check_pa, _md_check_refs',
   'an address or length is no multiple of the page asked about, or the user range wraps',
-);
-const USER_PAGE_FAULT = reason(
-  'check-user-page-fault',
-  'EFAULT',
-  'selftest.c iommufd_test_md_check_pa, _md_check_refs, _check_pages',
-  'a user page of the check is not mapped',
 );
 const PAGE_DIFFERS = reason(
   'check-map-differs',
@@ -47,7 +41,7 @@ const IOTLB_DIFFERS = reason(
   'selftest.c iommufd_test_md_check_iotlb',
   'the fake IOTLB entry does not exist or holds another value',
 );
-export { USER_PAGE_FAULT };
+
 
 /** MD_CHECK_MAP: every half page of the IOVA range must be the one behind the user address. */
 export function checkMap(kernel: Kernel, context: Context, id: number): Refusal {
@@ -59,7 +53,8 @@ export function checkMap(kernel: Kernel, context: Context, id: number): Refusal 
   const lengthOffset = fieldOffset(call, MAP.length);
   const end = wide();
   const wraps = addWide(end, user.page, user.offset, lengthPage, lengthOffset);
-  const aligned = isAligned(iova.offset, step) && isAligned(lengthOffset, step) && isAligned(user.offset, step);
+  const aligned =
+    isAligned(iova.offset, step) && isAligned(lengthOffset, step) && isAligned(user.offset, step);
   if (!aligned || wraps) return CHECK_MISALIGNED;
   const hwpt = getObject(context, id, 'hwpt-paging');
   if (hwpt === undefined) return HWPT_NOT_FOUND;
@@ -67,14 +62,16 @@ export function checkMap(kernel: Kernel, context: Context, id: number): Refusal 
   const { areas } = space;
   const byte = wide();
   for (let left = (lengthPage * 4096 + lengthOffset) / step; left > 0; left -= 1) {
-    if (!isAccessible(memory, call.mm, user.page, user.page, false, true)) return USER_PAGE_FAULT;
+    const fault = refuseUserPage(kernel, user.page);
+    if (fault !== null) return fault;
     const slot = firstAreaIn(areas, iova.page, iova.offset, iova.page, iova.offset);
     if (slot === NONE) return PAGE_DIFFERS;
     startByte(byte, areas, slot, iova.page, iova.offset);
     const pages = areas.pages[slot]!;
     const held = locatePage(memory, kernel.pages.mm[pages]!, kernel.pages.basePage[pages]! + byte.page);
     const asked = locatePage(memory, call.mm, user.page);
-    if (held.object !== asked.object || held.page !== asked.page || byte.offset !== user.offset) return PAGE_DIFFERS;
+    if (held.object !== asked.object || held.page !== asked.page || byte.offset !== user.offset)
+      return PAGE_DIFFERS;
     addWide(iova, iova.page, iova.offset, Math.floor(step / 4096), step % 4096);
     addWide(user, user.page, user.offset, Math.floor(step / 4096), step % 4096);
   }
@@ -91,7 +88,8 @@ export function checkRefs(kernel: Kernel): Refusal {
   if (fieldOffset(call, REFS.length) !== 0 || user.offset !== 0 || wraps) return CHECK_MISALIGNED;
   const expected = u32(call, REFS.refs);
   for (let page = user.page; page < user.page + lengthPage; page += 1) {
-    if (!isAccessible(memory, call.mm, page, page, false, true)) return USER_PAGE_FAULT;
+    const fault = refuseUserPage(kernel, page);
+    if (fault !== null) return fault;
     if (locatePage(memory, call.mm, page).huge) continue;
     if (countPins(kernel, call.mm, page) !== expected) return PINS_DIFFER;
   }

@@ -23,7 +23,10 @@ export function triggerFault(kernel: Kernel, context: Context): Refusal {
   const queue = mustGet(context, hwpt.fault, 'fault');
   const group = context.groups[device.group]!;
   const pasidFlag = pasid !== 0 ? IOMMU_PGFAULT_FLAGS.PASID_VALID : 0;
-  queue.lifecycle = moved(faultQueueLifecycle.step(queue.lifecycle, faultQueueLifecycle.event.REPORT), 'a fault');
+  queue.lifecycle = moved(
+    faultQueueLifecycle.step(queue.lifecycle, faultQueueLifecycle.event.REPORT),
+    'a fault',
+  );
   queue.deliver.push({
     device: device.id,
     group: group.id,

@@ -6,16 +6,11 @@ import { addReserved, refuseReserve } from './iova-domains.ts';
 import type { Answer, Kernel } from './kernel.ts';
 import { addObject, getObject, mustGet, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
+import { accessPages, createAccess, destroyAccessPages, replaceAccessIoas } from './selftest-access.ts';
 import { checkIotlb, checkMap, checkRefs } from './selftest-check.ts';
-import {
-  accessPages,
-  accessReadWrite,
-  createAccess,
-  destroyAccessPages,
-  replaceAccessIoas,
-} from './selftest-access.ts';
 import { setDirty } from './selftest-dirty.ts';
 import { triggerFault } from './selftest-fault.ts';
+import { accessReadWrite } from './selftest-rw.ts';
 import type { Context, Selftest } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
 

@@ -104,7 +104,12 @@ function memoryHead(memory: UserMemory): Head['memory'] {
   return { spaces: memory.spaces, contents, files, nextObject: memory.nextObject };
 }
 
-function writeAreas(view: DataView, at: number, areas: AreaTable, order: ReadonlyMap<number, number>): number {
+function writeAreas(
+  view: DataView,
+  at: number,
+  areas: AreaTable,
+  order: ReadonlyMap<number, number>,
+): number {
   someArea(areas, (slot) => {
     view.setFloat64(at, areas.startPage[slot]!, true);
     view.setUint16(at + 8, areas.startOffset[slot]!, true);
@@ -167,7 +172,10 @@ function restoreMemory(memory: UserMemory, head: Head['memory']): void {
   for (const [object, pages] of head.contents) {
     const content = pages.map(([page, bytes, known]): [number, { bytes: Uint8Array; known: Uint8Array }] => [
       page,
-      { bytes: new Uint8Array(Buffer.from(bytes, 'base64')), known: new Uint8Array(Buffer.from(known, 'base64')) },
+      {
+        bytes: new Uint8Array(Buffer.from(bytes, 'base64')),
+        known: new Uint8Array(Buffer.from(known, 'base64')),
+      },
     ]);
     memory.contents.set(object, new Map(content));
   }

@@ -199,5 +199,14 @@ export type KernelObject = Ioas | HwptPaging | HwptNested | Device | Access | Fa
 export type ObjectType = KernelObject['type'];
 
 export function createControlState(): ControlState {
-  return { contexts: {}, files: {}, processes: {}, nextContext: 1, nextFile: 1, nextSpace: 1, nextDomain: 1, nextGroup: 1 };
+  return {
+    contexts: {},
+    files: {},
+    processes: {},
+    nextContext: 1,
+    nextFile: 1,
+    nextSpace: 1,
+    nextDomain: 1,
+    nextGroup: 1,
+  };
 }

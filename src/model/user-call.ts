@@ -137,7 +137,12 @@ export function writeUser(call: UserCall, page: number, offset: number, data: Kn
 }
 
 /** The recorded buffer that holds all of [address, address + length), or undefined. */
-export function findBuffer(call: UserCall, page: number, offset: number, length: number): InputBuffer | undefined {
+export function findBuffer(
+  call: UserCall,
+  page: number,
+  offset: number,
+  length: number,
+): InputBuffer | undefined {
   if (call.buffers.length === 0) return undefined;
   const address = BigInt(page) * BigInt(PAGE_BYTES) + BigInt(offset);
   return call.buffers.find((b) => b.addr <= address && address + BigInt(length) <= b.addr + BigInt(b.len));

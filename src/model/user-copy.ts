@@ -1,12 +1,17 @@
 import { PAGE_BYTES } from './address.ts';
 import type { Kernel } from './kernel.ts';
-import { findBuffer, writeUser } from './user-call.ts';
+import { findBuffer, type InputBuffer, writeUser } from './user-call.ts';
 import { isAccessible, type KnownBytes, loadBytes, storeBytes } from './user-memory.ts';
 
 /** `copy_from_user` and `copy_to_user` of buffers that a struct points to. */
 
 /** Bytes at a user address, or null when they can not be read (EFAULT). */
-export function copyFromUser(kernel: Kernel, page: number, offset: number, length: number): KnownBytes | null {
+export function copyFromUser(
+  kernel: Kernel,
+  page: number,
+  offset: number,
+  length: number,
+): KnownBytes | null {
   if (length === 0) return { length: 0, bytes: new Uint8Array(0), known: null };
   const buffer = findBuffer(kernel.call, page, offset, length);
   if (buffer === undefined || buffer.before === null) {
@@ -28,11 +33,16 @@ export function copyFromUser(kernel: Kernel, page: number, offset: number, lengt
 export function copyToUser(kernel: Kernel, page: number, offset: number, data: KnownBytes): boolean {
   if (data.length === 0) return true;
   const buffer = findBuffer(kernel.call, page, offset, data.length);
-  if (buffer?.fault) return false;
+  if (buffer?.fault && !wasReadable(buffer, page, offset, data.length)) return false;
   if (!canTouch(kernel, page, offset, data.length, true)) return false;
   writeUser(kernel.call, page, offset, data);
   storeBytes(kernel.memory, kernel.call.mm, page, offset, data);
   return true;
+}
+
+/** A buffer is marked when a part of it faults; what the recorder read before that part is there. */
+function wasReadable({ addr, before }: InputBuffer, page: number, offset: number, length: number): boolean {
+  return before !== null && page * PAGE_BYTES + offset - Number(addr) + length <= before.length;
 }
 
 function canTouch(kernel: Kernel, page: number, offset: number, length: number, write: boolean): boolean {

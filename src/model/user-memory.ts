@@ -4,9 +4,8 @@
  * what would a copy read.
  *
  * A recorder sees mmap and munmap of a program's own making; stack, heap and the loader's mappings it does not see.
- * So an address that no record mentions counts as mapped, unless it runs on from a recorded mapping, was unmapped by
- * a record, is no user address at all, or lies (in a trace that does record mappings) where only a program's own mmap
- * could have put something.
+ * So an address that no record mentions counts as mapped, unless it was unmapped by a record, is no user address at
+ * all, or lies (in a trace that does record mappings) where only a program's own mmap could have put something.
  */
 export interface UserMemory {
   /** Address spaces by id; index 0 is unused. */
@@ -60,7 +59,12 @@ const LOWEST_USER_PAGE = 16;
 const USER_PAGE_END = 2 ** 35;
 
 export function createUserMemory(): UserMemory {
-  return { spaces: [{ alive: false, anonymous: 0, ranges: [] }], contents: new Map(), files: new Map(), nextObject: 1 };
+  return {
+    spaces: [{ alive: false, anonymous: 0, ranges: [] }],
+    contents: new Map(),
+    files: new Map(),
+    nextObject: 1,
+  };
 }
 
 export function createSpace(memory: UserMemory): number {
@@ -141,11 +145,12 @@ export function isAccessible(
       if (space.ranges[at + 1]?.firstPage === page) at += 1;
       continue;
     }
-    // No record speaks of this page. Right behind a recorded mapping there is nothing.
-    if (range?.backing && range.lastPage === page - 1) return false;
+    // No record speaks of this page. The kernel puts mappings right below older ones, so what is behind a recorded
+    // one is most likely mapped too.
     const next = space.ranges[at + 1];
     const isLast = next === undefined || next.firstPage > lastPage;
     if (space.ranges.length > 0 && !isUsualPlace(page, isLast ? lastPage : next.firstPage - 1)) return false;
+    if (isBehindHeap(range, page)) return false;
     if (isLast) return true;
     page = next.firstPage;
     at += 1;
@@ -162,9 +167,19 @@ const USUAL_PLACES: readonly (readonly [number, number])[] = [
   [0x550000000, 0x56fffffff],
   [0x7e0000000, USER_PAGE_END - 1],
 ];
+/** Where an image that is not relocatable begins: 0x400000. */
+const FIXED_IMAGE_PAGE = 0x400;
 
 function isUsualPlace(firstPage: number, lastPage: number): boolean {
   return USUAL_PLACES.some(([first, last]) => firstPage >= first && lastPage <= last);
+}
+
+/**
+ * A low page with a mapping of the program's own between it and the image: the heap grows upwards from the image and
+ * can not have passed that mapping.
+ */
+function isBehindHeap(below: MappedRange | undefined, page: number): boolean {
+  return page <= USUAL_PLACES[0]![1] && below !== undefined && below.firstPage > FIXED_IMAGE_PAGE;
 }
 
 function allows(backing: Backing | null, write: boolean, pin: boolean): boolean {
@@ -212,7 +227,13 @@ export function spansPage(
 }
 
 /** Notes what user memory holds: a `usermem` note, or bytes the kernel wrote. Null bytes forget what was known. */
-export function storeBytes(memory: UserMemory, mm: number, page: number, offset: number, bytes: KnownBytes): void {
+export function storeBytes(
+  memory: UserMemory,
+  mm: number,
+  page: number,
+  offset: number,
+  bytes: KnownBytes,
+): void {
   let done = 0;
   while (done < bytes.length) {
     const length = Math.min(4096 - offset, bytes.length - done);
@@ -238,7 +259,13 @@ export function knownBytes(bytes: Uint8Array): KnownBytes {
 }
 
 /** What a copy of `length` bytes reads, with the bytes that no record tells marked unknown. */
-export function loadBytes(memory: UserMemory, mm: number, page: number, offset: number, length: number): KnownBytes {
+export function loadBytes(
+  memory: UserMemory,
+  mm: number,
+  page: number,
+  offset: number,
+  length: number,
+): KnownBytes {
   const bytes = new Uint8Array(length);
   const known = new Uint8Array(length);
   let done = 0;

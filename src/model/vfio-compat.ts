@@ -7,10 +7,10 @@ import {
   VFIO_IOMMU_UNMAP_DMA,
 } from '../uapi/index.ts';
 import { addWide, subWide, wide } from './address.ts';
-import { PROT_READ, PROT_WRITE } from './area-table.ts';
 import { cutAt } from './area-split.ts';
-import { disableLargePages } from './iova-domains.ts';
+import { PROT_READ, PROT_WRITE } from './area-table.ts';
 import { mapUser, unmapAll, unmapIova } from './ioas-map.ts';
+import { disableLargePages } from './iova-domains.ts';
 import type { Kernel } from './kernel.ts';
 import { mustGet } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
@@ -73,7 +73,9 @@ export function checkExtension(kernel: Kernel, context: Context): Refusal {
     case VFIO_EXTENSION.DMA_CC: {
       const ioas = compatIoas(context);
       if (ioas === undefined) return NO_COMPAT_IOAS;
-      kernel.call.ret = ioas.hwpts.every((id) => mustGet(context, id, 'hwpt-paging').enforceCacheCoherency) ? 1 : 0;
+      kernel.call.ret = ioas.hwpts.every((id) => mustGet(context, id, 'hwpt-paging').enforceCacheCoherency)
+        ? 1
+        : 0;
       return null;
     }
     default:
@@ -139,7 +141,13 @@ export function unmapDma(kernel: Kernel, context: Context): Refusal {
 }
 
 /** Cuts areas at the last byte of the range and before its first. */
-function cutEnds(kernel: Kernel, context: Context, ioas: Ioas, sizePage: number, sizeOffset: number): Refusal {
+function cutEnds(
+  kernel: Kernel,
+  context: Context,
+  ioas: Ioas,
+  sizePage: number,
+  sizeOffset: number,
+): Refusal {
   addWide(cut, iova.page, iova.offset, sizePage, sizeOffset);
   subWide(cut, cut.page, cut.offset, 0, 1);
   const refusal = cutAt(kernel, context, ioas, cut);

@@ -75,9 +75,18 @@ function iovaRanges(holes: readonly IovaRange[]): Capability {
   return { bytes, headBytes, entryBytes: 16 };
 }
 
-function writeFitting(kernel: Kernel, at: number, { bytes, headBytes, entryBytes }: Capability, room: number): void {
+function writeFitting(
+  kernel: Kernel,
+  at: number,
+  { bytes, headBytes, entryBytes }: Capability,
+  room: number,
+): void {
   const writes = kernel.call.structWrites;
-  for (let end = headBytes + entryBytes; entryBytes > 0 && end <= bytes.length && end <= room; end += entryBytes) {
+  for (
+    let end = headBytes + entryBytes;
+    entryBytes > 0 && end <= bytes.length && end <= room;
+    end += entryBytes
+  ) {
     writes.push({ at: at + end - entryBytes, bytes: bytes.subarray(end - entryBytes, end) });
   }
   if (bytes.length <= room) writes.push({ at, bytes: bytes.subarray(0, headBytes) });
