@@ -15,16 +15,13 @@ export type Exits = ReadonlyMap<number, readonly number[]>;
  * A forked process that opened nothing itself is taken to be gone after its last record, unless a later call reads
  * or pins user memory through an access object: then somebody still counts on that memory.
  */
-export function findExits(
-  store: Store,
-  traceId: number,
-  fromSeq: number,
-  knownPids: ReadonlySet<number>,
-): Exits {
+export function findExits(store: Store, traceId: number): Exits {
   const lastSeq = new Map<number, number>();
-  const settled = new Set(knownPids);
+  const settled = new Set<number>();
   let lastUse = -1;
-  store.readCalls(traceId, { fromSeq }, (call) => {
+  store.readCalls(traceId, {}, (call) => {
+    // The process that the trace begins with is nobody's child.
+    if (lastSeq.size === 0) settled.add(call.pid);
     lastSeq.set(call.pid, call.seq);
     if (call.op === 'open') settled.add(call.pid);
     if (call.op === 'fork' || call.op === 'waitpid') settled.add(call.child);

@@ -15,7 +15,7 @@ import type { Call } from '../src/trace/index.ts';
 import type { Store, TraceInfo } from '../store/index.ts';
 import { callName, compareReply, describeDivergence } from './compare.ts';
 import type { Divergence } from './divergence.ts';
-import { type Exits, findExits } from './lifetimes.ts';
+import { findExits } from './lifetimes.ts';
 
 export interface ReplayOptions {
   /** Kernel release or profile name; the trace's own by default. */
@@ -178,30 +178,26 @@ export interface ExitWatch {
   after(call: Call): void;
 }
 
-const NO_EXITS: Exits = new Map();
-
-/** Looks ahead for exits once a second process shows up; a trace of one process costs nothing. */
+/** Looks for exits once a second process shows up; a trace of one process costs nothing. */
 export function createExitWatch(
   store: Store,
   traceId: number,
   kernel: Kernel,
   assumptions: string[],
 ): ExitWatch {
-  let exits = NO_EXITS;
+  const processCount = (): number => Object.keys(kernel.state.processes).length;
+  // A snapshot may begin with several processes.
+  let exits = processCount() > 1 ? findExits(store, traceId) : null;
   let lastPid = -1;
-  let looked = false;
   return {
     before(call) {
       if (call.pid === lastPid) return;
       lastPid = call.pid;
-      if (looked || kernel.state.processes[call.pid] !== undefined) return;
-      const known = Object.keys(kernel.state.processes).map(Number);
-      if (known.length === 0) return;
-      looked = true;
-      exits = findExits(store, traceId, call.seq, new Set(known));
+      if (exits !== null || kernel.state.processes[call.pid] !== undefined || processCount() === 0) return;
+      exits = findExits(store, traceId);
     },
     after(call) {
-      if (exits.size === 0) return;
+      if (exits === null || exits.size === 0) return;
       for (const pid of exits.get(call.seq) ?? []) {
         exitProcess(kernel, pid);
         assumptions.push(`process ${pid} is taken to have exited after call ${call.seq}, its last`);

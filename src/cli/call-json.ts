@@ -5,8 +5,9 @@ import { errnoName, findIoctl, hexOf, type PlainValue, structToJson } from '../u
 export type CallJson = Readonly<Record<string, JsonValue | PlainValue>>;
 
 /**
- * A call as one JSON object: `seq`, `pid`, `op`, `name`, the decoded struct before (`arg`) and after (`out`), `ret`
- * and `errno` by name. `ret` and `errno` are null when no reply was recorded; `errno` also when the call succeeded.
+ * A call as one JSON object: `seq`, `pid`, `op`, `name`, the decoded struct before (`arg`) and after (`out`),
+ * `ret` and `errno` by name. `ret` and `errno` are null when no reply was recorded; `errno` also when the
+ * call succeeded.
  */
 export function jsonOfCall(call: Call): CallJson {
   if (call.op === 'ioctl') return jsonOfIoctl(call);

@@ -8,7 +8,10 @@ import {
   selectedCase,
 } from '../uapi/index.ts';
 
-/** What a field may refer to that has an id in the context: objects, and not what is named by address or number. */
+/**
+ * What a field may refer to that has an id in the context: objects, and not what is named by address or
+ * number.
+ */
 const OBJECTS: ReadonlySet<Refers> = new Set([
   'ioas',
   'device',

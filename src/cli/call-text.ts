@@ -52,7 +52,7 @@ export function renderCall(call: Call): string {
       return `${call.op}(${transferOf(call)})${resultOf(call)}${suffix(bytesText(call.out))}`;
     case 'write':
     case 'pwrite':
-      return `${call.op}(${transferOf(call)}${call.arg === null ? '' : `, ${bytesText(call.arg)}`})${resultOf(call)}`;
+      return `${call.op}(${transferOf(call)}${prefix(bytesText(call.arg))})${resultOf(call)}`;
     case 'fork':
       return `fork()${resultOf(call)}${suffix(`child ${call.child}`)}`;
     case 'waitpid':
@@ -136,6 +136,10 @@ function bytesText(bytes: ByteString | null): string {
   if (bytes === null || (!isSkipped(bytes) && bytes.length === 0)) return '';
   if (isSkipped(bytes)) return `(${bytes.skip} bytes left out)`;
   return `"${encodeHex(bytes.subarray(0, BYTES_SHOWN))}${bytes.length > BYTES_SHOWN ? '…' : ''}"`;
+}
+
+function prefix(text: string): string {
+  return text === '' ? '' : `, ${text}`;
 }
 
 function suffix(text: string): string {

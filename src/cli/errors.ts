@@ -2,13 +2,20 @@ import { CommanderError } from 'commander';
 import { StoreError } from '../../store/index.ts';
 import { TraceError } from '../trace/index.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
-import { OutputClosedError } from './output.ts';
 
 /** The command line asks for something that cannot be done. The message is one line. */
 export class UsageError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = 'UsageError';
+  }
+}
+
+/** Whoever reads our output has gone, as `head` does: the end, but no error. */
+export class OutputClosedError extends Error {
+  constructor() {
+    super('the reader of the output has gone');
+    this.name = 'OutputClosedError';
   }
 }
 

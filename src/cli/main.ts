@@ -7,7 +7,7 @@ import { openSession } from './session.ts';
 
 /** Runs a command line; answers the exit code. */
 async function runCommandLine(args: readonly string[]): Promise<ExitCode> {
-  const stdout = openOutput(1);
+  const stdout = openOutput(1, '<stdout>');
   let exitCode: ExitCode = EXIT.clean;
   try {
     const program = createProgram(stdout, async (command, work) => {
@@ -28,7 +28,10 @@ async function runCommandLine(args: readonly string[]): Promise<ExitCode> {
   }
 }
 
-/** An error outside of any command is a bug, and must not end with Node's own code 1, which means a divergence. */
+/**
+ * An error outside of any command is a bug, and must not end with Node's own code 1, which means a
+ * divergence.
+ */
 function failOutside(error: unknown): void {
   writeStderr(failureOf(error).text);
   process.exit(EXIT.bug);

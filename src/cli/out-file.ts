@@ -4,7 +4,8 @@ import { withCleanUp } from './interrupt.ts';
 import { type Output, openOutput } from './output.ts';
 
 /**
- * Writes a file that appears whole or not at all: text goes to a new file beside it, which takes its name at the end.
+ * Writes a file that appears whole or not at all: text goes to a new file beside it, which takes its name at
+ * the end.
  * @throws UsageError when the file cannot be written.
  */
 export async function writeWholeFile<T>(path: string, work: (output: Output) => Promise<T>): Promise<T> {
@@ -14,7 +15,7 @@ export async function writeWholeFile<T>(path: string, work: (output: Output) => 
     let fd: number | null = null;
     try {
       fd = openSync(temporaryPath, 'wx');
-      const output = openOutput(fd);
+      const output = openOutput(fd, path);
       const result = await work(output);
       output.flush();
       fsyncSync(fd);

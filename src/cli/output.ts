@@ -1,17 +1,10 @@
 import { writeSync } from 'node:fs';
+import { fileError, OutputClosedError } from './errors.ts';
 
 /** Text that is gathered before it is written. */
 const BUFFER_CHARS = 64 * 1024;
 /** Pause before a pipe that is full and does not block is tried again. */
 const RETRY_MS = 2;
-
-/** Whoever reads our output has gone, as `head` does: the end, but no error. */
-export class OutputClosedError extends Error {
-  constructor() {
-    super('the reader of the output has gone');
-    this.name = 'OutputClosedError';
-  }
-}
 
 /** Buffered text for a descriptor. */
 export interface Output {
@@ -21,16 +14,17 @@ export interface Output {
 }
 
 /**
- * Opens a descriptor for text. Writing is synchronous: a command that prints a million lines from one loop holds 64
- * KiB of them, and notices at once when the reader goes.
- * @throws OutputClosedError from write and flush.
+ * Opens a descriptor for text. Writing is synchronous: a command that prints a million lines from one loop
+ * holds 64 KiB of them, and notices at once when the reader goes.
+ * @param name Name in messages.
+ * @throws OutputClosedError from write and flush; UsageError when the descriptor cannot be written.
  */
-export function openOutput(fd: number): Output {
+export function openOutput(fd: number, name: string): Output {
   let gathered = '';
   const flush = (): void => {
     const bytes = Buffer.from(gathered);
     gathered = '';
-    writeAll(fd, bytes);
+    writeAll(fd, name, bytes);
   };
   return {
     write(text) {
@@ -44,13 +38,13 @@ export function openOutput(fd: number): Output {
 /** Writes text to stderr at once; a stderr that is gone is nothing to fail for. */
 export function writeStderr(text: string): void {
   try {
-    writeAll(2, Buffer.from(text));
+    writeAll(2, '<stderr>', Buffer.from(text));
   } catch {
     // There is nobody left to tell.
   }
 }
 
-function writeAll(fd: number, bytes: Buffer): void {
+function writeAll(fd: number, name: string, bytes: Buffer): void {
   let written = 0;
   while (written < bytes.length) {
     try {
@@ -58,7 +52,7 @@ function writeAll(fd: number, bytes: Buffer): void {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'EPIPE') throw new OutputClosedError();
-      if (code !== 'EAGAIN') throw error;
+      if (code !== 'EAGAIN') throw fileError(name, error);
       // Another process made the shared pipe non-blocking.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
     }

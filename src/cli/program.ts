@@ -26,8 +26,8 @@ Exit codes:
 export function createProgram(stdout: Output, run: Runner): Command {
   const program = new Command('ioasis')
     .description(
-      'Replays what programs asked of /dev/iommu through an executable model of the kernel, and shows where\n' +
-        'the recorded answers and the modelled ones differ.',
+      'Replays what programs asked of /dev/iommu through an executable model of the kernel, and shows\n' +
+        'where the recorded answers and the modelled ones differ.',
     )
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')

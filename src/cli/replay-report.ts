@@ -8,6 +8,7 @@ export interface ReportOptions {
   readonly label: string;
   /** Kernel as recorded or given; null when nobody said. */
   readonly kernel: string | null;
+  readonly pageSizeBytes: number;
   readonly maxDivergences: number;
   /** Store that a command has to be given to find the trace again; null when it need not. */
   readonly store: string | null;
@@ -33,12 +34,9 @@ export function printReplay(session: Session, result: ReplayResult, options: Rep
   session.print(`\n  ${what} not shown (--max-divergences)`);
 }
 
-function summaryOf(result: ReplayResult, { kernel }: ReportOptions): readonly (readonly [string, string])[] {
-  const exactness = result.profileExact
-    ? `kernel ${kernel}`
-    : `WARNING: not the kernel of the trace (${kernel ?? 'not recorded'}), which has no profile: answers may differ`;
+function summaryOf(result: ReplayResult, options: ReportOptions): readonly (readonly [string, string])[] {
   return [
-    ['profile', `${result.profile} (${exactness})`],
+    ['profile', `${result.profile} (${exactnessOf(result, options)})`],
     ['calls', String(result.calls)],
     ['matched', String(result.matched)],
     ['diverged', String(result.diverged)],
@@ -48,6 +46,13 @@ function summaryOf(result: ReplayResult, { kernel }: ReportOptions): readonly (r
     ...result.assumptions.map((assumption): [string, string] => ['assumed', assumption]),
     ['digest', result.digest],
   ];
+}
+
+function exactnessOf(result: ReplayResult, { kernel, pageSizeBytes }: ReportOptions): string {
+  if (result.profileExact) return `kernel ${kernel}`;
+  if (kernel === null) return 'WARNING: the trace does not say its kernel: answers may differ';
+  const pages = pageSizeBytes === 4096 ? '' : ` with pages of ${pageSizeBytes} bytes`;
+  return `WARNING: kernel ${kernel}${pages} has no profile of its own: answers may differ`;
 }
 
 function partialOf({ partial, notModelled }: ReplayResult): string {

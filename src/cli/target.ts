@@ -24,8 +24,8 @@ export function traceNameOf(source: string): string {
 }
 
 /**
- * Opens what TRACE names, and closes it after the work: `-` and a name that exists as a file are captures, read
- * through a temporary store; any other name is a trace in the store.
+ * Opens what TRACE names, and closes it after the work: `-` and a name that exists as a file are captures,
+ * read through a temporary store; any other name is a trace in the store.
  * @throws UsageError when there is neither; TraceError and StoreError.
  */
 export async function withTarget<T>(

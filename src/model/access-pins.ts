@@ -1,5 +1,6 @@
 import { addWide, compareWide, wide } from './address.ts';
 import { type AreaTable, firstAreaIn, NONE, PROT_READ, PROT_WRITE, startByte } from './area-table.ts';
+import { pageAt } from './held-pages.ts';
 import type { IovaSpace } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { mustGet } from './objects.ts';
@@ -7,6 +8,7 @@ import { exactAccess } from './pages-table.ts';
 import { refusePin } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Access, AccessItem, Context, Ioas } from './state.ts';
+import type { PageIdentity } from './user-memory.ts';
 
 /** Pinning and copying through access objects, along runs of areas. device.c and pages.c of iommufd. */
 
@@ -110,7 +112,7 @@ interface PinnedPart {
   readonly last: number;
 }
 
-/** `iommufd_access_pin_pages`: all or nothing. The user pages pinned are appended to `userPages` in order. */
+/** `iommufd_access_pin_pages`: all or nothing. The pages pinned are appended to `heldPages` in order. */
 export function pinPages(
   kernel: Kernel,
   context: Context,
@@ -119,13 +121,13 @@ export function pinPages(
   offset: number,
   length: number,
   write: boolean,
-  userPages: { mm: number; page: number }[],
+  heldPages: PageIdentity[],
 ): Refusal {
   const parts: PinnedPart[] = [];
   let areas: AreaTable | undefined;
   const refusal = walkAccess(kernel, context, access, page, offset, length, (space, run) => {
     areas = space.areas;
-    return pinPart(kernel, space, run, page, offset, length, write, parts, userPages);
+    return pinPart(kernel, space, run, page, offset, length, write, parts, heldPages);
   });
   if (areas === undefined) return refusal;
   if (refusal !== null) for (const part of parts) unpinPart(kernel, areas, part);
@@ -141,7 +143,7 @@ function pinPart(
   length: number,
   write: boolean,
   parts: PinnedPart[],
-  userPages: { mm: number; page: number }[],
+  heldPages: PageIdentity[],
 ): Refusal {
   const { slot, at, last } = run;
   const start = wide();
@@ -171,7 +173,7 @@ function pinPart(
   areas.accesses[slot]! += 1;
   parts.push({ slot, first: start.page, last: end.page });
   for (let index = start.page; index <= end.page; index += 1) {
-    userPages.push({ mm: kernel.pages.mm[pages]!, page: kernel.pages.basePage[pages]! + index });
+    heldPages.push(pageAt(kernel, pages, index));
   }
   return null;
 }

@@ -18,6 +18,7 @@ import {
   IOMMU_VFIO_IOAS,
   type StructLayout,
 } from '../uapi/index.ts';
+import { BAD_USER_POINTER } from './check.ts';
 import { destroy } from './destroy.ts';
 import { getDirtyBitmap, setDirtyTracking } from './dirty-tracking.ts';
 import { faultQueueAlloc } from './fault-queue.ts';
@@ -33,6 +34,7 @@ import { reason } from './reason.ts';
 import { selftest } from './selftest.ts';
 import type { Context } from './state.ts';
 import { copyStructIn } from './user-call.ts';
+import { canRespond } from './user-copy.ts';
 import { checkExtension, getApiVersion, mapDma, setIommu, unmapDma } from './vfio-compat.ts';
 import { getIommuInfo } from './vfio-info.ts';
 import { vfioIoas } from './vfio-ioas.ts';
@@ -117,7 +119,7 @@ export function dispatch(kernel: Kernel, context: Context, cmd: number, readable
   const slot = (cmd & 0xff) - BASE;
   if (slot < 0 || slot >= kernel.profile.tableSlots) {
     const handler = VFIO_HANDLERS.get(cmd);
-    return handler === undefined ? UNKNOWN_COMMAND : handler(kernel, context);
+    return handler === undefined ? UNKNOWN_COMMAND : delivered(kernel, handler(kernel, context));
   }
   const { call } = kernel;
   if (!readable || call.arg.length < 4) return STRUCT_UNREADABLE;
@@ -128,6 +130,7 @@ export function dispatch(kernel: Kernel, context: Context, cmd: number, readable
   if (size < entry.minBytes) return STRUCT_TOO_SMALL;
   if (size > entry.bytes) {
     if (hasTail(arg, entry.bytes, size)) return UNKNOWN_TAIL;
+    if (arg.length < Math.min(size, RECORDED_STRUCT_BYTES)) return STRUCT_UNREADABLE;
     // A recorder keeps the first page of a struct: what follows decides, and nobody knows it.
     if (size > arg.length && arg.length >= RECORDED_STRUCT_BYTES) return 'not-modelled';
   }
@@ -135,7 +138,16 @@ export function dispatch(kernel: Kernel, context: Context, cmd: number, readable
   call.userSize = size;
   copyStructIn(call, Math.min(size, entry.bytes));
   if (size < entry.bytes) call.struct.fill(0, size, entry.bytes);
-  return entry.handler === null ? 'not-modelled' : entry.handler(kernel, context);
+  return entry.handler === null ? 'not-modelled' : delivered(kernel, entry.handler(kernel, context));
+}
+
+/** `iommufd_ucmd_respond`: a struct that can not be written is a fault, whatever was refused, and undoes nothing. */
+function delivered(kernel: Kernel, answer: Answer): Answer {
+  const { call } = kernel;
+  if (call.respondEnd <= call.respondFrom || canRespond(kernel)) return answer;
+  call.respondEnd = call.respondFrom;
+  call.structWrites.length = 0;
+  return BAD_USER_POINTER;
 }
 
 /** Whether a byte of the struct beyond what the kernel knows is set. */

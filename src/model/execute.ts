@@ -8,7 +8,7 @@ import type {
   WriteCall,
 } from '../trace/index.ts';
 import { closeAccess } from './access.ts';
-import { offsetOf, pageOf } from './address.ts';
+import { addWide, offsetOf, pageOf, wide } from './address.ts';
 import {
   adoptDescriptor,
   endProcess,
@@ -27,14 +27,14 @@ import { dropContext, mustGet } from './objects.ts';
 import { reason } from './reason.ts';
 import type { Context, OpenFile, Process } from './state.ts';
 import type { InputBuffer, UserCall } from './user-call.ts';
-import { copyFromUser, copyToUser } from './user-copy.ts';
+import { canWrite, copyFromUser, copyToUser } from './user-copy.ts';
 import { knownBytes } from './user-memory.ts';
 
-const BUFFER_FAULT = reason(
-  'read-buffer-fault',
-  'EFAULT',
-  'fault.c',
-  'the buffer of the read or write can not be used',
+const NO_IOCTL = reason(
+  'descriptor-without-ioctl',
+  'ENOTTY',
+  'fs/ioctl.c vfs_ioctl',
+  'the file behind the descriptor takes no ioctl',
 );
 const NO_BUFFERS: readonly InputBuffer[] = [];
 
@@ -81,6 +81,7 @@ export function execute(kernel: Kernel, call: Call): Reply {
 function executeIoctl(kernel: Kernel, process: Process, record: IoctlCall): Reply {
   const { reply } = kernel;
   const file = fileOf(kernel, process, record.fd) ?? unseenFile(kernel, process, record);
+  if (file?.kind === 'access' || file?.kind === 'fault') return settle(kernel, NO_IOCTL);
   if (file === undefined || file.kind !== 'iommufd') {
     reply.modelled = false;
     return reply;
@@ -223,11 +224,13 @@ function readDescriptor(
   record: ReadCall | WriteCall,
 ): TransferResult | null {
   if (file.kind !== 'fault') return null;
-  const result = readFaults(mustGet(context, file.object, 'fault'), record.len);
-  const page = pageOf(record.addr);
-  if (!copyToUser(kernel, page, offsetOf(record.addr), knownBytes(result.bytes))) {
-    return { refusal: BUFFER_FAULT, done: 0, bytes: result.bytes };
-  }
+  const at = wide();
+  const fits = (from: number, length: number): boolean => {
+    addWide(at, pageOf(record.addr), offsetOf(record.addr), Math.floor(from / 4096), from % 4096);
+    return canWrite(kernel, at.page, at.offset, length);
+  };
+  const result = readFaults(mustGet(context, file.object, 'fault'), record.len, fits);
+  copyToUser(kernel, pageOf(record.addr), offsetOf(record.addr), knownBytes(result.bytes));
   return result;
 }
 
@@ -238,8 +241,10 @@ function writeDescriptor(
   record: ReadCall | WriteCall,
 ): TransferResult | null {
   if (file.kind !== 'fault' || record.op !== 'write') return null;
-  const recorded = record.arg instanceof Uint8Array ? knownBytes(record.arg) : null;
-  const data = recorded ?? copyFromUser(kernel, pageOf(record.addr), offsetOf(record.addr), record.len);
-  if (data === null) return { refusal: BUFFER_FAULT, done: 0, bytes: NO_BYTES };
-  return answerFaults(mustGet(context, file.object, 'fault'), data.bytes);
+  const recorded = record.arg instanceof Uint8Array ? record.arg : null;
+  const bytes =
+    recorded ??
+    copyFromUser(kernel, pageOf(record.addr), offsetOf(record.addr), record.len)?.bytes ??
+    NO_BYTES;
+  return answerFaults(mustGet(context, file.object, 'fault'), bytes, record.len);
 }

@@ -7,13 +7,14 @@ import {
   offsetsOf,
 } from '../uapi/index.ts';
 import { writeWide } from './address.ts';
-import { UNKNOWN_FLAGS } from './check.ts';
+import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
 import { installDescriptor } from './descriptors.ts';
 import type { Kernel } from './kernel.ts';
 import { addObject, dropContext, holdContext, moved, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, FaultGroup, FaultQueue, Group } from './state.ts';
 import { respond, setU32, u32 } from './user-call.ts';
+import { canRespond } from './user-copy.ts';
 
 /** Fault queues: fault.c of iommufd. */
 
@@ -48,9 +49,17 @@ const BAD_COOKIE = reason(
   'no delivered group of faults waits for an answer under this cookie',
 );
 
+const BUFFER_FAULT = reason(
+  'read-buffer-fault',
+  'EFAULT',
+  'fault.c iommufd_fault_fops_read, _write',
+  'the buffer of the read or write can not be used',
+);
+
 export function faultQueueAlloc(kernel: Kernel, context: Context): Refusal {
   const { call } = kernel;
   if (u32(call, ALLOC.flags) !== 0) return UNKNOWN_FLAGS;
+  if (!canRespond(kernel)) return BAD_USER_POINTER;
   const queue: FaultQueue = {
     type: 'fault',
     id: nextId(context),
@@ -59,6 +68,7 @@ export function faultQueueAlloc(kernel: Kernel, context: Context): Refusal {
     lifecycle: faultQueueLifecycle.initial,
     deliver: [],
     responses: {},
+    firstCookie: 1,
   };
   addObject(kernel, context, queue);
   holdContext(context);
@@ -101,18 +111,24 @@ export interface TransferResult {
 
 const NOTHING = new Uint8Array(0);
 
-/** `iommufd_fault_fops_read` of `count` bytes: whole groups while they fit. */
-export function readFaults(queue: FaultQueue, count: number): TransferResult {
+/**
+ * `iommufd_fault_fops_read` of `count` bytes: whole groups while they fit. A group that the buffer does not take
+ * (`fits` tells of bytes from..from + length) stays the first to be read.
+ */
+export function readFaults(
+  queue: FaultQueue,
+  count: number,
+  fits: (from: number, length: number) => boolean,
+): TransferResult {
   if (count % FAULT_BYTES !== 0) return { refusal: ODD_COUNT, done: 0, bytes: NOTHING };
   const bytes = new Uint8Array(Math.min(count, totalFaults(queue) * FAULT_BYTES));
   let done = 0;
-  for (;;) {
-    const group = queue.deliver[0];
-    if (group === undefined) break;
-    if (done >= count || group.faults.length * FAULT_BYTES > count - done) {
-      if (done === 0) return { refusal: GROUP_TOO_LARGE, done: 0, bytes: NOTHING };
-      break;
-    }
+  let refusal: Refusal = null;
+  for (let group = queue.deliver[0]; group !== undefined; group = queue.deliver[0]) {
+    const length = group.faults.length * FAULT_BYTES;
+    if (length > count - done) refusal = GROUP_TOO_LARGE;
+    else if (!fits(done, length)) refusal = BUFFER_FAULT;
+    if (refusal !== null) break;
     queue.deliver.shift();
     const cookie = lowestCookie(queue);
     queue.responses[cookie] = group;
@@ -121,7 +137,7 @@ export function readFaults(queue: FaultQueue, count: number): TransferResult {
       done += FAULT_BYTES;
     }
   }
-  return { refusal: null, done, bytes: bytes.subarray(0, done) };
+  return { refusal: done === 0 ? refusal : null, done, bytes: bytes.subarray(0, done) };
 }
 
 function totalFaults(queue: FaultQueue): number {
@@ -129,7 +145,7 @@ function totalFaults(queue: FaultQueue): number {
 }
 
 function lowestCookie(queue: FaultQueue): number {
-  let cookie = 1;
+  let cookie = queue.firstCookie;
   while (queue.responses[cookie] !== undefined) cookie += 1;
   return cookie;
 }
@@ -150,17 +166,23 @@ function writeFault(
   view.setUint32(FAULT.cookie, cookie, true);
 }
 
-/** `iommufd_fault_fops_write`: answers one group a response, until one is refused. */
-export function answerFaults(queue: FaultQueue, bytes: Uint8Array): TransferResult {
-  if (bytes.length % RESPONSE_BYTES !== 0) return { refusal: ODD_COUNT, done: 0, bytes: NOTHING };
+/**
+ * `iommufd_fault_fops_write` of `count` bytes: answers one group a response, until one is refused. `bytes` is what of
+ * them can be read.
+ */
+export function answerFaults(queue: FaultQueue, bytes: Uint8Array, count: number): TransferResult {
+  if (count % RESPONSE_BYTES !== 0) return { refusal: ODD_COUNT, done: 0, bytes: NOTHING };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let done = 0;
-  for (; done < bytes.length; done += RESPONSE_BYTES) {
-    const refusal = answerOne(
-      queue,
-      view.getUint32(done + RESPONSE.cookie, true),
-      view.getUint32(done + RESPONSE.code, true),
-    );
+  for (; done < count; done += RESPONSE_BYTES) {
+    const refusal =
+      done + RESPONSE_BYTES > bytes.length
+        ? BUFFER_FAULT
+        : answerOne(
+            queue,
+            view.getUint32(done + RESPONSE.cookie, true),
+            view.getUint32(done + RESPONSE.code, true),
+          );
     if (refusal !== null) return { refusal: done === 0 ? refusal : null, done, bytes: NOTHING };
   }
   return { refusal: null, done, bytes: NOTHING };
@@ -168,7 +190,11 @@ export function answerFaults(queue: FaultQueue, bytes: Uint8Array): TransferResu
 
 function answerOne(queue: FaultQueue, cookie: number, code: number): Refusal {
   if (code !== IOMMU_PAGE_RESP.SUCCESS && code !== IOMMU_PAGE_RESP.INVALID) return BAD_RESPONSE_CODE;
-  if (queue.responses[cookie] === undefined) return BAD_COOKIE;
+  if (queue.responses[cookie] === undefined) {
+    // The xarray starts at 1 by keeping entry 0 busy while it holds anything; erasing entry 0 frees it for good.
+    if (cookie === 0 && Object.keys(queue.responses).length > 0) queue.firstCookie = 0;
+    return BAD_COOKIE;
+  }
   delete queue.responses[cookie];
   return null;
 }

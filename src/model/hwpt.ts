@@ -1,7 +1,7 @@
 import { faultQueueLifecycle, hwptNestedLifecycle, hwptPagingLifecycle } from '../../machines/index.ts';
 import { IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC_FLAGS, IOMMU_HWPT_DATA, offsetsOf } from '../uapi/index.ts';
 import { acquireIoas, releaseIoas } from './access.ts';
-import { DEVICE_NOT_FOUND, RESERVED_SET } from './check.ts';
+import { BAD_USER_POINTER, DEVICE_NOT_FOUND, RESERVED_SET } from './check.ts';
 import { addDomain, refuseDomain, removeDomain } from './iova-domains.ts';
 import type { Kernel } from './kernel.ts';
 import {
@@ -15,6 +15,7 @@ import { addObject, getObject, moved, mustGet, nextId, removeObject } from './ob
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Device, HwptNested, HwptPaging, Ioas, PagingDomain } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
+import { canRespond } from './user-copy.ts';
 
 /** Hardware page tables: hw_pagetable.c of iommufd. */
 
@@ -103,6 +104,7 @@ function allocPaging(
   const domain = makePagingDomain(kernel, device, flags);
   const unfit = refuseDomain(kernel, ioas, domain);
   if (unfit !== null) return unfit;
+  if (!canRespond(kernel)) return BAD_USER_POINTER;
   const hwpt = createPaging(kernel, context, ioas, domain, (flags & NEST_PARENT) !== 0, false);
   setU32(kernel.call, ALLOC.out_hwpt_id, hwpt.id);
   return null;
@@ -165,6 +167,7 @@ function allocNested(kernel: Kernel, context: Context, parent: HwptPaging, flags
   const faultId = (flags & FAULT_ID_VALID) !== 0 ? u32(call, ALLOC.fault_id) : 0;
   const queue = faultId === 0 ? undefined : getObject(context, faultId, 'fault');
   if ((flags & FAULT_ID_VALID) !== 0 && queue === undefined) return FAULT_QUEUE_NOT_FOUND;
+  if (!canRespond(kernel)) return BAD_USER_POINTER;
   const hwpt: HwptNested = {
     type: 'hwpt-nested',
     id: nextId(context),

@@ -15,7 +15,7 @@ import { addObject, getObject, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, setU64, u32 } from './user-call.ts';
-import { copyFromUser, copyToUser } from './user-copy.ts';
+import { canRespond, copyFromUser, copyToUser } from './user-copy.ts';
 import { knownBytes } from './user-memory.ts';
 
 /** IOMMU_IOAS_ALLOC, _ALLOW_IOVAS and _IOVA_RANGES: ioas.c of iommufd. */
@@ -74,6 +74,7 @@ export function destroyIoas(kernel: Kernel, context: Context, ioas: Ioas): void 
 export function ioasAlloc(kernel: Kernel, context: Context): Refusal {
   const { call } = kernel;
   if (u32(call, ALLOC.flags) !== 0) return UNKNOWN_FLAGS;
+  if (!canRespond(kernel)) return BAD_USER_POINTER;
   const ioas = createIoas(kernel, context);
   setU32(call, ALLOC.out_ioas_id, ioas.id);
   respond(call, IOMMU_IOAS_ALLOC.sizeBytes);

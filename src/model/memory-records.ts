@@ -9,9 +9,10 @@ import {
 } from '../trace/index.ts';
 import { offsetOf, pageOf } from './address.ts';
 import { forkProcess, noteTaken, takeDescriptor } from './descriptors.ts';
+import { replaceRange } from './held-pages.ts';
 import type { Kernel } from './kernel.ts';
 import type { Process } from './state.ts';
-import { type Backing, knownBytes, setRange, storeBytes, type UserMemory } from './user-memory.ts';
+import { type Backing, knownBytes, storeBytes, type UserMemory } from './user-memory.ts';
 
 /** Records that tell about memory and processes: mmap, munmap, memory files, forks and notes. */
 
@@ -27,12 +28,13 @@ export function noteMemory(
 ): void {
   switch (record.op) {
     case 'mmap':
-      noteMmap(kernel.memory, process, record);
+      noteMmap(kernel, process, record);
       return;
     case 'munmap': {
+      if (record.ret !== 0 || record.len === 0n) return;
       const firstPage = pageOf(record.addr);
       const lastPage = pageOf(record.addr + record.len - 1n);
-      setRange(kernel.memory, process.mm, { firstPage, lastPage, backing: null });
+      replaceRange(kernel, process.mm, { firstPage, lastPage, backing: null });
       return;
     }
     case 'fork':
@@ -54,11 +56,12 @@ export function noteMemory(
   }
 }
 
-function noteMmap(memory: UserMemory, process: Process, record: MmapCall): void {
+function noteMmap(kernel: Kernel, process: Process, record: MmapCall): void {
   if (record.mapped === null || record.len === 0n) return;
   const firstPage = pageOf(record.mapped);
   const lastPage = pageOf(record.mapped + record.len - 1n);
-  setRange(memory, process.mm, { firstPage, lastPage, backing: backingOf(memory, process, record) });
+  const backing = backingOf(kernel.memory, process, record);
+  replaceRange(kernel, process.mm, { firstPage, lastPage, backing });
 }
 
 function backingOf(memory: UserMemory, process: Process, record: MmapCall): Backing {

@@ -1,4 +1,5 @@
 import { resized } from './area-table.ts';
+import type { ReplacedPages } from './held-pages.ts';
 
 /**
  * All `struct iopt_pages`: the user memory behind areas. A COPY shares one between areas, so they are counted.
@@ -19,6 +20,8 @@ export interface PagesTable {
   freeHead: number;
   /** Pins made by access objects, only for those iopt_pages that have any: `access_itree`. */
   readonly accessNodes: Map<number, AccessNode[]>;
+  /** Held pages that are not at their user address any more, only for those iopt_pages that may have any. */
+  readonly replaced: Map<number, ReplacedPages[]>;
 }
 
 /** `struct iopt_pages_access`: page indexes first..last (inclusive) held by `users` pins. */
@@ -40,6 +43,7 @@ export function createPagesTable(capacity = 64): PagesTable {
     slotCount: 0,
     freeHead: FREE_END,
     accessNodes: new Map(),
+    replaced: new Map(),
   };
 }
 
@@ -84,6 +88,7 @@ export function putPages(table: PagesTable, slot: number): void {
     return;
   }
   table.accessNodes.delete(slot);
+  table.replaced.delete(slot);
   table.refs[slot] = table.freeHead;
   table.freeHead = slot;
 }

@@ -1,9 +1,10 @@
 import { TOP_PAGE } from './address.ts';
 import { firstArea, NONE, nextArea } from './area-table.ts';
+import { forgetReplaced, holdsPage } from './held-pages.ts';
 import type { IovaSpace } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { type Refusal, reason } from './reason.ts';
-import { isAccessible, locatePage, spansPage } from './user-memory.ts';
+import { isAccessible, locatePage } from './user-memory.ts';
 
 /**
  * Whether the pages of a slice can be pinned: pages.c. A page that a domain or an access object already holds is not
@@ -44,6 +45,9 @@ export function refusePin(kernel: Kernel, pages: number, first: number, last: nu
   const mm = table.mm[pages]!;
   const base = table.basePage[pages]!;
   const write = table.writable[pages] === 1;
+  if (table.replaced.has(pages)) {
+    for (const [low, high] of uncovered(kernel, pages, first, last)) forgetReplaced(kernel, pages, low, high);
+  }
   if (isAccessible(memory, mm, base + first, base + last, write, true)) return null;
   // Some page is not to be had from the process: is every such page held already?
   for (const [low, high] of uncovered(kernel, pages, first, last)) {
@@ -57,13 +61,14 @@ export function refusePin(kernel: Kernel, pages: number, first: number, last: nu
 /** The parts of first..last that neither a domain nor an access object holds. */
 function uncovered(kernel: Kernel, pages: number, first: number, last: number): [number, number][] {
   let left: [number, number][] = [[first, last]];
-  for (const [low, high] of heldRanges(kernel, pages)) {
+  for (const [low, high] of heldRanges(kernel).get(pages) ?? []) {
     left = left.flatMap(([a, b]) => without(a, b, low, high));
   }
   return left;
 }
 
-function without(a: number, b: number, low: number, high: number): [number, number][] {
+/** The parts of a..b outside low..high. */
+export function without(a: number, b: number, low: number, high: number): [number, number][] {
   if (high < a || low > b) return [[a, b]];
   const parts: [number, number][] = [];
   if (low > a) parts.push([a, low - 1]);
@@ -71,12 +76,18 @@ function without(a: number, b: number, low: number, high: number): [number, numb
   return parts;
 }
 
-/** Page index ranges of an iopt_pages that are pinned: `domains_itree` and `access_itree`. Walks all areas. */
-function heldRanges(kernel: Kernel, pages: number): [number, number][] {
-  const held: [number, number][] = (kernel.pages.accessNodes.get(pages) ?? []).map((n) => [n.first, n.last]);
-  eachFilledArea(kernel, (slotPages, first, last) => {
-    if (slotPages === pages) held.push([first, last]);
-  });
+/** Page index ranges that are pinned, by iopt_pages: `domains_itree` and `access_itree`. Walks all areas. */
+export function heldRanges(kernel: Kernel): Map<number, [number, number][]> {
+  const held = new Map<number, [number, number][]>();
+  const add = (pages: number, first: number, last: number): void => {
+    const ranges = held.get(pages);
+    if (ranges === undefined) held.set(pages, [[first, last]]);
+    else ranges.push([first, last]);
+  };
+  for (const [pages, nodes] of kernel.pages.accessNodes) {
+    for (const { first, last } of nodes) add(pages, first, last);
+  }
+  eachFilledArea(kernel, add);
   return held;
 }
 
@@ -110,9 +121,7 @@ export function countPins(kernel: Kernel, mm: number, userPage: number): number 
   const holders = new Set<number>();
   const consider = (pages: number, first: number, last: number): void => {
     if (holders.has(pages)) return;
-    const base = kernel.pages.basePage[pages]!;
-    if (spansPage(kernel.memory, kernel.pages.mm[pages]!, base + first, base + last, target))
-      holders.add(pages);
+    if (holdsPage(kernel, pages, first, last, target)) holders.add(pages);
   };
   eachFilledArea(kernel, consider);
   for (const [pages, nodes] of kernel.pages.accessNodes) {

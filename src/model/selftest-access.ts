@@ -6,19 +6,20 @@ import {
   IOMMU_TEST_OP,
   unionOffsetsOf,
 } from '../uapi/index.ts';
-import { attachAccess, replaceAccess } from './access.ts';
+import { attachAccess, closeAccess, replaceAccess } from './access.ts';
 import { dropItems, pinPages } from './access-pins.ts';
 import { addWide, type Wide, wide } from './address.ts';
 import { firstArea, NONE, nextArea } from './area-table.ts';
-import { UNKNOWN_FLAGS } from './check.ts';
+import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
 import { fileOf, installDescriptor } from './descriptors.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { addObject, dropContext, holdContext, mustGet, nextId } from './objects.ts';
+import { refuseUserPage } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
-import { USER_PAGE_FAULT } from './selftest-check.ts';
 import type { Access, Context } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
-import { isAccessible, locatePage } from './user-memory.ts';
+import { canRespond } from './user-copy.ts';
+import { locatePage, type PageIdentity } from './user-memory.ts';
 
 /** Access objects behind a descriptor of their own, as the selftest makes and uses them: selftest.c of iommufd. */
 
@@ -87,6 +88,10 @@ export function createAccess(kernel: Kernel, context: Context, ioasId: number): 
     return refusal;
   }
   addObject(kernel, context, access);
+  if (!canRespond(kernel)) {
+    closeAccess(kernel, context, access);
+    return BAD_USER_POINTER;
+  }
   const guess = installDescriptor(kernel, call.pid, 'access', context.id, access.id);
   setU32(call, CREATE.out_access_fd, guess);
   call.unknown.push({ name: 'out_access_fd', at: CREATE.out_access_fd, guess });
@@ -165,20 +170,23 @@ export function accessPages(kernel: Kernel, fd: number): Refusal {
   if (!access.pinning) return NOT_PINNING;
   const iova = iovaOf(kernel, found, PAGES.iova, (flags & SYZ) !== 0);
   const write = (flags & WRITE) !== 0;
-  const pinned: { mm: number; page: number }[] = [];
+  const pinned: PageIdentity[] = [];
   const refusal = pinPages(kernel, context, access, iova.page, iova.offset, length, write, pinned);
   if (refusal !== null) return refusal;
   const item = { id: access.nextItem, iovaPage: iova.page, iovaOffset: iova.offset, length };
   access.items.push(item);
   const differs = comparePages(kernel, iova, pinned);
-  if (differs !== null) {
+  // An answer that can not be delivered undoes the pin; its id is used up all the same.
+  const undelivered = differs === null && !canRespond(kernel);
+  if (undelivered) access.nextItem += 1;
+  if (differs !== null || undelivered) {
     dropItems(
       kernel,
       access,
       spaceOf(kernel, mustGet(context, access.ioas, 'ioas')),
       (other) => other === item,
     );
-    return differs;
+    return differs ?? BAD_USER_POINTER;
   }
   access.nextItem += 1;
   setU32(call, PAGES.out_access_pages_id, item.id);
@@ -187,16 +195,16 @@ export function accessPages(kernel: Kernel, fd: number): Refusal {
 }
 
 /** `iommufd_test_check_pages`: the pinned pages must be those at uptr; a NULL uptr skips the check. */
-function comparePages(kernel: Kernel, iova: Wide, pinned: readonly { mm: number; page: number }[]): Refusal {
+function comparePages(kernel: Kernel, iova: Wide, pinned: readonly PageIdentity[]): Refusal {
   const { call, memory } = kernel;
   const user = wide(fieldPage(call, PAGES.uptr), fieldOffset(call, PAGES.uptr));
   if (user.page === 0 && user.offset === 0) return null;
   // The user address of the first page, whatever the offset of the IOVA in its page.
   if (user.offset < iova.offset) user.page -= 1;
-  for (const [index, { mm, page }] of pinned.entries()) {
+  for (const [index, held] of pinned.entries()) {
     const asked = user.page + index;
-    if (!isAccessible(memory, call.mm, asked, asked, false, true)) return USER_PAGE_FAULT;
-    const held = locatePage(memory, mm, page);
+    const fault = refuseUserPage(kernel, asked);
+    if (fault !== null) return fault;
     const expected = locatePage(memory, call.mm, asked);
     if (held.object !== expected.object || held.page !== expected.page) return PAGES_DIFFER;
   }

@@ -2,6 +2,7 @@ import { IOMMU_TEST_CMD, IOMMU_TEST_OP, unionOffsetsOf } from '../uapi/index.ts'
 import { addWide, isAligned, wide } from './address.ts';
 import { firstAreaIn, NONE, startByte } from './area-table.ts';
 import { HWPT_NOT_FOUND } from './check.ts';
+import { pageAt } from './held-pages.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { MOCK_IOTLB_ENTRIES } from './mock-iommu.ts';
 import { getObject, mustGet } from './objects.ts';
@@ -42,7 +43,6 @@ const IOTLB_DIFFERS = reason(
   'the fake IOTLB entry does not exist or holds another value',
 );
 
-
 /** MD_CHECK_MAP: every half page of the IOVA range must be the one behind the user address. */
 export function checkMap(kernel: Kernel, context: Context, id: number): Refusal {
   const { call, memory } = kernel;
@@ -68,7 +68,7 @@ export function checkMap(kernel: Kernel, context: Context, id: number): Refusal 
     if (slot === NONE) return PAGE_DIFFERS;
     startByte(byte, areas, slot, iova.page, iova.offset);
     const pages = areas.pages[slot]!;
-    const held = locatePage(memory, kernel.pages.mm[pages]!, kernel.pages.basePage[pages]! + byte.page);
+    const held = pageAt(kernel, pages, byte.page);
     const asked = locatePage(memory, call.mm, user.page);
     if (held.object !== asked.object || held.page !== asked.page || byte.offset !== user.offset)
       return PAGE_DIFFERS;

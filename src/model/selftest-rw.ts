@@ -3,6 +3,7 @@ import { ACCESS_DENIED, type Run, refuseProt, walkAccess } from './access-pins.t
 import { wide } from './address.ts';
 import { startByte } from './area-table.ts';
 import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
+import { pageAt } from './held-pages.ts';
 import type { IovaSpace } from './iova-space.ts';
 import type { Kernel } from './kernel.ts';
 import { refusePin } from './pinning.ts';
@@ -10,7 +11,14 @@ import { type Refusal, reason } from './reason.ts';
 import { accessOf, iovaOf, lengthOf, NOT_AN_ACCESS, TOO_LONG } from './selftest-access.ts';
 import { fieldOffset, fieldPage, u32 } from './user-call.ts';
 import { copyFromUser, copyToUser } from './user-copy.ts';
-import { isAccessible, type KnownBytes, loadBytes, storeBytes } from './user-memory.ts';
+import {
+  isAccessible,
+  type KnownBytes,
+  type Locate,
+  loadBytes,
+  storeBytes,
+  storePrefix,
+} from './user-memory.ts';
 
 /** ACCESS_RW: copies through an access object. selftest.c and pages.c of iommufd. */
 
@@ -97,19 +105,25 @@ function copyPart(
   const lastIndex = byte.page + Math.floor((byte.offset + data.length - 1) / 4096);
   const page = kernel.pages.basePage[pages]! + byte.page;
   const lastPage = kernel.pages.basePage[pages]! + lastIndex;
+  let locate: Locate | undefined;
   // In the mapping process itself the copy is a plain user copy; else it goes by pinned pages.
   const direct = !slow && mm === kernel.call.mm;
   if (direct) {
-    if (!isAccessible(kernel.memory, mm, page, lastPage, write, false)) return COPY_FAULT;
+    if (!isAccessible(kernel.memory, mm, page, lastPage, write, false)) {
+      if (write) storePrefix(kernel.memory, mm, page, byte.offset, data);
+      return COPY_FAULT;
+    }
   } else if (byte.page === lastIndex && kernel.memory.spaces[mm]!.alive) {
     if (!isAccessible(kernel.memory, mm, page, page, write, true)) return COPY_FAULT;
-  } else if (refusePin(kernel, pages, byte.page, lastIndex) !== null) {
-    return COPY_FAULT;
+  } else {
+    if (refusePin(kernel, pages, byte.page, lastIndex) !== null) return COPY_FAULT;
+    // Pages that are held are taken from where they are held.
+    locate = (_, __, at) => pageAt(kernel, pages, at - kernel.pages.basePage[pages]!);
   }
   if (write) {
-    storeBytes(kernel.memory, mm, page, byte.offset, data);
+    storeBytes(kernel.memory, mm, page, byte.offset, data, locate);
   } else {
-    const loaded = loadBytes(kernel.memory, mm, page, byte.offset, data.length);
+    const loaded = loadBytes(kernel.memory, mm, page, byte.offset, data.length, locate);
     data.bytes.set(loaded.bytes);
     if (loaded.known === null) data.known?.fill(1);
     else data.known?.set(loaded.known);

@@ -1,6 +1,6 @@
 import { IOMMU_TEST_CMD, IOMMU_TEST_OP, offsetsOf, unionOffsetsOf } from '../uapi/index.ts';
 import { addWide, subWide, wide } from './address.ts';
-import { IOAS_NOT_FOUND } from './check.ts';
+import { BAD_USER_POINTER, IOAS_NOT_FOUND } from './check.ts';
 import { attachedTo, changeAttachment, detachDevice, makeMockDevice, unbindDevice } from './device.ts';
 import { addReserved, refuseReserve } from './iova-domains.ts';
 import type { Answer, Kernel } from './kernel.ts';
@@ -13,6 +13,7 @@ import { triggerFault } from './selftest-fault.ts';
 import { accessReadWrite } from './selftest-rw.ts';
 import type { Context, Selftest } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
+import { canRespond } from './user-copy.ts';
 
 /** IOMMU_TEST_CMD: the selftest's own command (CONFIG_IOMMUFD_TEST), selftest.c of iommufd. */
 
@@ -130,8 +131,12 @@ function mockDomain(kernel: Kernel, context: Context, flags: number): Refusal {
   context.constructing = id;
   const device = makeMockDevice(kernel, context, nextId(context), flags);
   context.objects[device.id] = device;
-  const refusal = changeAttachment(kernel, context, device, u32(call, CMD.id), false);
+  let refusal = changeAttachment(kernel, context, device, u32(call, CMD.id), false);
   context.constructing = 0;
+  if (refusal === null && !canRespond(kernel)) {
+    detachDevice(kernel, context, device);
+    refusal = BAD_USER_POINTER;
+  }
   if (refusal !== null) {
     delete context.objects[device.id];
     delete context.groups[device.group];

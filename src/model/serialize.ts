@@ -1,4 +1,5 @@
 import { type AreaTable, createAreaTable, linkArea, someArea } from './area-table.ts';
+import type { ReplacedPages } from './held-pages.ts';
 import { mergeRanges } from './iova-space.ts';
 import { createKernel, type Kernel } from './kernel.ts';
 import { type AccessNode, allocatePages, type PagesTable } from './pages-table.ts';
@@ -32,6 +33,7 @@ interface Head {
   readonly spaces: readonly (readonly [number, number])[];
   readonly pageSets: number;
   readonly accessNodes: readonly (readonly [number, readonly AccessNode[]])[];
+  readonly replaced: readonly (readonly [number, readonly ReplacedPages[]])[];
 }
 
 /** Bytes of one area and of one iopt_pages. */
@@ -45,6 +47,9 @@ export function serializeKernel(kernel: Kernel): Uint8Array {
   const accessNodes = [...kernel.pages.accessNodes]
     .map(([slot, nodes]): [number, AccessNode[]] => [order.get(slot)!, [...nodes].sort(compareNodes)])
     .sort(([a], [b]) => a - b);
+  const replaced = [...kernel.pages.replaced]
+    .map(([slot, parts]): [number, ReplacedPages[]] => [order.get(slot)!, parts])
+    .sort(([a], [b]) => a - b);
   const head: Head = {
     control: kernel.state,
     memory: memoryHead(kernel.memory),
@@ -56,6 +61,7 @@ export function serializeKernel(kernel: Kernel): Uint8Array {
     spaces,
     pageSets: order.size,
     accessNodes,
+    replaced,
   };
   const json = Buffer.from(MAGIC + JSON.stringify(head));
   const areaCount = spaces.reduce((sum, [, count]) => sum + count, 0);
@@ -156,6 +162,7 @@ export function restoreKernel(bytes: Uint8Array, profile: Profile): Kernel {
   }
   for (let slot = 0; slot < head.pageSets; slot += 1, at += PAGES_BYTES) readPages(view, at, kernel.pages);
   for (const [slot, nodes] of head.accessNodes) kernel.pages.accessNodes.set(slot, [...nodes]);
+  for (const [slot, parts] of head.replaced) kernel.pages.replaced.set(slot, [...parts]);
   for (const context of Object.values(kernel.state.contexts)) {
     for (const object of Object.values(context.objects)) {
       if (object.type !== 'ioas') continue;

@@ -169,6 +169,8 @@ export interface FaultQueue extends ObjectBase {
   deliver: FaultGroup[];
   /** Groups read and not answered, by cookie. */
   readonly responses: Record<number, FaultGroup>;
+  /** Lowest cookie there is: 1, or 0 once an answer to cookie 0 came while others were awaited. */
+  firstCookie: number;
 }
 
 export interface FaultGroup {

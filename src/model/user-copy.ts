@@ -1,7 +1,7 @@
-import { PAGE_BYTES } from './address.ts';
+import { PAGE_BYTES, pageOf } from './address.ts';
 import type { Kernel } from './kernel.ts';
 import { findBuffer, type InputBuffer, writeUser } from './user-call.ts';
-import { isAccessible, type KnownBytes, loadBytes, storeBytes } from './user-memory.ts';
+import { isAccessible, isReadOnly, type KnownBytes, loadBytes, storeBytes } from './user-memory.ts';
 
 /** `copy_from_user` and `copy_to_user` of buffers that a struct points to. */
 
@@ -38,6 +38,20 @@ export function copyToUser(kernel: Kernel, page: number, offset: number, data: K
   writeUser(kernel.call, page, offset, data);
   storeBytes(kernel.memory, kernel.call.mm, page, offset, data);
   return true;
+}
+
+/**
+ * Whether the answer can be written into the user's struct. The struct was read, so it is mapped; only a record that
+ * says it is read-only counts. Calls that make an object ask before they make it: they undo it otherwise.
+ */
+export function canRespond(kernel: Kernel): boolean {
+  const { call, memory } = kernel;
+  return !isReadOnly(memory, call.mm, pageOf(call.argument));
+}
+
+/** Whether bytes at a user address can be written. */
+export function canWrite(kernel: Kernel, page: number, offset: number, length: number): boolean {
+  return canTouch(kernel, page, offset, length, true);
 }
 
 /** A buffer is marked when a part of it faults; what the recorder read before that part is there. */

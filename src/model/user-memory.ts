@@ -55,8 +55,8 @@ interface PageContent {
 
 /** Pages below this are never mapped (`vm.mmap_min_addr`, 64 KiB). */
 const LOWEST_USER_PAGE = 16;
-/** First page above user space on x86-64 with four-level tables. */
-const USER_PAGE_END = 2 ** 35;
+/** First page above user space on x86-64 with four-level tables: the topmost page below 2^47 is kept empty. */
+const USER_PAGE_END = 2 ** 35 - 1;
 
 export function createUserMemory(): UserMemory {
   return {
@@ -174,6 +174,15 @@ function isUsualPlace(firstPage: number, lastPage: number): boolean {
   return USUAL_PLACES.some(([first, last]) => firstPage >= first && lastPage <= last);
 }
 
+/** Whether a record says of the page that it can be read and not written. */
+export function isReadOnly(memory: UserMemory, mm: number, page: number): boolean {
+  const space = memory.spaces[mm]!;
+  if (space.ranges.length === 0) return false;
+  const range = space.ranges[rangeAt(space, page)];
+  if (range === undefined || range.lastPage < page || range.backing === null) return false;
+  return range.backing.readable && !range.backing.writable;
+}
+
 /**
  * A low page with a mapping of the program's own between it and the image: the heap grows upwards from the image and
  * can not have passed that mapping.
@@ -194,6 +203,9 @@ export interface PageIdentity {
   readonly page: number;
   readonly huge: boolean;
 }
+
+/** Which page is behind a user page. */
+export type Locate = (memory: UserMemory, mm: number, page: number) => PageIdentity;
 
 /** What is behind a user page. */
 export function locatePage(memory: UserMemory, mm: number, page: number): PageIdentity {
@@ -233,11 +245,12 @@ export function storeBytes(
   page: number,
   offset: number,
   bytes: KnownBytes,
+  locate: Locate = locatePage,
 ): void {
   let done = 0;
   while (done < bytes.length) {
     const length = Math.min(4096 - offset, bytes.length - done);
-    const content = contentOf(memory, mm, page);
+    const content = contentOf(memory, locate(memory, mm, page));
     content.bytes.set(bytes.bytes.subarray(done, done + length), offset);
     if (bytes.known === null) content.known.fill(1, offset, offset + length);
     else content.known.set(bytes.known.subarray(done, done + length), offset);
@@ -245,6 +258,27 @@ export function storeBytes(
     page += 1;
     offset = 0;
   }
+}
+
+/** A user copy that faults half way has written what lies before the first page that can not be written. */
+export function storePrefix(
+  memory: UserMemory,
+  mm: number,
+  page: number,
+  offset: number,
+  data: KnownBytes,
+): void {
+  let pages = 0;
+  while (
+    pages * 4096 < offset + data.length &&
+    isAccessible(memory, mm, page + pages, page + pages, true, false)
+  ) {
+    pages += 1;
+  }
+  const length = Math.min(pages * 4096 - offset, data.length);
+  if (length <= 0) return;
+  const known = data.known?.subarray(0, length) ?? null;
+  storeBytes(memory, mm, page, offset, { length, bytes: data.bytes.subarray(0, length), known });
 }
 
 /** Bytes of which some may be unknown; `known` null means all are known. */
@@ -265,13 +299,14 @@ export function loadBytes(
   page: number,
   offset: number,
   length: number,
+  locate: Locate = locatePage,
 ): KnownBytes {
   const bytes = new Uint8Array(length);
   const known = new Uint8Array(length);
   let done = 0;
   while (done < length) {
     const part = Math.min(4096 - offset, length - done);
-    const at = locatePage(memory, mm, page);
+    const at = locate(memory, mm, page);
     const content = memory.contents.get(at.object)?.get(at.page);
     if (content !== undefined) {
       bytes.set(content.bytes.subarray(offset, offset + part), done);
@@ -284,8 +319,7 @@ export function loadBytes(
   return { length, bytes, known: known.includes(0) ? known : null };
 }
 
-function contentOf(memory: UserMemory, mm: number, page: number): PageContent {
-  const at = locatePage(memory, mm, page);
+function contentOf(memory: UserMemory, at: PageIdentity): PageContent {
   let pages = memory.contents.get(at.object);
   if (pages === undefined) {
     pages = new Map();

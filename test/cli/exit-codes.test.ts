@@ -1,7 +1,8 @@
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
+  builtCli,
   EXAMPLE,
   EXAMPLE_NAME,
   exampleLines,
@@ -58,6 +59,14 @@ describe('exit code', () => {
     expect(run).toMatchObject({ code: 2, stdout: '' });
     expect(run.stderr).toMatch(message);
     expect(linesOf(run.stderr)).toHaveLength(1);
+  });
+
+  test.skipIf(!existsSync('/dev/full'))('2: output that cannot be written', async () => {
+    const run = await runCommand('bash', [
+      '-c',
+      `exec "${process.execPath}" "${builtCli()}" machines > /dev/full`,
+    ]);
+    expect(run).toEqual({ code: 2, stdout: '', stderr: 'ioasis: <stdout>: no space left on the device\n' });
   });
 
   test('2: no command at all, answered with the help', async () => {

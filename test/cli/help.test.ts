@@ -33,7 +33,11 @@ describe('completion', () => {
   const complete = async (words: readonly string[]): Promise<string[]> => {
     const { stdout: script } = await runCli(['completion', 'bash']);
     const list = words.map((word) => `'${word}'`).join(' ');
-    const ask = `${script}\nCOMP_WORDS=(${list})\nCOMP_CWORD=${words.length - 1}\n_ioasis\nprintf '%s\\n' "\${COMPREPLY[@]}"`;
+    const ask = `${script}
+COMP_WORDS=(${list})
+COMP_CWORD=${words.length - 1}
+_ioasis
+printf '%s\\n' "\${COMPREPLY[@]}"`;
     return (await runCommand('bash', ['-c', ask])).stdout.trimEnd().split('\n');
   };
 

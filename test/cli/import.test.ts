@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { openStore, StoreError } from '../../store/index.ts';
 import {
   builtCli,
   EXAMPLE,
@@ -29,6 +31,28 @@ interface Listed {
 async function list(store: string): Promise<readonly Listed[]> {
   const { stdout } = await runCli(['list', '--json', '--store', store]);
   return JSON.parse(stdout) as readonly Listed[];
+}
+
+/** Waits until an import in another process has written calls. */
+async function untilCallsAreIn(path: string): Promise<void> {
+  for (;;) {
+    await setTimeout(20);
+    if (!existsSync(path)) continue;
+    if (callsIn(path) > 0) return;
+  }
+}
+
+function callsIn(path: string): number {
+  try {
+    const store = openStore(path, { create: false });
+    const [trace] = store.listTraces();
+    store.close();
+    return trace?.callCount ?? 0;
+  } catch (error) {
+    // The other process is making the store at this moment.
+    if (error instanceof StoreError) return 0;
+    throw error;
+  }
 }
 
 describe('ioasis import', () => {
@@ -101,10 +125,7 @@ describe('ioasis import', () => {
       ]);
       child.stdin.write(exampleLines().slice(0, 10).join('\n'));
       child.stdin.write('\n');
-      for (;;) {
-        const [trace] = await list(store).catch(() => []);
-        if (trace !== undefined && trace.calls > 0) break;
-      }
+      await untilCallsAreIn(store);
       child.kill(signal);
       const [, endedBy] = (await once(child, 'exit')) as [number | null, string | null];
       expect(endedBy).toBe(signal);

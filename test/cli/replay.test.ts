@@ -97,7 +97,7 @@ describe('ioasis replay', () => {
 
   test('warns when the kernel of the trace has no profile', async () => {
     const run = await runCli(['replay', EXAMPLE, '--kernel', '5.4']);
-    expect(run.stdout).toContain('WARNING: not the kernel of the trace (5.4)');
+    expect(run.stdout).toContain('WARNING: kernel 5.4 has no profile of its own');
   });
 });
 

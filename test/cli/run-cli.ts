@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -66,10 +66,12 @@ function build(folder: string): void {
   const draft = `${folder}.${process.pid}`;
   mkdirSync(draft, { recursive: true });
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');
-  execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', draft], {
-    cwd: ROOT,
-    stdio: 'pipe',
-  });
+  const args = [tsc, '-p', 'tsconfig.build.json', '--outDir', draft];
+  const { status, stdout } = spawnSync(process.execPath, args, { cwd: ROOT, encoding: 'utf8' });
+  if (status !== 0) {
+    rmSync(draft, { recursive: true, force: true });
+    throw new Error(`the sources do not compile:\n${stdout}`);
+  }
   writeFileSync(join(draft, 'package.json'), '{"type":"module"}');
   try {
     renameSync(draft, folder);

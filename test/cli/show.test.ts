@@ -56,7 +56,8 @@ describe('ioasis show', () => {
 
   test('shows calls without a recorded reply', async () => {
     const line =
-      '{"pid":1,"op":"ioctl","fd":3,"kind":"iommufd","cmd":"0x3b81","argp":"0x10","arg":"0c0000000000000000000000"}';
+      '{"pid":1,"op":"ioctl","fd":3,"kind":"iommufd","cmd":"0x3b81","argp":"0x10",' +
+      '"arg":"0c0000000000000000000000"}';
     const text = await runCli(['show', '-'], { stdin: line });
     expect(text.stdout).toBe('0  [1] ioctl(3</dev/iommu>, IOMMU_IOAS_ALLOC, {flags=0}) = ?\n');
     const json = await runCli(['show', '-', '--json'], { stdin: line });

@@ -45,7 +45,7 @@ function takeSnapshots(
   every: number,
   expected: ReplayResult,
 ): Map<number, Uint8Array> {
-  replayTrace(store, traceId, { snapshotEvery: every });
+  expect(replayTrace(store, traceId, { snapshotEvery: every })).toEqual(expected);
   const snapshots = new Map<number, Uint8Array>();
   for (const { seq } of capture.calls) {
     const found = store.nearestSnapshot(traceId, seq, MODEL_VERSION);
@@ -141,7 +141,7 @@ describe('the digest of a replay', () => {
     const making = capture.calls.filter(
       (call) => call.op === 'ioctl' && call.errno === 0 && makes.includes(call.cmd),
     );
-    expect(making.length).toBeGreaterThan(8);
+    expect(making.length).toBeGreaterThan(5);
     const digests = making.map(({ seq }) => replay(capture, { untilSeq: seq }).digest);
     expect(new Set(digests).size).toBe(making.length);
   });

@@ -72,6 +72,7 @@ function replayOne(session: Session, target: Target, flags: ReplayFlags): number
   printReplay(session, result, {
     label,
     kernel: flags.kernel ?? trace.header.kernel,
+    pageSizeBytes: trace.header.pageSizeBytes,
     maxDivergences: shown,
     store: target.store.path === '' || session.store === STORE_DEFAULT ? null : session.store,
   });

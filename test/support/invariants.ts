@@ -1,0 +1,169 @@
+import { toBigInt } from '../../src/model/address.ts';
+import { someArea } from '../../src/model/area-table.ts';
+import { type Kernel, spaceOf } from '../../src/model/kernel.ts';
+import { freePages } from '../../src/model/pages-table.ts';
+import type { Context, Ioas, KernelObject } from '../../src/model/state.ts';
+
+/** What must hold in every state of the model, computed from nothing but the state. */
+
+/**
+ * `users` of an object: one for the table of ids, and one for each reference, as the kernel takes them (iommufd's
+ * `refcount_inc(&obj->users)`).
+ */
+function countUsers(kernel: Kernel, context: Context, object: KernelObject): number {
+  const others = Object.values(context.objects);
+  const count = (refers: (other: KernelObject) => boolean): number => others.filter(refers).length;
+  const { id } = object;
+  switch (object.type) {
+    case 'ioas':
+      return 1 + count((o) => (o.type === 'hwpt-paging' || o.type === 'access') && o.ioas === id);
+    case 'hwpt-paging':
+    case 'hwpt-nested': {
+      const attached = count((o) => o.type === 'device' && o.hwpt === id);
+      return 1 + attached + count((o) => o.type === 'hwpt-nested' && o.parent === id);
+    }
+    case 'device':
+      return 2 + (object.hwpt === 0 ? 0 : 1);
+    case 'access':
+      return 2;
+    case 'fault': {
+      const isOpen = Object.values(kernel.state.files).some(
+        ({ kind, object: behind, context: of }) => kind === 'fault' && behind === id && of === context.id,
+      );
+      const users = count((o) => (o.type === 'hwpt-paging' || o.type === 'hwpt-nested') && o.fault === id);
+      return 1 + (isOpen ? 1 : 0) + users;
+    }
+    case 'selftest':
+      return 1;
+  }
+}
+
+/** What is wrong, in words; nothing when all is well. */
+type Report = (says: string) => void;
+
+function checkUsers(kernel: Kernel, context: Context, wrong: Report): void {
+  for (const [key, object] of Object.entries(context.objects)) {
+    if (object.id !== Number(key)) wrong(`object ${object.id} is listed as ${key}`);
+    const users = countUsers(kernel, context, object);
+    if (object.users !== users) wrong(`${object.type} ${object.id} has ${object.users} users, not ${users}`);
+  }
+  if (context.constructing !== 0) wrong('an id stays taken');
+}
+
+function checkFileReferences(kernel: Kernel, context: Context, wrong: Report): void {
+  const files = Object.values(kernel.state.files).filter((file) => file.context === context.id);
+  const own = files.filter(({ kind }) => kind === 'iommufd');
+  const descriptors = own.reduce((sum, file) => sum + file.descriptors, 0);
+  const references = descriptors + files.length - own.length;
+  if (context.fileRefs !== references)
+    wrong(`context ${context.id}: fileRefs ${context.fileRefs}, not ${references}`);
+}
+
+/** Groups and devices name each other, and the page table that both are attached to. */
+function checkGroups(context: Context, wrong: Report): void {
+  for (const group of Object.values(context.groups)) {
+    if ((group.hwpt === 0) !== (group.devices.length === 0)) wrong(`group ${group.id} is half attached`);
+    for (const id of group.devices) {
+      const device = context.objects[id];
+      const fits = device?.type === 'device' && device.group === group.id && device.hwpt === group.hwpt;
+      if (!fits) wrong(`group ${group.id} names ${id}`);
+    }
+  }
+  for (const object of Object.values(context.objects)) {
+    if (object.type === 'device' && context.groups[object.group] === undefined)
+      wrong(`${object.id} has no group`);
+    if (object.type === 'device' && object.hwpt !== 0) {
+      const { type } = context.objects[object.hwpt] ?? {};
+      if (type !== 'hwpt-paging' && type !== 'hwpt-nested')
+        wrong(`device ${object.id} is attached to ${type}`);
+    }
+  }
+}
+
+function isSame(a: readonly number[], b: readonly number[]): boolean {
+  const [x, y] = [a, b].map((list) => [...list].sort(ascending));
+  return x!.length === y!.length && x!.every((value, index) => value === y![index]);
+}
+
+const ascending = (a: number, b: number): number => a - b;
+
+function checkLists(context: Context, ioas: Ioas, wrong: Report): void {
+  const objects = Object.values(context.objects);
+  const hwpts = objects.filter((o) => o.type === 'hwpt-paging' && o.ioas === ioas.id).map(({ id }) => id);
+  const accesses = objects.filter((o) => o.type === 'access' && o.ioas === ioas.id).map(({ id }) => id);
+  if (!isSame(ioas.hwpts, hwpts) || !isSame(ioas.domains, hwpts))
+    wrong(`IOAS ${ioas.id}: page tables differ`);
+  if (!isSame(Object.values(ioas.accesses), accesses)) wrong(`IOAS ${ioas.id}: access objects differ`);
+}
+
+/** Areas ascend without overlap, outside reserved ranges, aligned as the IOAS asks. Counts their references. */
+function checkAreas(kernel: Kernel, ioas: Ioas, references: Map<number, number>, wrong: Report): void {
+  const { areas } = spaceOf(kernel, ioas);
+  const reserved = ioas.reserved.map((range) => ({
+    first: toBigInt(range.startPage, range.startOffset),
+    last: toBigInt(range.lastPage, range.lastOffset),
+  }));
+  const alignment = BigInt(ioas.alignment);
+  let end = -1n;
+  someArea(areas, (slot) => {
+    const first = toBigInt(areas.startPage[slot]!, areas.startOffset[slot]!);
+    const last = toBigInt(areas.lastPage[slot]!, areas.lastOffset[slot]!);
+    const name = `IOAS ${ioas.id}: area 0x${first.toString(16)}`;
+    if (first <= end || last < first) wrong(`${name} overlaps the one before or is empty`);
+    if (reserved.some((range) => range.first <= last && first <= range.last)) wrong(`${name} is reserved`);
+    if (first % alignment !== 0n || (last + 1n) % alignment !== 0n)
+      wrong(`${name} is not aligned to ${alignment}`);
+    const pages = areas.pages[slot]!;
+    references.set(pages, (references.get(pages) ?? 0) + 1);
+    end = last;
+    return false;
+  });
+}
+
+function checkPages(kernel: Kernel, references: ReadonlyMap<number, number>, wrong: Report): void {
+  const { pages } = kernel;
+  const free = freePages(pages);
+  const live = Array.from({ length: pages.slotCount }, (_, slot) => slot).filter((slot) => !free.has(slot));
+  if (!isSame(live, [...references.keys()]))
+    wrong(`pages ${live} are live, ${[...references.keys()]} are used`);
+  for (const [slot, count] of references) {
+    if (pages.refs[slot] !== count) wrong(`pages ${slot}: ${pages.refs[slot]} references, not ${count}`);
+  }
+  for (const slot of pages.accessNodes.keys())
+    if (!references.has(slot)) wrong(`freed pages ${slot} are pinned`);
+}
+
+/** Everything that is wrong with a state. */
+export function violationsOf(kernel: Kernel): string[] {
+  const found: string[] = [];
+  const wrong: Report = (says) => void found.push(says);
+  const references = new Map<number, number>();
+  const spaces: number[] = [];
+  for (const context of Object.values(kernel.state.contexts)) {
+    checkUsers(kernel, context, wrong);
+    checkFileReferences(kernel, context, wrong);
+    checkGroups(context, wrong);
+    for (const object of Object.values(context.objects)) {
+      if (object.type !== 'ioas') continue;
+      spaces.push(object.space);
+      checkLists(context, object, wrong);
+      checkAreas(kernel, object, references, wrong);
+    }
+  }
+  if (!isSame([...kernel.spaces.keys()], spaces)) wrong(`spaces ${[...kernel.spaces.keys()]}, not ${spaces}`);
+  checkPages(kernel, references, wrong);
+  return found;
+}
+
+/** What is left of a state, by name: nothing, once every descriptor is closed. */
+export function leftoversOf(kernel: Kernel): Readonly<Record<string, number>> {
+  const { state, spaces, pages, dirty } = kernel;
+  return {
+    contexts: Object.keys(state.contexts).length,
+    files: Object.keys(state.files).length,
+    spaces: spaces.size,
+    pages: pages.slotCount - freePages(pages).size,
+    pins: pages.accessNodes.size,
+    dirtyBits: dirty.size,
+  };
+}
