@@ -224,4 +224,23 @@ describe('the table of areas', () => {
       { numRuns: 300, endOnFailure: true },
     );
   });
+
+  test('sees a hole that opens in front of a chunk, although it looked at the chunk before already', () => {
+    const pair = createPair();
+    for (let at = 0; at < COUNT; at += 1)
+      insert(pair, { first: BigInt(at) * 4096n, last: BigInt(at) * 4096n + 4095n });
+    const first = firstArea(pair.table);
+    expect(skipNarrowHoles(pair.table, first, 2)).toBe(pair.table.chunks.at(-1)!.slot[0]);
+    for (let chunk = pair.table.chunks.length - 1; chunk > 0; chunk -= 1) {
+      for (let removed = 0; removed < 2; removed += 1) {
+        const slot = pair.table.chunks[chunk]!.slot[0]!;
+        remove(
+          pair,
+          pair.areas.findIndex((area) => area.slot === slot),
+        );
+      }
+      expectNothingSkipped(pair, 0, 2);
+      expect(skipNarrowHoles(pair.table, first, 2)).toBe(pair.table.chunks[chunk - 1]!.slot[0]);
+    }
+  });
 });

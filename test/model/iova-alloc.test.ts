@@ -7,8 +7,8 @@ import { type IovaSpace, mergeRanges } from '../../src/model/iova-space.ts';
 import { lower, rangeOf, type Span, span, U64_LAST, u64 } from '../support/wide.ts';
 
 /**
- * The automatic choice of an IOVA against a second one, written from the description of `iopt_alloc_iova` with BigInt
- * and plain lists: whatever is asked of whatever space, both choose the same address or refuse alike.
+ * The automatic choice of an IOVA against a second one, written from the description of `iopt_alloc_iova`
+ * with BigInt and plain lists: whatever is asked of whatever space, both choose alike or refuse alike.
  */
 
 interface Occupied {

@@ -15,7 +15,7 @@ import {
   type UserMemory,
 } from '../../src/model/user-memory.ts';
 
-/** First page that a user may map, first page above user space (its topmost is kept empty), and the fixed image. */
+/** First page that a user may map, first above user space (its topmost is kept empty), the fixed image. */
 const LOWEST = 16;
 const TOP = 2 ** 35 - 1;
 const IMAGE = 0x400;
@@ -170,7 +170,7 @@ describe('what user memory holds', () => {
     );
   });
 
-  test('is the same page after a cut and after a fork when it is shared, and another when it is private', () => {
+  test('is the same page after a cut, and after a fork when it is shared, not when it is private', () => {
     const { memory, mm } = memoryWith([
       mapped(0x600000000, 8, OBJECT, 2, true),
       mapped(0x610000000, 8, OBJECT + 1, 0, false),

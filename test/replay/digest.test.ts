@@ -17,8 +17,8 @@ import { PID, startSession } from '../support/session.ts';
 import { type Recording, withStored } from '../support/stored.ts';
 
 /**
- * The digest of a final state depends on the calls and on nothing else. A change that moves a digest says so in
- * CHANGELOG.md; `vitest run test/replay/digest.test.ts -u` then writes the golden file again.
+ * The digest of a final state depends on the calls and on nothing else. A change that moves a digest says so
+ * in CHANGELOG.md; `vitest run test/replay/digest.test.ts -u` then writes the golden file again.
  */
 
 const GOLDEN = join(import.meta.dirname, '..', 'golden', 'digests.txt');
@@ -27,7 +27,7 @@ const NAMES = fixtureNames();
 const QUICK = NAMES.filter((name) => !/dirty(64|128)M\.get_dirty_bitmap/.test(name));
 /** Import batches, and pages of rows read. */
 const BATCHES = [1, 7, 4096];
-/** Traces whose every position is a start: one that attaches, nests and faults, and one with two processes. */
+/** Traces whose every position is a start: one nests and gets faults, one has a child that exits. */
 const EVERY_POSITION = [
   'iommufd_ioas.mock_domain.alloc_hwpt_nested',
   'iommufd_ioas.no_domain.area_auto_iova',

@@ -1,77 +1,23 @@
 import { describe, expect, test } from 'vitest';
-import { type ReplayResult, replayTrace } from '../../replay/index.ts';
+import { replayTrace } from '../../replay/index.ts';
 import type { Call, IoctlCall } from '../../src/trace/index.ts';
+import { buildStruct, CMD, ERRNO, errnoName, IOMMU_IOAS_IOVA_RANGES } from '../../src/uapi/index.ts';
 import {
-  buildStruct,
-  CMD,
-  ERRNO,
-  errnoName,
-  IOMMU_DESTROY,
-  IOMMU_FAULT_QUEUE_ALLOC,
-  IOMMU_HWPT_ALLOC,
-  IOMMU_IOAS_ALLOC,
-  IOMMU_IOAS_IOVA_RANGES,
-  IOMMU_IOAS_MAP,
-  IOMMU_IOAS_UNMAP,
-  IOMMU_TEST_OP,
-} from '../../src/uapi/index.ts';
+  AUTOMATIC,
+  allocIoas,
+  edited,
+  editedIoctl,
+  map,
+  opened,
+  replay,
+  unmap,
+  withNumber,
+} from '../support/edit.ts';
 import { fixtureNames, readFixture } from '../support/fixtures.ts';
-import { buffer, readFaults, type Session, startSession, u32At, u64At } from '../support/session.ts';
-import { type Recording, withStored } from '../support/stored.ts';
+import { buffer } from '../support/session.ts';
+import { withStored } from '../support/stored.ts';
 
-/** One field of a good trace is edited, as Temporal's negative tests do: that divergence and no other is told. */
-
-const AUTOMATIC = 6;
-const FIXED = 7;
-const PAGE = 4096n;
-const USER = 0x7f0000000000n;
-
-const replay = (recording: Recording): ReplayResult => withStored(recording, replayTrace);
-
-/** The recording with one call changed. */
-function edited(recording: Recording, seq: number, change: (call: Call) => Call): Recording {
-  return { ...recording, calls: recording.calls.map((call) => (call.seq === seq ? change(call) : call)) };
-}
-
-function editedIoctl(
-  recording: Recording,
-  seq: number,
-  change: (call: IoctlCall) => Partial<IoctlCall>,
-): Recording {
-  return edited(recording, seq, (call) => {
-    if (call.op !== 'ioctl') throw new Error(`call ${seq} is no ioctl`);
-    return { ...call, ...change(call) };
-  });
-}
-
-/** Bytes with a little-endian number written over them. */
-function withNumber(bytes: Uint8Array | null, at: number, value: number | bigint): Uint8Array {
-  const copy = Uint8Array.from(bytes!);
-  const view = new DataView(copy.buffer);
-  if (typeof value === 'bigint') view.setBigUint64(at, value, true);
-  else view.setUint32(at, value, true);
-  return copy;
-}
-
-function allocIoas(session: Session): number {
-  return u32At(session.ioctl(3, CMD.IOMMU_IOAS_ALLOC, buildStruct(IOMMU_IOAS_ALLOC, {})).out, 8);
-}
-
-function map(session: Session, ioas_id: number, iova: bigint, flags = FIXED, length = PAGE): bigint {
-  const request = buildStruct(IOMMU_IOAS_MAP, { flags, ioas_id, user_va: USER, length, iova });
-  return u64At(session.ioctl(3, CMD.IOMMU_IOAS_MAP, request).out, 32);
-}
-
-function unmap(session: Session, ioas_id: number, iova: bigint, length = PAGE): number {
-  const request = buildStruct(IOMMU_IOAS_UNMAP, { ioas_id, iova, length });
-  return session.ioctl(3, CMD.IOMMU_IOAS_UNMAP, request).errno;
-}
-
-function opened(): Session {
-  const session = startSession();
-  session.open(3);
-  return session;
-}
+/** One field of a good trace is edited: that divergence and no other is told. */
 
 describe('a trace as recorded', () => {
   test('has no divergence, so that what the edits below cause is theirs', () => {
@@ -137,132 +83,6 @@ describe('an edited result', () => {
       }
     }
     expect(edits).toBeGreaterThan(20);
-  });
-});
-
-describe('an edited id', () => {
-  test('of a new IOAS is told once, and calls that use the recorded id match', () => {
-    const session = opened();
-    const ioas = allocIoas(session);
-    map(session, ioas, 0x10000n);
-    unmap(session, ioas, 0x10000n);
-    session.ioctl(3, CMD.IOMMU_DESTROY, buildStruct(IOMMU_DESTROY, { id: ioas }));
-    const renamed = session.calls.map((call): Call => {
-      if (call.op !== 'ioctl') return call;
-      const at = { [CMD.IOMMU_IOAS_ALLOC]: 8, [CMD.IOMMU_IOAS_MAP]: 8 }[call.cmd] ?? 4;
-      const out = withNumber(call.out, at, 7);
-      return call.cmd === CMD.IOMMU_IOAS_ALLOC
-        ? { ...call, out }
-        : { ...call, arg: withNumber(call.arg, at, 7), out };
-    });
-    const result = replay({ ...session.recording(), calls: renamed });
-    expect(result.divergences).toEqual([
-      expect.objectContaining({
-        seq: 1,
-        call: 'IOMMU_IOAS_ALLOC',
-        field: 'out_ioas_id',
-        recorded: '7',
-        predicted: '1',
-        reason: null,
-      }),
-    ]);
-    expect(result).toMatchObject({ matched: 4, learned: 1 });
-  });
-
-  test('of a mock device and its page table is told once, and they are found under the recorded ids', () => {
-    const session = opened();
-    const ioas = allocIoas(session);
-    session.selftest(3, IOMMU_TEST_OP.MOCK_DOMAIN, ioas);
-    const [stdev, hwpt, idev] = [9, 8, 5];
-    const made = session.calls.at(-1)!.seq;
-    session.selftest(3, IOMMU_TEST_OP.MOCK_DOMAIN_REPLACE, 2, { pt_id: ioas });
-    session.ioctl(3, CMD.IOMMU_HWPT_ALLOC, buildStruct(IOMMU_HWPT_ALLOC, { dev_id: 3, pt_id: ioas }));
-    const [replaced, alloc] = [made + 1, made + 2];
-    let bad = editedIoctl(session.recording(), made, ({ out }) => ({
-      out: withNumber(withNumber(withNumber(out, 16, stdev), 20, hwpt), 24, idev),
-    }));
-    bad = editedIoctl(bad, replaced, ({ arg, out }) => ({
-      arg: withNumber(arg, 8, stdev),
-      out: withNumber(withNumber(out, 8, stdev), 16, hwpt),
-    }));
-    // The lowest free id is 2 now.
-    bad = editedIoctl(bad, alloc, ({ arg, out }) => ({
-      arg: withNumber(arg, 8, idev),
-      out: withNumber(withNumber(out, 8, idev), 16, 2),
-    }));
-    const result = replay(bad);
-    expect(result.divergences).toMatchObject([{ seq: made, call: 'IOMMU_TEST_CMD' }]);
-    expect(result.divergences).toHaveLength(1);
-    expect(result.learned).toBe(3);
-  });
-
-  test('of a descriptor that the kernel installs is learned and is no divergence', () => {
-    const session = opened();
-    allocIoas(session);
-    session.ioctl(3, CMD.IOMMU_FAULT_QUEUE_ALLOC, buildStruct(IOMMU_FAULT_QUEUE_ALLOC, {}));
-    const { seq } = session.calls.at(-1)!;
-    expect(readFaults(session, 4, 40)).toHaveLength(0);
-    const bad = edited(
-      editedIoctl(session.recording(), seq, ({ out }) => ({ out: withNumber(out, 12, 11) })),
-      seq + 1,
-      (call) => ({ ...call, fd: 11 }) as Call,
-    );
-    expect(replay(bad)).toMatchObject({ diverged: 0, partial: 1, learned: 1, matched: 3 });
-  });
-});
-
-describe('an edited address', () => {
-  test('chosen for a map is told once, and the area is where the record says', () => {
-    const session = opened();
-    const ioas = allocIoas(session);
-    const chosen = map(session, ioas, 0n, AUTOMATIC);
-    const { seq } = session.calls.at(-1)!;
-    expect(unmap(session, ioas, 0x55000n)).toBe(ERRNO.ENOENT);
-    let bad = editedIoctl(session.recording(), seq, ({ out }) => ({ out: withNumber(out, 32, 0x55000n) }));
-    bad = editedIoctl(bad, seq + 1, ({ arg }) => ({ ret: 0, errno: 0, out: arg }));
-    const result = replay(bad);
-    expect(result.divergences).toEqual([
-      expect.objectContaining({
-        seq,
-        call: 'IOMMU_IOAS_MAP',
-        field: 'iova',
-        recorded: '0x55000',
-        predicted: `0x${chosen.toString(16)}`,
-      }),
-    ]);
-    expect(result.matched).toBe(result.calls - 1);
-  });
-
-  test('of a map that the record says was refused is free again', () => {
-    const session = opened();
-    const ioas = allocIoas(session);
-    map(session, ioas, 0x10000n);
-    const { seq } = session.calls.at(-1)!;
-    expect(unmap(session, ioas, 0x10000n)).toBe(0);
-    map(session, ioas, 0x10000n);
-    unmap(session, ioas, 0x10000n);
-    let bad = editedIoctl(session.recording(), seq, ({ arg }) => ({
-      ret: -1,
-      errno: ERRNO.ENOMEM,
-      out: arg,
-    }));
-    bad = editedIoctl(bad, seq + 1, ({ arg }) => ({ ret: -1, errno: ERRNO.ENOENT, out: arg }));
-    const result = replay(bad);
-    expect(result.divergences).toEqual([
-      expect.objectContaining({ seq, field: 'errno', recorded: 'ENOMEM', predicted: '0', reason: null }),
-    ]);
-    expect(result.matched).toBe(result.calls - 1);
-  });
-
-  test('of unmapped bytes is told by the name of its field', () => {
-    const session = opened();
-    const ioas = allocIoas(session);
-    map(session, ioas, 0x10000n);
-    unmap(session, ioas, 0x10000n);
-    const { seq } = session.calls.at(-1)!;
-    const bad = editedIoctl(session.recording(), seq, ({ out }) => ({ out: withNumber(out, 16, 0x2000n) }));
-    const told = { seq, call: 'IOMMU_IOAS_UNMAP', field: 'length', recorded: '0x2000', predicted: '0x1000' };
-    expect(replay(bad).divergences).toMatchObject([told]);
   });
 });
 

@@ -6,10 +6,7 @@ import type { Context, Ioas, KernelObject } from '../../src/model/state.ts';
 
 /** What must hold in every state of the model, computed from nothing but the state. */
 
-/**
- * `users` of an object: one for the table of ids, and one for each reference, as the kernel takes them (iommufd's
- * `refcount_inc(&obj->users)`).
- */
+/** `users` of an object: one for the table of ids, and one for each reference that the kernel takes. */
 function countUsers(kernel: Kernel, context: Context, object: KernelObject): number {
   const others = Object.values(context.objects);
   const count = (refers: (other: KernelObject) => boolean): number => others.filter(refers).length;
@@ -94,9 +91,13 @@ function checkLists(context: Context, ioas: Ioas, wrong: Report): void {
   if (!isSame(ioas.hwpts, hwpts) || !isSame(ioas.domains, hwpts))
     wrong(`IOAS ${ioas.id}: page tables differ`);
   if (!isSame(Object.values(ioas.accesses), accesses)) wrong(`IOAS ${ioas.id}: access objects differ`);
+  // The mock aperture leaves out the start and the end of the address space: two ranges for each page table.
+  const owners = ioas.reserved.map(({ owner }) => owner).filter((owner) => owner !== 'test');
+  const reserving = owners.map((owner) => Number(owner.replace('hwpt:', '')));
+  if (!isSame(reserving, [...hwpts, ...hwpts])) wrong(`IOAS ${ioas.id}: ranges reserved by ${owners}`);
 }
 
-/** Areas ascend without overlap, outside reserved ranges, aligned as the IOAS asks. Counts their references. */
+/** Areas ascend apart from each other, outside reserved ranges, aligned as asked. Counts references. */
 function checkAreas(kernel: Kernel, ioas: Ioas, references: Map<number, number>, wrong: Report): void {
   const { areas } = spaceOf(kernel, ioas);
   const reserved = ioas.reserved.map((range) => ({

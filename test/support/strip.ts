@@ -3,8 +3,8 @@ import type { Call } from '../../src/trace/index.ts';
 const NO_REPLY = { replied: false, ret: 0, errno: 0 } as const;
 
 /**
- * The call as a predictor may see it: without `out`, `ret`, `errno` and `mem[].after`. What open and mmap answered
- * is an input and stays.
+ * The call as a predictor may see it: without `out`, `ret`, `errno` and `mem[].after`. What open and mmap
+ * answered is an input and stays.
  */
 export function stripReply(call: Call): Call {
   switch (call.op) {
