@@ -102,7 +102,10 @@ function field(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 }
 
-/** Maps of 1 to 16 pages at fixed and chosen IOVAs, and unmaps, with a domain attached; up to 32,000 live areas. */
+/**
+ * Maps of 1 to 16 pages at fixed and chosen IOVAs, and unmaps, with a domain attached; up to 32,000 live
+ * areas.
+ */
 function mapUnmap(session: Session, ioas: number, count: number): void {
   const { random } = session;
   mockDomain(session, ioas);

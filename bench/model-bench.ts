@@ -86,7 +86,10 @@ function measureMapSizes(): BenchResult[] {
   ];
 }
 
-/** Resident memory that each live area adds, measured in a process of its own: this one has freed memory to reuse. */
+/**
+ * Resident memory that each live area adds, measured in a process of its own: this one has freed memory to
+ * reuse.
+ */
 function measureAreaMemory(areas: number): BenchResult {
   const script = join(import.meta.dirname, 'area-memory.js');
   const output = execFileSync(process.execPath, ['--expose-gc', script, String(areas)], { encoding: 'utf8' });

@@ -4,8 +4,9 @@ import type { Call } from '../src/trace/index.ts';
 import { CMD, decodeStruct, IOMMU_IOAS_MAP, IOMMU_IOAS_UNMAP } from '../src/uapi/index.ts';
 
 /**
- * The naive way to replay maps and unmaps, as a baseline: every call decoded to an object with bigints, one XState
- * `transition` for the lifecycle and one Immer `produce` on a Map of areas by IOVA (an unmap names the start of an area).
+ * The naive way to replay maps and unmaps, as a baseline: every call decoded to an object with bigints, one
+ * XState `transition` for the lifecycle and one Immer `produce` on a Map of areas by IOVA (an unmap names the
+ * start of an area).
  */
 
 const machine = setup({

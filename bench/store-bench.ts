@@ -69,7 +69,9 @@ function insertBare(folder: string, path: string): number {
   return ms;
 }
 
-/** The bare read that a replay is measured against: the same rows and columns in the same pages, nothing else. */
+/**
+ * The bare read that a replay is measured against: the same rows and columns in the same pages, nothing else.
+ */
 function selectRows(path: string, traceId: number): void {
   const database = new Database(path, { readonly: true });
   const page = database

@@ -17,7 +17,10 @@ export type Verdict =
   | 'partial'
   | 'diverged';
 
-/** Compares a call that was answered with the model's reply to it. Allocates nothing when a plain ioctl matches. */
+/**
+ * Compares a call that was answered with the model's reply to it. Allocates nothing when a plain ioctl
+ * matches.
+ */
 export function compareReply(kernel: Kernel, call: Call, reply: Reply): Verdict {
   if (!reply.modelled) return 'partial';
   switch (call.op) {

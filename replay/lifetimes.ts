@@ -2,8 +2,9 @@ import { CMD, IOMMU_TEST_CMD, IOMMU_TEST_OP, offsetsOf } from '../src/uapi/index
 import type { Store } from '../store/index.ts';
 
 /**
- * When the processes of a trace ended. A recorder of descriptors sees no exit, and it matters: memory of a process that
- * is gone can not be pinned, and its descriptors are closed. Only inputs are looked at, never an answer.
+ * When the processes of a trace ended. A recorder of descriptors sees no exit, and it matters: memory of a
+ * process that is gone can not be pinned, and its descriptors are closed. Only inputs are looked at, never an
+ * answer.
  */
 
 const OP = offsetsOf(IOMMU_TEST_CMD).op;
@@ -12,8 +13,8 @@ const OP = offsetsOf(IOMMU_TEST_CMD).op;
 export type Exits = ReadonlyMap<number, readonly number[]>;
 
 /**
- * A forked process that opened nothing itself is taken to be gone after its last record, unless a later call reads
- * or pins user memory through an access object: then somebody still counts on that memory.
+ * A forked process that opened nothing itself is taken to be gone after its last record, unless a later call
+ * reads or pins user memory through an access object: then somebody still counts on that memory.
  */
 export function findExits(store: Store, traceId: number): Exits {
   const lastSeq = new Map<number, number>();

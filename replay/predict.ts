@@ -23,7 +23,10 @@ export interface Prediction {
   readonly mem?: readonly { readonly addr: string; readonly after: string }[];
   /** Id of the reason of a refusal. */
   readonly reason?: string;
-  /** Fields that nothing recorded tells: `out_access_fd`, `mem[0].after`; `*` when the call is not modelled yet. */
+  /**
+   * Fields that nothing recorded tells: `out_access_fd`, `mem[0].after`; `*` when the call is not modelled
+   * yet.
+   */
   readonly unknown?: readonly string[];
 }
 
@@ -64,7 +67,10 @@ export function predictTrace(
   return { calls, predicted: calls - unknown, unknown };
 }
 
-/** Result of a call that is an input: what mmap, fork and their like returned is not the kernel API modelled here. */
+/**
+ * Result of a call that is an input: what mmap, fork and their like returned is not the kernel API modelled
+ * here.
+ */
 function inputResult(call: Call): { readonly ret: number | string; readonly errno: number } | null {
   switch (call.op) {
     case 'mmap':

@@ -71,8 +71,8 @@ interface Tally {
 }
 
 /**
- * Applies every call of a trace to the model and compares what the model predicts with what was recorded. Memory is
- * that of the model's own state, whatever the length of the trace.
+ * Applies every call of a trace to the model and compares what the model predicts with what was recorded.
+ * Memory is that of the model's own state, whatever the length of the trace.
  */
 export function replayTrace(store: Store, traceId: number, options: ReplayOptions = {}): ReplayResult {
   const trace = store.findTrace(traceId);

@@ -20,6 +20,8 @@ interface Meta {
 }
 
 interface IoctlMore {
+  /** Address of a struct in read-only memory, for readers that do without `argp`. */
+  readonly at?: string;
   readonly arg?: string;
   readonly out?: string;
   readonly mem?: JsonValue;
@@ -73,7 +75,8 @@ function decodeIoctl(row: at.Row, kind: IoctlCall['kind']): IoctlCall {
     fd: row[at.FD] as number,
     kind,
     cmd: row[at.CMD] as number,
-    argp: at.u64OfColumn(row[at.LEN] === null ? row[at.W0] : row[at.ARGP]),
+    argp:
+      more.at !== undefined ? BigInt(more.at) : at.u64OfColumn(row[row[at.LEN] === null ? at.W0 : at.ARGP]),
     argFault: more.argfault ?? false,
     arg,
     out: decodeOut(row, more, arg),

@@ -1,4 +1,11 @@
-import { type Call, callToRecord, encodeHex, type IoctlCall, type JsonValue } from '../src/trace/index.ts';
+import {
+  type Call,
+  callToRecord,
+  encodeHex,
+  type IoctlCall,
+  type JsonValue,
+  type MmapCall,
+} from '../src/trace/index.ts';
 import { recordKindOf, whatOf } from './record-kinds.ts';
 import * as at from './row.ts';
 
@@ -10,15 +17,37 @@ export function createRowEncoder(): RowEncoder {
   const row: at.Row = new Array<null>(at.COLUMN_COUNT).fill(null);
   const argView = new DataView(new ArrayBuffer(at.HOT_BYTES_MAX));
   const outView = new DataView(new ArrayBuffer(at.HOT_BYTES_MAX));
+  const readOnly: ReadOnlyMapping[] = [];
   return (call) => {
     row.fill(null);
     row[at.SEQ] = call.seq;
     row[at.PID] = call.pid;
     if (call.tid !== null || call.tNs !== null || call.extra !== null) row[at.META] = metaOf(call);
-    if (call.op === 'ioctl') encodeIoctl(row, call, argView, outView);
+    if (call.op === 'mmap') noteReadOnly(readOnly, call);
+    if (call.op === 'ioctl') encodeIoctl(row, call, argView, outView, isInside(readOnly, call));
     else encodeOther(row, call);
     return row;
   };
+}
+
+/** A mapping of the program's own that it can not write to; `end` is exclusive. */
+interface ReadOnlyMapping {
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
+const PROT_WRITE = 2;
+
+function noteReadOnly(readOnly: ReadOnlyMapping[], { mapped, len, prot }: MmapCall): void {
+  if (mapped !== null && (prot & PROT_WRITE) === 0) readOnly.push({ start: mapped, end: mapped + len });
+}
+
+/**
+ * A replay does without the address of a struct, except where the kernel's answer depends on it: a struct in
+ * read-only memory can not be written back.
+ */
+function isInside(readOnly: readonly ReadOnlyMapping[], { argp }: IoctlCall): boolean {
+  return readOnly.length > 0 && readOnly.some(({ start, end }) => argp >= start && argp < end);
 }
 
 function metaOf(call: Call): string {
@@ -37,15 +66,22 @@ function encodeReply(row: at.Row, call: { replied: boolean; ret: number; errno: 
   return isPlain ? null : [call.ret, call.errno];
 }
 
-function encodeIoctl(row: at.Row, call: IoctlCall, argView: DataView, outView: DataView): void {
+function encodeIoctl(
+  row: at.Row,
+  call: IoctlCall,
+  argView: DataView,
+  outView: DataView,
+  keepsAddress: boolean,
+): void {
   row[at.WHAT] = whatOf('ioctl', call.kind);
   row[at.FD] = call.fd;
   row[at.CMD] = call.cmd;
   const reply = encodeReply(row, call);
   const structs = encodeStructs(row, call, argView, outView);
-  if (reply === null && structs === null && call.mem.length === 0 && call.newFd === null && !call.argFault)
-    return;
+  const plain = reply === null && structs === null && call.mem.length === 0 && call.newFd === null;
+  if (plain && !call.argFault && !keepsAddress) return;
   const more: Record<string, JsonValue> = { ...structs };
+  if (keepsAddress) more['at'] = `0x${call.argp.toString(16)}`;
   // Buffers stand as a capture writes them, so that reading a row and reading a capture share one decoder.
   if (call.mem.length > 0) more['mem'] = callToRecord(call)['mem']!;
   if (call.newFd !== null) more['newfd'] = call.newFd;

@@ -118,9 +118,12 @@ describe('a file', () => {
     expect(long.filter((line) => !LONG_TABLES.has(line.split(':')[0]!))).toEqual([]);
   });
 
-  test('has no line above 110 columns', () => {
+  test('has no line above 110 columns, unless it is one text', () => {
+    const isText = (line: string): boolean => /^\s*(const \w+ = )?(['`]).*\2[,;]?$/.test(line);
     const wide = SOURCES.flatMap(({ path, lines }) =>
-      lines.flatMap((line, index) => ([...line].length > 110 ? [`${path}:${index + 1}`] : [])),
+      lines.flatMap((line, index) =>
+        [...line].length > 110 && !isText(line) ? [`${path}:${index + 1}`] : [],
+      ),
     );
     expect(wide).toEqual([]);
   });

@@ -60,7 +60,9 @@ export interface Run {
   readonly last: { page: number; offset: number };
 }
 
-/** Visits the areas of [first, last] from the front; null when all of it was covered, else what stopped it. */
+/**
+ * Visits the areas of [first, last] from the front; null when all of it was covered, else what stopped it.
+ */
 function walk(
   areas: AreaTable,
   page: number,
@@ -230,8 +232,8 @@ export function dropItems(
 }
 
 /**
- * `iommufd_access_notify_unmap` as the selftest's driver answers it: every access of the IOAS drops the pins that
- * touch the area.
+ * `iommufd_access_notify_unmap` as the selftest's driver answers it: every access of the IOAS drops the pins
+ * that touch the area.
  */
 export function unpinArea(
   kernel: Kernel,

@@ -7,7 +7,9 @@ import { dropContext, getObject, moved, mustGet, removeObject } from './objects.
 import type { Refusal } from './reason.ts';
 import type { Access, Context, Ioas } from './state.ts';
 
-/** Access objects: software access to an IOAS, with or without pinned pages. device.c and pages.c of iommufd. */
+/**
+ * Access objects: software access to an IOAS, with or without pinned pages. device.c and pages.c of iommufd.
+ */
 
 /** `iommufd_access_change_ioas` to an IOAS: its alignment may rise to a page. */
 export function attachAccess(kernel: Kernel, context: Context, access: Access, ioasId: number): Refusal {
@@ -66,8 +68,8 @@ function leaveIoas(kernel: Kernel, context: Context, access: Access): void {
 }
 
 /**
- * The access descriptor was closed: `iommufd_test_staccess_release`, `iommufd_access_destroy`. True when it held the
- * last reference to the context, which must be released then.
+ * The access descriptor was closed: `iommufd_test_staccess_release`, `iommufd_access_destroy`. True when it
+ * held the last reference to the context, which must be released then.
  */
 export function closeAccess(kernel: Kernel, context: Context, access: Access): boolean {
   if (access.ioas !== 0) leaveIoas(kernel, context, access);

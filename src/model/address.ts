@@ -1,6 +1,6 @@
 /**
- * 64-bit addresses and lengths as two doubles: a page number below 2^52 and an offset below 4096. Both are exact,
- * and the hot paths pass them as plain numbers, so that nothing is allocated and no BigInt is made.
+ * 64-bit addresses and lengths as two doubles: a page number below 2^52 and an offset below 4096. Both are
+ * exact, and the hot paths pass them as plain numbers, so that nothing is allocated and no BigInt is made.
  *
  * The unit "page" here is always 4096 bytes, whatever the CPU's page size: it only splits the number.
  */

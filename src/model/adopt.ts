@@ -21,8 +21,9 @@ import { renameObject } from './rename.ts';
 import type { Context } from './state.ts';
 
 /**
- * Taking over what a recorded reply says where the prediction differs or nothing could be predicted, so that later
- * calls that build on the answer are judged fairly: numbers of descriptors, ids of new objects, chosen IOVAs.
+ * Taking over what a recorded reply says where the prediction differs or nothing could be predicted, so that
+ * later calls that build on the answer are judged fairly: numbers of descriptors, ids of new objects, chosen
+ * IOVAs.
  */
 
 const MAP = offsetsOf(IOMMU_IOAS_MAP);

@@ -5,7 +5,10 @@ import { insertArea } from './mapping.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
 
-/** Cutting areas in two, for the unmap of VFIO type1 version 1 only: io_pagetable.c iopt_cut_iova, iopt_area_split. */
+/**
+ * Cutting areas in two, for the unmap of VFIO type1 version 1 only: io_pagetable.c iopt_cut_iova,
+ * iopt_area_split.
+ */
 
 const SPLIT_BUSY = reason(
   'split-area-busy',

@@ -3,9 +3,9 @@ import { addWide, compareWide, subWide, TOP_OFFSET, type Wide } from './address.
 /**
  * The areas of one IOAS, ordered by IOVA: what `iopt->area_itree` holds.
  *
- * Columns of typed arrays (a slot per area) and, for the order, sorted chunks of (start page, slot). Nothing is
- * allocated per map or unmap once the arrays have grown; an area costs at most 65 bytes in the columns and 40 in
- * the chunks. Addresses are page number + offset (see address.ts); last addresses are inclusive.
+ * Columns of typed arrays (a slot per area) and, for the order, sorted chunks of (start page, slot). Nothing
+ * is allocated per map or unmap once the arrays have grown; an area costs at most 65 bytes in the columns and
+ * 40 in the chunks. Addresses are page number + offset (see address.ts); last addresses are inclusive.
  */
 export interface AreaTable {
   startPage: Float64Array;
@@ -166,8 +166,8 @@ function newChunk(): Chunk {
 }
 
 /**
- * Splits a full chunk. At the very end of the table it splits off an empty tail's worth only, so that ascending
- * maps (the usual order of a VMM) fill their chunks instead of leaving them half empty.
+ * Splits a full chunk. At the very end of the table it splits off an empty tail's worth only, so that
+ * ascending maps (the usual order of a VMM) fill their chunks instead of leaving them half empty.
  */
 function splitChunk(table: AreaTable, at: number): Chunk {
   const chunk = table.chunks[at]!;
@@ -248,8 +248,8 @@ export function someArea(table: AreaTable, visit: (slot: number) => boolean): bo
 }
 
 /**
- * An area at or after `from` such that no hole between them touches `pages` pages: whole chunks without such a hole
- * are skipped, and a first-fit search looks at holes one by one from there.
+ * An area at or after `from` such that no hole between them touches `pages` pages: whole chunks without such
+ * a hole are skipped, and a first-fit search looks at holes one by one from there.
  */
 export function skipNarrowHoles(table: AreaTable, from: number, pages: number): number {
   let at = chunkFor(table, table.startPage[from]!, table.startOffset[from]!);

@@ -5,12 +5,17 @@ import { createSpace, forkSpace } from './user-memory.ts';
 
 /** Processes and their descriptors: which open file a number means. */
 
-/** The process with this pid; one never seen before is taken as a fork of `parent`, the last one that acted. */
+/**
+ * The process with this pid; one never seen before is taken as a fork of `parent`, the last one that acted.
+ */
 export function processOf(kernel: Kernel, pid: number, parent: number): Process {
   return kernel.state.processes[pid] ?? forkProcess(kernel, pid, parent);
 }
 
-/** A new process: a copy of its parent's descriptors and address space, or an empty one without a known parent. */
+/**
+ * A new process: a copy of its parent's descriptors and address space, or an empty one without a known
+ * parent.
+ */
 export function forkProcess(kernel: Kernel, pid: number, parentPid: number): Process {
   const parent = kernel.state.processes[parentPid];
   const mm = parent === undefined ? createSpace(kernel.memory) : forkSpace(kernel.memory, parent.mm);
@@ -73,8 +78,8 @@ export function addFile(
 }
 
 /**
- * A descriptor that the kernel installs itself. Its number is the lowest free one, as far as the trace tells which
- * are taken: a guess that `bindDescriptor` corrects when a later record uses another number.
+ * A descriptor that the kernel installs itself. Its number is the lowest free one, as far as the trace tells
+ * which are taken: a guess that `bindDescriptor` corrects when a later record uses another number.
  */
 export function installDescriptor(
   kernel: Kernel,
@@ -120,8 +125,8 @@ export function takeDescriptor(kernel: Kernel, process: Process, fd: number): vo
 }
 
 /**
- * A record names a descriptor that the kernel installed, under another number than was guessed: the lowest guess of
- * that kind takes the number.
+ * A record names a descriptor that the kernel installed, under another number than was guessed: the lowest
+ * guess of that kind takes the number.
  */
 export function adoptDescriptor(
   kernel: Kernel,

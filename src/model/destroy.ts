@@ -44,8 +44,8 @@ function destroyObject(kernel: Kernel, context: Context, object: KernelObject): 
 }
 
 /**
- * `iommufd_fops_release`: passes over the ids, ascending, that destroy every object whose only user is the table,
- * until none is left.
+ * `iommufd_fops_release`: passes over the ids, ascending, that destroy every object whose only user is the
+ * table, until none is left.
  */
 export function releaseContext(kernel: Kernel, context: Context): void {
   for (;;) {

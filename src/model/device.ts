@@ -44,7 +44,10 @@ export interface AttachResult {
 
 const result: AttachResult = { ptId: 0 };
 
-/** `iommufd_device_attach` and `_replace`: by HWPT, or by IOAS with an automatic one. The HWPT is in `attachedTo()`. */
+/**
+ * `iommufd_device_attach` and `_replace`: by HWPT, or by IOAS with an automatic one. The HWPT is in
+ * `attachedTo()`.
+ */
 export function changeAttachment(
   kernel: Kernel,
   context: Context,

@@ -7,8 +7,8 @@ import type { Context, HwptPaging, Ioas } from './state.ts';
 import { locatePage } from './user-memory.ts';
 
 /**
- * Dirty bits of mock page tables: one for every half page of the CPU, in selftest.c a flag of the stored page number.
- * Kept by HWPT as a set of IOVAs divided by that half page, made when tracking begins.
+ * Dirty bits of mock page tables: one for every half page of the CPU, in selftest.c a flag of the stored page
+ * number. Kept by HWPT as a set of IOVAs divided by that half page, made when tracking begins.
  */
 
 /** MOCK_HUGE_PAGE_SIZE in half pages: 512. */
@@ -50,8 +50,8 @@ export function dropDirtyBits(
 export type EntryKind = 'none' | 'small' | 'huge';
 
 /**
- * What the page table holds for half page `index`. A huge entry needs the domain's huge page size, contiguous memory
- * (huge pages of the process) that lines up with the IOVA, and the whole block inside the area.
+ * What the page table holds for half page `index`. A huge entry needs the domain's huge page size, contiguous
+ * memory (huge pages of the process) that lines up with the IOVA, and the whole block inside the area.
  */
 export function entryKind(kernel: Kernel, context: Context, hwpt: HwptPaging, index: number): EntryKind {
   const ioas = mustGet(context, hwpt.ioas, 'ioas');

@@ -17,7 +17,10 @@ import type { Context, HwptPaging } from './state.ts';
 import { fieldOffset, fieldPage, u32 } from './user-call.ts';
 import { copyFromUser, copyToUser } from './user-copy.ts';
 
-/** IOMMU_HWPT_SET_DIRTY_TRACKING and _GET_DIRTY_BITMAP: hw_pagetable.c, io_pagetable.c and iova_bitmap.c of iommufd. */
+/**
+ * IOMMU_HWPT_SET_DIRTY_TRACKING and _GET_DIRTY_BITMAP: hw_pagetable.c, io_pagetable.c and iova_bitmap.c of
+ * iommufd.
+ */
 
 const SET = offsetsOf(IOMMU_HWPT_SET_DIRTY_TRACKING);
 const GET = offsetsOf(IOMMU_HWPT_GET_DIRTY_BITMAP);
@@ -149,15 +152,18 @@ function readPart(
   record: (index: number, steps: number) => void,
 ): void {
   const bits = dirtyBits(kernel, hwpt);
-  for (let index = from; index < end; ) {
-    const kind = entryKind(kernel, context, hwpt, Math.floor(index));
-    if (kind === 'none') {
-      index += 1;
-      continue;
+  if (hwpt.domain.pageSizes === mockPageBytes(kernel)) {
+    // Every entry is a small one, so only the dirty ones need a look.
+    for (const index of [...bits].filter((bit) => bit >= from && bit < end).sort((a, b) => a - b)) {
+      if (clear) bits.delete(index);
+      record(index, 1);
     }
-    const steps = entrySteps(kind);
-    if (testDirty(bits, Math.floor(index), kind, clear)) record(index, steps);
-    index += steps;
+    return;
+  }
+  for (let index = from; index < end; ) {
+    const kind = entryKind(kernel, context, hwpt, index);
+    if (kind !== 'none' && testDirty(bits, index, kind, clear)) record(index, entrySteps(kind));
+    index += kind === 'none' ? 1 : entrySteps(kind);
   }
 }
 

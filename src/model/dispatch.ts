@@ -141,7 +141,10 @@ export function dispatch(kernel: Kernel, context: Context, cmd: number, readable
   return entry.handler === null ? 'not-modelled' : delivered(kernel, entry.handler(kernel, context));
 }
 
-/** `iommufd_ucmd_respond`: a struct that can not be written is a fault, whatever was refused, and undoes nothing. */
+/**
+ * `iommufd_ucmd_respond`: a struct that can not be written is a fault, whatever was refused, and undoes
+ * nothing.
+ */
 function delivered(kernel: Kernel, answer: Answer): Answer {
   const { call } = kernel;
   if (call.respondEnd <= call.respondFrom || canRespond(kernel)) return answer;

@@ -1,8 +1,8 @@
 import type { IovaSpace } from './iova-space.ts';
 
 /**
- * Past-tense facts that calls cause, told as they happen. Projections (hardware, audit, counts) listen. Arguments are
- * plain numbers, so that telling allocates nothing; a slot is valid only during the call.
+ * Past-tense facts that calls cause, told as they happen. Projections (hardware, audit, counts) listen.
+ * Arguments are plain numbers, so that telling allocates nothing; a slot is valid only during the call.
  */
 export interface EffectSink {
   contextOpened(context: number): void;

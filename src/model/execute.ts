@@ -26,9 +26,9 @@ import { noteMemory } from './memory-records.ts';
 import { dropContext, mustGet } from './objects.ts';
 import { reason } from './reason.ts';
 import type { Context, OpenFile, Process } from './state.ts';
+import { knownBytes } from './user-bytes.ts';
 import type { InputBuffer, UserCall } from './user-call.ts';
 import { canWrite, copyFromUser, copyToUser } from './user-copy.ts';
-import { knownBytes } from './user-memory.ts';
 
 const NO_IOCTL = reason(
   'descriptor-without-ioctl',
@@ -81,13 +81,13 @@ export function execute(kernel: Kernel, call: Call): Reply {
 function executeIoctl(kernel: Kernel, process: Process, record: IoctlCall): Reply {
   const { reply } = kernel;
   const file = fileOf(kernel, process, record.fd) ?? unseenFile(kernel, process, record);
+  const { call } = kernel;
+  prepare(call, process, record);
   if (file?.kind === 'access' || file?.kind === 'fault') return settle(kernel, NO_IOCTL);
   if (file === undefined || file.kind !== 'iommufd') {
     reply.modelled = false;
     return reply;
   }
-  const { call } = kernel;
-  prepare(call, process, record);
   const context = kernel.state.contexts[file.context]!;
   const answer = dispatch(kernel, context, record.cmd, record.arg !== null);
   return settle(kernel, answer);
@@ -127,7 +127,9 @@ function settle(kernel: Kernel, answer: Answer): Reply {
   return reply;
 }
 
-/** A descriptor that was open before the recording began, or that the kernel installed under another number. */
+/**
+ * A descriptor that was open before the recording began, or that the kernel installed under another number.
+ */
 function unseenFile(
   kernel: Kernel,
   process: Process,

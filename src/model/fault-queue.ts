@@ -88,7 +88,10 @@ export function closeFaultQueue(context: Context, queue: FaultQueue): boolean {
   return dropContext(context, false, 0);
 }
 
-/** Faults of the group's present attachment are answered INVALID by the kernel: `iommufd_auto_response_faults`. */
+/**
+ * Faults of the group's present attachment are answered INVALID by the kernel:
+ * `iommufd_auto_response_faults`.
+ */
 export function answerFaultsOf(context: Context, queueId: number, group: Group): void {
   if (queueId === 0) return;
   const queue = context.objects[queueId];
@@ -112,8 +115,8 @@ export interface TransferResult {
 const NOTHING = new Uint8Array(0);
 
 /**
- * `iommufd_fault_fops_read` of `count` bytes: whole groups while they fit. A group that the buffer does not take
- * (`fits` tells of bytes from..from + length) stays the first to be read.
+ * `iommufd_fault_fops_read` of `count` bytes: whole groups while they fit. A group that the buffer does not
+ * take (`fits` tells of bytes from..from + length) stays the first to be read.
  */
 export function readFaults(
   queue: FaultQueue,
@@ -167,8 +170,8 @@ function writeFault(
 }
 
 /**
- * `iommufd_fault_fops_write` of `count` bytes: answers one group a response, until one is refused. `bytes` is what of
- * them can be read.
+ * `iommufd_fault_fops_write` of `count` bytes: answers one group a response, until one is refused. `bytes` is
+ * what of them can be read.
  */
 export function answerFaults(queue: FaultQueue, bytes: Uint8Array, count: number): TransferResult {
   if (count % RESPONSE_BYTES !== 0) return { refusal: ODD_COUNT, done: 0, bytes: NOTHING };
@@ -191,7 +194,8 @@ export function answerFaults(queue: FaultQueue, bytes: Uint8Array, count: number
 function answerOne(queue: FaultQueue, cookie: number, code: number): Refusal {
   if (code !== IOMMU_PAGE_RESP.SUCCESS && code !== IOMMU_PAGE_RESP.INVALID) return BAD_RESPONSE_CODE;
   if (queue.responses[cookie] === undefined) {
-    // The xarray starts at 1 by keeping entry 0 busy while it holds anything; erasing entry 0 frees it for good.
+    // The xarray starts at 1 by keeping entry 0 busy while it holds anything; erasing entry 0 frees it for
+    // good.
     if (cookie === 0 && Object.keys(queue.responses).length > 0) queue.firstCookie = 0;
     return BAD_COOKIE;
   }

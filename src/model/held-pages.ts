@@ -3,19 +3,10 @@ import { heldRanges, without } from './pinning.ts';
 import { locatePage, type MappedRange, type PageIdentity, setRange, spansPage } from './user-memory.ts';
 
 /**
- * Pages that a domain or an access object still holds although the process has put something else, or nothing, at
- * their user address. A page that is held is never asked of the process again, so the old one stays in use until its
- * last holder lets go: pages.c reads pinned pages from where they are pinned.
+ * Pages that a domain or an access object still holds although the process has put something else, or
+ * nothing, at their user address. A page that is held is never asked of the process again, so the old one
+ * stays in use until its last holder lets go: pages.c reads pinned pages from where they are pinned.
  */
-
-/** Pages first..last (indexes, inclusive) of an iopt_pages; `page` is the page of the object at `first`. */
-export interface ReplacedPages {
-  readonly first: number;
-  readonly last: number;
-  readonly object: number;
-  readonly page: number;
-  readonly huge: boolean;
-}
 
 /** Records what mmap or munmap put at an address, after noting which of the old pages are held. */
 export function replaceRange(kernel: Kernel, mm: number, range: MappedRange): void {

@@ -6,9 +6,9 @@ import { isDirtyCapable, MOCK_HW_INFO } from './mock-iommu.ts';
 import { getObject } from './objects.ts';
 import type { Refusal } from './reason.ts';
 import type { Context } from './state.ts';
+import { knownBytes } from './user-bytes.ts';
 import { fieldOffset, fieldPage, respond, setU32, setU64, u32 } from './user-call.ts';
 import { copyToUser } from './user-copy.ts';
-import { knownBytes } from './user-memory.ts';
 
 /** IOMMU_GET_HW_INFO: device.c iommufd_get_hw_info. */
 

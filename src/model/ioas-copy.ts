@@ -177,7 +177,10 @@ function mapSlices(
   return null;
 }
 
-/** Asked before any slice becomes an area: an area of an IOAS with a domain counts as one that holds its pages. */
+/**
+ * Asked before any slice becomes an area: an area of an IOAS with a domain counts as one that holds its
+ * pages.
+ */
 function refuseSlicePins(kernel: Kernel, slices: readonly Slice[]): Refusal {
   for (const { pages, firstIndex, pageOffset, lengthPage, lengthOffset } of slices) {
     const last = firstIndex + lengthPage + Math.ceil((lengthOffset + pageOffset) / 4096) - 1;
@@ -188,8 +191,8 @@ function refuseSlicePins(kernel: Kernel, slices: readonly Slice[]): Refusal {
 }
 
 /**
- * The selftest's way to name an address for a fuzzer: {u32 nth_area, u32 offset} becomes the IOVA `offset` bytes into
- * the n-th area, or 0 when there is none. Source: selftest.c __iommufd_test_syz_conv_iova.
+ * The selftest's way to name an address for a fuzzer: {u32 nth_area, u32 offset} becomes the IOVA `offset`
+ * bytes into the n-th area, or 0 when there is none. Source: selftest.c __iommufd_test_syz_conv_iova.
  */
 export function convertNthArea(kernel: Kernel, { areas }: IovaSpace, field: number): void {
   const { call } = kernel;

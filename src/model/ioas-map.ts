@@ -96,7 +96,9 @@ export function ioasMap(kernel: Kernel, context: Context): Refusal {
   return null;
 }
 
-/** `iopt_map_user_pages`: user memory of the caller from `from` on. `at` is read when `fixed`, else written. */
+/**
+ * `iopt_map_user_pages`: user memory of the caller from `from` on. `at` is read when `fixed`, else written.
+ */
 export function mapUser(
   kernel: Kernel,
   context: Context,

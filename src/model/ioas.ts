@@ -14,9 +14,9 @@ import { dropAllAreas } from './mapping.ts';
 import { addObject, getObject, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
+import { knownBytes } from './user-bytes.ts';
 import { fieldOffset, fieldPage, respond, setU32, setU64, u32 } from './user-call.ts';
 import { canRespond, copyFromUser, copyToUser } from './user-copy.ts';
-import { knownBytes } from './user-memory.ts';
 
 /** IOMMU_IOAS_ALLOC, _ALLOW_IOVAS and _IOVA_RANGES: ioas.c of iommufd. */
 

@@ -13,8 +13,9 @@ import { type IovaSpace, type MergedRanges, RANGE_COLUMNS, rangeFrom } from './i
 import { type Refusal, reason } from './reason.ts';
 
 /**
- * The automatic choice of an IOVA: first fit, lowest address, aligned like the user address as far as that helps huge
- * pages. Source: io_pagetable.c iopt_alloc_iova, 6.12.43 and later (with the cap on the alignment).
+ * The automatic choice of an IOVA: first fit, lowest address, aligned like the user address as far as that
+ * helps huge pages. Source: io_pagetable.c iopt_alloc_iova, 6.12.43 and later (with the cap on the
+ * alignment).
  */
 
 const LENGTH_TOO_LONG = reason(
@@ -53,8 +54,8 @@ const room = wide();
 const need = wide();
 
 /**
- * Chooses an IOVA for `length` bytes and puts it into `into`. `uptr` is the user address (or file offset) that the
- * first slice begins at.
+ * Chooses an IOVA for `length` bytes and puts it into `into`. `uptr` is the user address (or file offset)
+ * that the first slice begins at.
  */
 export function allocateIova(
   into: Wide,
@@ -153,7 +154,10 @@ function findIn(
   }
 }
 
-/** The next hole of areas and reserved ranges at or after the address, clipped to `last`; skips those too narrow. */
+/**
+ * The next hole of areas and reserved ranges at or after the address, clipped to `last`; skips those too
+ * narrow.
+ */
 function nextHole(
   space: IovaSpace,
   pages: number,
@@ -203,7 +207,10 @@ function setHole(page: number, offset: number, lastPage: number, lastOffset: num
   hole.lastOffset = lastOffset;
 }
 
-/** `__alloc_iova_check_range`: aligns the start up, puts the page offset in, and sees whether the rest is enough. */
+/**
+ * `__alloc_iova_check_range`: aligns the start up, puts the page offset in, and sees whether the rest is
+ * enough.
+ */
 function fits(
   into: Wide,
   alignment: number,

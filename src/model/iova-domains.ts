@@ -7,7 +7,9 @@ import { mustGet } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas, PagingDomain } from './state.ts';
 
-/** What an IOAS owes its domains and access objects: alignment and reserved ranges. io_pagetable.c of iommufd. */
+/**
+ * What an IOAS owes its domains and access objects: alignment and reserved ranges. io_pagetable.c of iommufd.
+ */
 
 const AREAS_MISALIGNED = reason(
   'areas-misaligned',
@@ -128,7 +130,10 @@ export function updateAlignment(kernel: Kernel, context: Context, ioas: Ioas): v
   ioas.alignment = requiredAlignment(kernel, context, ioas);
 }
 
-/** Whether the areas fit when page alignment is asked for: a pinning access object, or large pages switched off. */
+/**
+ * Whether the areas fit when page alignment is asked for: a pinning access object, or large pages switched
+ * off.
+ */
 export function refusePageAlignment(kernel: Kernel, ioas: Ioas): Refusal {
   const { pageBytes } = kernel.profile;
   if (pageBytes <= ioas.alignment) return null;

@@ -21,7 +21,10 @@ export interface IovaSpace {
   allowed: MergedRanges;
 }
 
-/** Ascending, disjoint, not adjacent ranges; four numbers each: start page, start offset, last page, last offset. */
+/**
+ * Ascending, disjoint, not adjacent ranges; four numbers each: start page, start offset, last page, last
+ * offset.
+ */
 export type MergedRanges = Float64Array;
 
 export const RANGE_COLUMNS = 4;

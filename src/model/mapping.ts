@@ -80,8 +80,8 @@ export interface UserStart {
 }
 
 /**
- * Steps of `iopt_alloc_area_pages` before any area is made: the length, then the choice or the check of the IOVA.
- * With `fixed`, `iova` is read, else it is written.
+ * Steps of `iopt_alloc_area_pages` before any area is made: the length, then the choice or the check of the
+ * IOVA. With `fixed`, `iova` is read, else it is written.
  */
 export function placeRange(
   kernel: Kernel,
@@ -162,8 +162,8 @@ export function dropArea(kernel: Kernel, context: Context, ioas: Ioas, space: Io
 export type Unpin = (kernel: Kernel, context: Context, ioas: Ioas, space: IovaSpace, slot: number) => void;
 
 /**
- * `iopt_unmap_iova_range`: removes every area in [first, last], lowest first, and adds up their bytes in `unmapped`.
- * An area that sticks out ends it; what went before stays removed.
+ * `iopt_unmap_iova_range`: removes every area in [first, last], lowest first, and adds up their bytes in
+ * `unmapped`. An area that sticks out ends it; what went before stays removed.
  */
 export function unmapRange(
   kernel: Kernel,

@@ -12,7 +12,8 @@ import { forkProcess, noteTaken, takeDescriptor } from './descriptors.ts';
 import { replaceRange } from './held-pages.ts';
 import type { Kernel } from './kernel.ts';
 import type { Process } from './state.ts';
-import { type Backing, knownBytes, storeBytes, type UserMemory } from './user-memory.ts';
+import { knownBytes, storeBytes } from './user-bytes.ts';
+import type { Backing, UserMemory } from './user-memory.ts';
 
 /** Records that tell about memory and processes: mmap, munmap, memory files, forks and notes. */
 

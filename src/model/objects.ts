@@ -37,7 +37,9 @@ const DESTROY = {
   fault: { lifecycle: faultQueueLifecycle, event: faultQueueLifecycle.event.DESTROY },
 } as const;
 
-/** Lowest free id from 1 on: the xarray with XA_FLAGS_ALLOC1. The id is taken only when the object is added. */
+/**
+ * Lowest free id from 1 on: the xarray with XA_FLAGS_ALLOC1. The id is taken only when the object is added.
+ */
 export function nextId(context: Context): number {
   let id = context.freeHint;
   while (context.objects[id] !== undefined) id += 1;
@@ -92,8 +94,8 @@ export function refuseDestroy(context: Context, id: number): Refusal {
 }
 
 /**
- * Moves an object along its lifecycle. The model has checked that the event is allowed, so a refusal here means that
- * model and machine disagree: our bug.
+ * Moves an object along its lifecycle. The model has checked that the event is allowed, so a refusal here
+ * means that model and machine disagree: our bug.
  */
 export function moved(next: number, what: string): number {
   if (next === REFUSED) throw new Error(`lifecycle refuses ${what}`);

@@ -3,7 +3,9 @@ import { PAGE_BYTES } from './address.ts';
 import type { Kernel } from './kernel.ts';
 import type { UserCall, UserWrite } from './user-call.ts';
 
-/** The parts of a reply that are made only when somebody looks: struct bytes and memory after the last call. */
+/**
+ * The parts of a reply that are made only when somebody looks: struct bytes and memory after the last call.
+ */
 
 /** The user's struct after the last ioctl. */
 export function predictedStruct(kernel: Kernel, record: IoctlCall): Uint8Array | null {

@@ -1,9 +1,8 @@
 import { resized } from './area-table.ts';
-import type { ReplacedPages } from './held-pages.ts';
 
 /**
- * All `struct iopt_pages`: the user memory behind areas. A COPY shares one between areas, so they are counted.
- * Columns of typed arrays; free slots are chained through `refs`.
+ * All `struct iopt_pages`: the user memory behind areas. A COPY shares one between areas, so they are
+ * counted. Columns of typed arrays; free slots are chained through `refs`.
  */
 export interface PagesTable {
   /** Address space (see user-memory.ts) the pages come from: `source_mm`. */
@@ -22,6 +21,15 @@ export interface PagesTable {
   readonly accessNodes: Map<number, AccessNode[]>;
   /** Held pages that are not at their user address any more, only for those iopt_pages that may have any. */
   readonly replaced: Map<number, ReplacedPages[]>;
+}
+
+/** Pages first..last (indexes, inclusive) of an iopt_pages; `page` is the page of the object at `first`. */
+export interface ReplacedPages {
+  readonly first: number;
+  readonly last: number;
+  readonly object: number;
+  readonly page: number;
+  readonly huge: boolean;
 }
 
 /** `struct iopt_pages_access`: page indexes first..last (inclusive) held by `users` pins. */

@@ -15,8 +15,9 @@ export interface PatchedReply {
 }
 
 /**
- * As `execute`, on an Immer draft of the control state: the patches are the answer to "what did this call change".
- * The state before stays as it was for whoever holds it. Costs tens of microseconds, so a replay does not use it.
+ * As `execute`, on an Immer draft of the control state: the patches are the answer to "what did this call
+ * change". The state before stays as it was for whoever holds it. Costs tens of microseconds, so a replay
+ * does not use it.
  */
 export function executeWithPatches(kernel: Kernel, call: Call): PatchedReply {
   const before = kernel.state;

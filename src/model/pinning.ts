@@ -7,8 +7,8 @@ import { type Refusal, reason } from './reason.ts';
 import { isAccessible, locatePage } from './user-memory.ts';
 
 /**
- * Whether the pages of a slice can be pinned: pages.c. A page that a domain or an access object already holds is not
- * asked of the process again, so it stays usable when its address space is gone.
+ * Whether the pages of a slice can be pinned: pages.c. A page that a domain or an access object already holds
+ * is not asked of the process again, so it stays usable when its address space is gone.
  */
 
 const CANNOT_PIN = reason(
@@ -113,8 +113,8 @@ export function lastIndex({ areas }: IovaSpace, slot: number): number {
 }
 
 /**
- * How many pins hold one user page, over all contexts: each iopt_pages pins a page once, however many domains and
- * access objects use it. Looks at every iopt_pages, for the selftest's MD_CHECK_REFS only.
+ * How many pins hold one user page, over all contexts: each iopt_pages pins a page once, however many domains
+ * and access objects use it. Looks at every iopt_pages, for the selftest's MD_CHECK_REFS only.
  */
 export function countPins(kernel: Kernel, mm: number, userPage: number): number {
   const target = locatePage(kernel.memory, mm, userPage);

@@ -2,7 +2,9 @@
 export interface Profile {
   readonly name: string;
   readonly pageBytes: number;
-  /** HPAGE_SIZE with CONFIG_TRANSPARENT_HUGEPAGE, else the page size: cap of the automatic IOVA's alignment. */
+  /**
+   * HPAGE_SIZE with CONFIG_TRANSPARENT_HUGEPAGE, else the page size: cap of the automatic IOVA's alignment.
+   */
   readonly hugeBytes: number;
   /** Slots of the ioctl table from 0x80 on; 33 with CONFIG_IOMMUFD_TEST. */
   readonly tableSlots: number;
@@ -27,8 +29,8 @@ export interface ProfileChoice {
 }
 
 /**
- * The profile for a kernel release ("6.12.117") or a profile name ("linux-6.12"). A kernel without a profile gets
- * linux-6.12, and the answer says that it is not exact.
+ * The profile for a kernel release ("6.12.117") or a profile name ("linux-6.12"). A kernel without a profile
+ * gets linux-6.12, and the answer says that it is not exact.
  */
 export function chooseProfile(kernel: string | null, pageBytes: number): ProfileChoice {
   const wanted = kernel?.replace(/^linux-/, '') ?? '';

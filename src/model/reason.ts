@@ -1,8 +1,8 @@
 import { ERRNO } from '../uapi/index.ts';
 
 /**
- * Why the kernel refuses. Ids are stable for ever; `source` names the kernel function that checks, as of Linux 6.12
- * unless it says otherwise.
+ * Why the kernel refuses. Ids are stable for ever; `source` names the kernel function that checks, as of
+ * Linux 6.12 unless it says otherwise.
  */
 export interface Reason {
   readonly id: string;

@@ -2,8 +2,8 @@ import type { Kernel } from './kernel.ts';
 import type { Context, KernelObject } from './state.ts';
 
 /**
- * Gives an object another id, wherever it is named. Only for a replay whose record says that the kernel chose another
- * id than the model; false when that id is taken.
+ * Gives an object another id, wherever it is named. Only for a replay whose record says that the kernel chose
+ * another id than the model; false when that id is taken.
  */
 export function renameObject(kernel: Kernel, context: Context, from: number, to: number): boolean {
   const object = context.objects[from];

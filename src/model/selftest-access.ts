@@ -21,7 +21,10 @@ import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
 import { canRespond } from './user-copy.ts';
 import { locatePage, type PageIdentity } from './user-memory.ts';
 
-/** Access objects behind a descriptor of their own, as the selftest makes and uses them: selftest.c of iommufd. */
+/**
+ * Access objects behind a descriptor of their own, as the selftest makes and uses them: selftest.c of
+ * iommufd.
+ */
 
 const CREATE = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.CREATE_ACCESS);
 const REPLACE = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.ACCESS_REPLACE_IOAS);

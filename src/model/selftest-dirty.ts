@@ -9,7 +9,9 @@ import type { Context } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU64 } from './user-call.ts';
 import { copyFromUser } from './user-copy.ts';
 
-/** The selftest's DIRTY operation: marks half pages of a mock page table dirty. selftest.c iommufd_test_dirty. */
+/**
+ * The selftest's DIRTY operation: marks half pages of a mock page table dirty. selftest.c iommufd_test_dirty.
+ */
 
 const DIRTY = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.DIRTY);
 /** SZ_16M * BITS_PER_BYTE. */

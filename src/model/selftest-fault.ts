@@ -7,7 +7,9 @@ import type { Refusal } from './reason.ts';
 import type { Context } from './state.ts';
 import { fieldOffset, fieldPage, u32 } from './user-call.ts';
 
-/** TRIGGER_IOPF: a mock device reports a page request. selftest.c of iommufd, io-pgfault.c of the IOMMU core. */
+/**
+ * TRIGGER_IOPF: a mock device reports a page request. selftest.c of iommufd, io-pgfault.c of the IOMMU core.
+ */
 
 const FAULT = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.TRIGGER_IOPF);
 

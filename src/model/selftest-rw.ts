@@ -9,16 +9,10 @@ import type { Kernel } from './kernel.ts';
 import { refusePin } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import { accessOf, iovaOf, lengthOf, NOT_AN_ACCESS, TOO_LONG } from './selftest-access.ts';
+import { type KnownBytes, loadBytes, storeBytes, storePrefix } from './user-bytes.ts';
 import { fieldOffset, fieldPage, u32 } from './user-call.ts';
 import { copyFromUser, copyToUser } from './user-copy.ts';
-import {
-  isAccessible,
-  type KnownBytes,
-  type Locate,
-  loadBytes,
-  storeBytes,
-  storePrefix,
-} from './user-memory.ts';
+import { isAccessible, type Locate } from './user-memory.ts';
 
 /** ACCESS_RW: copies through an access object. selftest.c and pages.c of iommufd. */
 

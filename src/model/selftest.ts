@@ -122,7 +122,10 @@ function addReservedRange(kernel: Kernel, context: Context): Refusal {
   return refusal;
 }
 
-/** Makes a mock device and attaches it: takes the ids of the selftest object, the device, then an automatic HWPT. */
+/**
+ * Makes a mock device and attaches it: takes the ids of the selftest object, the device, then an automatic
+ * HWPT.
+ */
 function mockDomain(kernel: Kernel, context: Context, flags: number): Refusal {
   const { call } = kernel;
   if ((flags & ~DEVICE_FLAGS) !== 0) return DEVICE_FLAGS_UNKNOWN;

@@ -1,15 +1,16 @@
 import { type AreaTable, createAreaTable, linkArea, someArea } from './area-table.ts';
-import type { ReplacedPages } from './held-pages.ts';
+
 import { mergeRanges } from './iova-space.ts';
 import { createKernel, type Kernel } from './kernel.ts';
-import { type AccessNode, allocatePages, type PagesTable } from './pages-table.ts';
+import { type AccessNode, allocatePages, type PagesTable, type ReplacedPages } from './pages-table.ts';
 import type { Profile } from './profile.ts';
 import type { ControlState } from './state.ts';
 import type { AddressSpace, UserMemory } from './user-memory.ts';
 
 /**
- * The whole state of a kernel as bytes: what the digest is taken of, and what a snapshot holds. The same state gives
- * the same bytes however it came about: tables are written in the order of ids and addresses, never of slots.
+ * The whole state of a kernel as bytes: what the digest is taken of, and what a snapshot holds. The same
+ * state gives the same bytes however it came about: tables are written in the order of ids and addresses,
+ * never of slots.
  */
 
 /** Changes whenever the bytes or the model's behaviour change: an older snapshot is not used then. */
@@ -48,7 +49,10 @@ export function serializeKernel(kernel: Kernel): Uint8Array {
     .map(([slot, nodes]): [number, AccessNode[]] => [order.get(slot)!, [...nodes].sort(compareNodes)])
     .sort(([a], [b]) => a - b);
   const replaced = [...kernel.pages.replaced]
-    .map(([slot, parts]): [number, ReplacedPages[]] => [order.get(slot)!, parts])
+    .map(([slot, parts]): [number, ReplacedPages[]] => [
+      order.get(slot)!,
+      [...parts].sort((a, b) => a.first - b.first),
+    ])
     .sort(([a], [b]) => a - b);
   const head: Head = {
     control: kernel.state,
@@ -142,7 +146,10 @@ function writePages(view: DataView, at: number, pages: PagesTable, slot: number)
   return at + PAGES_BYTES;
 }
 
-/** The kernel that `serializeKernel` wrote. Throws when the bytes are not whole: a snapshot is a cache of ours. */
+/**
+ * The kernel that `serializeKernel` wrote. Throws when the bytes are not whole: a snapshot is a cache of
+ * ours.
+ */
 export function restoreKernel(bytes: Uint8Array, profile: Profile): Kernel {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const jsonBytes = view.getUint32(0, true);

@@ -1,9 +1,10 @@
 import type { IovaRange, ReservedRange } from './iova-space.ts';
 
 /**
- * The control state: everything a person looks at and that changes rarely. A plain tree without shared references
- * (objects name each other by id), so that one call's handlers can run on it in place or on an Immer draft of it,
- * and the patches of the draft say what the call changed. Areas, pages and memory contents are hot and live outside.
+ * The control state: everything a person looks at and that changes rarely. A plain tree without shared
+ * references (objects name each other by id), so that one call's handlers can run on it in place or on an
+ * Immer draft of it, and the patches of the draft say what the call changed. Areas, pages and memory contents
+ * are hot and live outside.
  */
 export interface ControlState {
   readonly contexts: Record<number, Context>;

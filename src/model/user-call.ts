@@ -1,9 +1,9 @@
 import { PAGE_BYTES, readOffset, readPage, writeWide } from './address.ts';
-import type { KnownBytes } from './user-memory.ts';
+import type { KnownBytes } from './user-bytes.ts';
 
 /**
- * One ioctl as the kernel sees it: its copy of the user's struct, and what it writes back. There is one UserCall per
- * kernel, reused for every call, so that the hot paths allocate nothing.
+ * One ioctl as the kernel sees it: its copy of the user's struct, and what it writes back. There is one
+ * UserCall per kernel, reused for every call, so that the hot paths allocate nothing.
  */
 export interface UserCall {
   pid: number;
@@ -18,7 +18,10 @@ export interface UserCall {
   arg: Uint8Array;
   /** The plain value of a command that takes no pointer (VFIO_SET_IOMMU). */
   argument: bigint;
-  /** Bytes respondFrom..respondEnd (exclusive) of `struct` are copied back to the same place of the user's struct. */
+  /**
+   * Bytes respondFrom..respondEnd (exclusive) of `struct` are copied back to the same place of the user's
+   * struct.
+   */
   respondFrom: number;
   respondEnd: number;
   /** Writes to the user's struct beyond that: VFIO capability chains. Empty for the hot calls. */

@@ -1,7 +1,8 @@
 import { PAGE_BYTES, pageOf } from './address.ts';
 import type { Kernel } from './kernel.ts';
+import { type KnownBytes, loadBytes, storeBytes } from './user-bytes.ts';
 import { findBuffer, type InputBuffer, writeUser } from './user-call.ts';
-import { isAccessible, isReadOnly, type KnownBytes, loadBytes, storeBytes } from './user-memory.ts';
+import { isAccessible, isReadOnly } from './user-memory.ts';
 
 /** `copy_from_user` and `copy_to_user` of buffers that a struct points to. */
 
@@ -41,8 +42,9 @@ export function copyToUser(kernel: Kernel, page: number, offset: number, data: K
 }
 
 /**
- * Whether the answer can be written into the user's struct. The struct was read, so it is mapped; only a record that
- * says it is read-only counts. Calls that make an object ask before they make it: they undo it otherwise.
+ * Whether the answer can be written into the user's struct. The struct was read, so it is mapped; only a
+ * record that says it is read-only counts. Calls that make an object ask before they make it: they undo it
+ * otherwise.
  */
 export function canRespond(kernel: Kernel): boolean {
   const { call, memory } = kernel;

@@ -1,11 +1,12 @@
 /**
- * What a trace tells about the memory of its processes: which addresses are mapped, which pages are the same page,
- * and what some of the bytes are. The kernel asks it three things: can this range be pinned, is this the same page,
- * what would a copy read.
+ * What a trace tells about the memory of its processes: which addresses are mapped, which pages are the same
+ * page, and what some of the bytes are. The kernel asks it three things: can this range be pinned, is this
+ * the same page, what would a copy read.
  *
- * A recorder sees mmap and munmap of a program's own making; stack, heap and the loader's mappings it does not see.
- * So an address that no record mentions counts as mapped, unless it was unmapped by a record, is no user address at
- * all, or lies (in a trace that does record mappings) where only a program's own mmap could have put something.
+ * A recorder sees mmap and munmap of a program's own making; stack, heap and the loader's mappings it does
+ * not see. So an address that no record mentions counts as mapped, unless it was unmapped by a record, is no
+ * user address at all, or lies (in a trace that does record mappings) where only a program's own mmap could
+ * have put something.
  */
 export interface UserMemory {
   /** Address spaces by id; index 0 is unused. */
@@ -18,7 +19,10 @@ export interface UserMemory {
 }
 
 export interface AddressSpace {
-  /** False once the process is known to be gone: nothing of it can be pinned any more (`mmget_not_zero` fails). */
+  /**
+   * False once the process is known to be gone: nothing of it can be pinned any more (`mmget_not_zero`
+   * fails).
+   */
   alive: boolean;
   /** Object that stands for all memory no record mentions. */
   readonly anonymous: number;
@@ -47,7 +51,7 @@ export interface Backing {
   readonly device: boolean;
 }
 
-interface PageContent {
+export interface PageContent {
   readonly bytes: Uint8Array;
   /** 1 where the byte is known. */
   readonly known: Uint8Array;
@@ -55,7 +59,9 @@ interface PageContent {
 
 /** Pages below this are never mapped (`vm.mmap_min_addr`, 64 KiB). */
 const LOWEST_USER_PAGE = 16;
-/** First page above user space on x86-64 with four-level tables: the topmost page below 2^47 is kept empty. */
+/**
+ * First page above user space on x86-64 with four-level tables: the topmost page below 2^47 is kept empty.
+ */
 const USER_PAGE_END = 2 ** 35 - 1;
 
 export function createUserMemory(): UserMemory {
@@ -122,8 +128,9 @@ function rangeAt(space: AddressSpace, page: number): number {
 }
 
 /**
- * Whether every page of firstPage..lastPage can be pinned or copied; `pin` refuses device memory (pin_user_pages),
- * which the CPU itself may touch. Costs the number of recorded mappings it crosses, not the number of pages.
+ * Whether every page of firstPage..lastPage can be pinned or copied; `pin` refuses device memory
+ * (pin_user_pages), which the CPU itself may touch. Costs the number of recorded mappings it crosses, not the
+ * number of pages.
  */
 export function isAccessible(
   memory: UserMemory,
@@ -145,8 +152,8 @@ export function isAccessible(
       if (space.ranges[at + 1]?.firstPage === page) at += 1;
       continue;
     }
-    // No record speaks of this page. The kernel puts mappings right below older ones, so what is behind a recorded
-    // one is most likely mapped too.
+    // No record speaks of this page. The kernel puts mappings right below older ones, so what is behind a
+    // recorded one is most likely mapped too.
     const next = space.ranges[at + 1];
     const isLast = next === undefined || next.firstPage > lastPage;
     if (space.ranges.length > 0 && !isUsualPlace(page, isLast ? lastPage : next.firstPage - 1)) return false;
@@ -159,8 +166,9 @@ export function isAccessible(
 }
 
 /**
- * Where Linux on x86-64 puts what a recorder of mmap does not see: a fixed program image and its heap (below 4 GiB),
- * a relocatable image and its heap, libraries and the stack. Elsewhere a program maps only by asking for the address.
+ * Where Linux on x86-64 puts what a recorder of mmap does not see: a fixed program image and its heap (below
+ * 4 GiB), a relocatable image and its heap, libraries and the stack. Elsewhere a program maps only by asking
+ * for the address.
  */
 const USUAL_PLACES: readonly (readonly [number, number])[] = [
   [0, 2 ** 20 - 1],
@@ -184,8 +192,8 @@ export function isReadOnly(memory: UserMemory, mm: number, page: number): boolea
 }
 
 /**
- * A low page with a mapping of the program's own between it and the image: the heap grows upwards from the image and
- * can not have passed that mapping.
+ * A low page with a mapping of the program's own between it and the image: the heap grows upwards from the
+ * image and can not have passed that mapping.
  */
 function isBehindHeap(below: MappedRange | undefined, page: number): boolean {
   return page <= USUAL_PLACES[0]![1] && below !== undefined && below.firstPage > FIXED_IMAGE_PAGE;
@@ -236,99 +244,4 @@ export function spansPage(
   return space.ranges.some(({ backing, firstPage: first }) => {
     return backing?.object === target.object && isTarget(first + target.page - backing.objectPage);
   });
-}
-
-/** Notes what user memory holds: a `usermem` note, or bytes the kernel wrote. Null bytes forget what was known. */
-export function storeBytes(
-  memory: UserMemory,
-  mm: number,
-  page: number,
-  offset: number,
-  bytes: KnownBytes,
-  locate: Locate = locatePage,
-): void {
-  let done = 0;
-  while (done < bytes.length) {
-    const length = Math.min(4096 - offset, bytes.length - done);
-    const content = contentOf(memory, locate(memory, mm, page));
-    content.bytes.set(bytes.bytes.subarray(done, done + length), offset);
-    if (bytes.known === null) content.known.fill(1, offset, offset + length);
-    else content.known.set(bytes.known.subarray(done, done + length), offset);
-    done += length;
-    page += 1;
-    offset = 0;
-  }
-}
-
-/** A user copy that faults half way has written what lies before the first page that can not be written. */
-export function storePrefix(
-  memory: UserMemory,
-  mm: number,
-  page: number,
-  offset: number,
-  data: KnownBytes,
-): void {
-  let pages = 0;
-  while (
-    pages * 4096 < offset + data.length &&
-    isAccessible(memory, mm, page + pages, page + pages, true, false)
-  ) {
-    pages += 1;
-  }
-  const length = Math.min(pages * 4096 - offset, data.length);
-  if (length <= 0) return;
-  const known = data.known?.subarray(0, length) ?? null;
-  storeBytes(memory, mm, page, offset, { length, bytes: data.bytes.subarray(0, length), known });
-}
-
-/** Bytes of which some may be unknown; `known` null means all are known. */
-export interface KnownBytes {
-  readonly length: number;
-  readonly bytes: Uint8Array;
-  readonly known: Uint8Array | null;
-}
-
-export function knownBytes(bytes: Uint8Array): KnownBytes {
-  return { length: bytes.length, bytes, known: null };
-}
-
-/** What a copy of `length` bytes reads, with the bytes that no record tells marked unknown. */
-export function loadBytes(
-  memory: UserMemory,
-  mm: number,
-  page: number,
-  offset: number,
-  length: number,
-  locate: Locate = locatePage,
-): KnownBytes {
-  const bytes = new Uint8Array(length);
-  const known = new Uint8Array(length);
-  let done = 0;
-  while (done < length) {
-    const part = Math.min(4096 - offset, length - done);
-    const at = locate(memory, mm, page);
-    const content = memory.contents.get(at.object)?.get(at.page);
-    if (content !== undefined) {
-      bytes.set(content.bytes.subarray(offset, offset + part), done);
-      known.set(content.known.subarray(offset, offset + part), done);
-    }
-    done += part;
-    page += 1;
-    offset = 0;
-  }
-  return { length, bytes, known: known.includes(0) ? known : null };
-}
-
-function contentOf(memory: UserMemory, at: PageIdentity): PageContent {
-  let pages = memory.contents.get(at.object);
-  if (pages === undefined) {
-    pages = new Map();
-    memory.contents.set(at.object, pages);
-  }
-  let content = pages.get(at.page);
-  if (content === undefined) {
-    content = { bytes: new Uint8Array(4096), known: new Uint8Array(4096) };
-    pages.set(at.page, content);
-  }
-  return content;
 }

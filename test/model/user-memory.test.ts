@@ -1,17 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { knownBytes, loadBytes, storeBytes } from '../../src/model/user-bytes.ts';
 import {
   type Backing,
   createSpace,
   createUserMemory,
   forkSpace,
   isAccessible,
-  knownBytes,
-  loadBytes,
   locatePage,
   type MappedRange,
   setRange,
-  storeBytes,
   type UserMemory,
 } from '../../src/model/user-memory.ts';
 

@@ -27,7 +27,9 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(COMPILED, { recursive: true, force: true }));
 
-/** Runs an import and kills it once it has reported so many batches, after a delay. Answers the last report. */
+/**
+ * Runs an import and kills it once it has reported so many batches, after a delay. Answers the last report.
+ */
 function importAndKill(path: string, batchCalls: number, batches: number, delayMs: number): Promise<number> {
   const child = spawn(
     process.execPath,

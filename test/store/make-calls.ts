@@ -48,11 +48,21 @@ export function hotCalls(count: number, firstSeq = 0): readonly IoctlCall[] {
   return Array.from({ length: count }, (_, index) => hotCall(firstSeq + index));
 }
 
-/** What a reader for replay is promised to give: the call without thread, time, unknown keys and pointer. */
-export function asReplayed(call: Call): Call {
-  const plain = { ...call, tid: null, tNs: null, extra: null };
-  if (plain.op !== 'ioctl') return plain;
-  return { ...plain, argp: plain.arg === null ? plain.argp : 0n };
+/**
+ * What a reader of replays sees of calls: without thread, time, unknown keys, and without the address of a
+ * struct unless it lies in memory that the trace maps read-only.
+ */
+export function asReplayed(calls: readonly Call[]): Call[] {
+  const readOnly: [bigint, bigint][] = [];
+  return calls.map((call) => {
+    const plain = { ...call, tid: null, tNs: null, extra: null };
+    if (plain.op === 'mmap' && plain.mapped !== null && (plain.prot & 2) === 0) {
+      readOnly.push([plain.mapped, plain.mapped + plain.len]);
+    }
+    if (plain.op !== 'ioctl' || plain.arg === null) return plain;
+    const keeps = readOnly.some(([start, end]) => plain.argp >= start && plain.argp < end);
+    return keeps ? plain : { ...plain, argp: 0n };
+  });
 }
 
 /** Reads all calls the way a replay does, copying the object that is reused. */
