@@ -1,4 +1,5 @@
 /** The public entry of replay: traces applied to the model, and compared with what was recorded. */
+export { compareReply, type Verdict } from './compare.ts';
 export type { Divergence } from './divergence.ts';
 export { type Prediction, type PredictSummary, predictTrace } from './predict.ts';
 export { digestOf, type ReplayOptions, type ReplayResult, replayTrace } from './replayer.ts';

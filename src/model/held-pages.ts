@@ -1,5 +1,5 @@
+import { heldRanges, without } from './held-ranges.ts';
 import type { Kernel } from './kernel.ts';
-import { heldRanges, without } from './pinning.ts';
 import { locatePage, type MappedRange, type PageIdentity, setRange, spansPage } from './user-memory.ts';
 
 /**

@@ -12,11 +12,12 @@ import {
   unlinkArea,
 } from './area-table.ts';
 import { dropDirtyBits } from './dirty-bits.ts';
+import { lastIndex } from './held-ranges.ts';
 import { allocateIova } from './iova-alloc.ts';
 import { hitsRange, type IovaSpace } from './iova-space.ts';
 import type { Kernel } from './kernel.ts';
 import { putPages } from './pages-table.ts';
-import { lastIndex, refusePin } from './pinning.ts';
+import { refusePin } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
 

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { compareReply } from '../../replay/compare.ts';
-import { type Prediction, predictTrace, replayTrace } from '../../replay/index.ts';
+import { compareReply, type Prediction, predictTrace, replayTrace } from '../../replay/index.ts';
 import {
   adoptReply,
   chooseProfile,
