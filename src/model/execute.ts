@@ -29,12 +29,19 @@ import type { Context, OpenFile, Process } from './state.ts';
 import type { InputBuffer, UserCall } from './user-call.ts';
 import { copyFromUser, copyToUser } from './user-copy.ts';
 import { knownBytes } from './user-memory.ts';
+import { closeVeventq, readEvents } from './veventq.ts';
 
 const BUFFER_FAULT = reason(
   'read-buffer-fault',
   'EFAULT',
   'fault.c',
   'the buffer of the read or write can not be used',
+);
+const NOT_WRITABLE = reason(
+  'descriptor-not-writable',
+  'EINVAL',
+  'eventq.c iommufd_veventq_fops',
+  'a queue of events takes no answers',
 );
 const NO_BUFFERS: readonly InputBuffer[] = [];
 
@@ -132,7 +139,8 @@ function unseenFile(
   process: Process,
   { fd, kind }: { readonly fd: number; readonly kind: string },
 ): OpenFile | undefined {
-  if (kind === 'access' || kind === 'fault') return adoptDescriptor(kernel, process, fd, kind);
+  if (kind === 'access' || kind === 'fault' || kind === 'veventq')
+    return adoptDescriptor(kernel, process, fd, kind);
   if (kind !== 'iommufd' && !(kind === 'container' && kernel.servesContainers)) return undefined;
   openContext(kernel, process, fd, kind === 'container' ? 'mm' : 'user');
   return fileOf(kernel, process, fd);
@@ -179,6 +187,7 @@ function isReleasing(kernel: Kernel, context: Context, file: OpenFile): boolean 
   if (file.kind === 'iommufd') return dropContext(context, true, file.descriptors);
   if (file.descriptors > 0) return false;
   if (file.kind === 'access') return closeAccess(kernel, context, mustGet(context, file.object, 'access'));
+  if (file.kind === 'veventq') return closeVeventq(context, mustGet(context, file.object, 'veventq'));
   if (file.kind === 'fault') return closeFaultQueue(context, mustGet(context, file.object, 'fault'));
   return false;
 }
@@ -222,8 +231,10 @@ function readDescriptor(
   file: OpenFile,
   record: ReadCall | WriteCall,
 ): TransferResult | null {
-  if (file.kind !== 'fault') return null;
-  const result = readFaults(mustGet(context, file.object, 'fault'), record.len);
+  let result: TransferResult;
+  if (file.kind === 'fault') result = readFaults(mustGet(context, file.object, 'fault'), record.len);
+  else if (file.kind === 'veventq') result = readEvents(mustGet(context, file.object, 'veventq'), record.len);
+  else return null;
   const page = pageOf(record.addr);
   if (!copyToUser(kernel, page, offsetOf(record.addr), knownBytes(result.bytes))) {
     return { refusal: BUFFER_FAULT, done: 0, bytes: result.bytes };
@@ -237,6 +248,7 @@ function writeDescriptor(
   file: OpenFile,
   record: ReadCall | WriteCall,
 ): TransferResult | null {
+  if (file.kind === 'veventq') return { refusal: NOT_WRITABLE, done: 0, bytes: NO_BYTES };
   if (file.kind !== 'fault' || record.op !== 'write') return null;
   const recorded = record.arg instanceof Uint8Array ? knownBytes(record.arg) : null;
   const data = recorded ?? copyFromUser(kernel, pageOf(record.addr), offsetOf(record.addr), record.len);

@@ -23,7 +23,7 @@ const PAGE_RANGE_WRAPS = reason(
   'gup.c gup_fast_fallback',
   'the last page to be pinned is the top one of the address space, so that its end wraps to zero',
 );
-const USER_PAGE_FAULT = reason(
+export const USER_PAGE_FAULT = reason(
   'check-user-page-fault',
   'EFAULT',
   'selftest.c iommufd_test_md_check_pa, _md_check_refs, _check_pages',

@@ -14,8 +14,9 @@ import { UNKNOWN_FLAGS } from './check.ts';
 import { fileOf, installDescriptor } from './descriptors.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { addObject, dropContext, holdContext, mustGet, nextId } from './objects.ts';
+import { USER_PAGE_FAULT } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
-import { USER_PAGE_FAULT } from './selftest-check.ts';
+
 import type { Access, Context } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
 import { isAccessible, locatePage } from './user-memory.ts';
@@ -73,6 +74,7 @@ export function createAccess(kernel: Kernel, context: Context, ioasId: number): 
     lifecycle: accessLifecycle.initial,
     ioas: 0,
     pinning: flags !== 0,
+    internal: false,
     listId: 0,
     items: [],
     nextItem: 0,

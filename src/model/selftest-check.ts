@@ -42,7 +42,6 @@ const IOTLB_DIFFERS = reason(
   'the fake IOTLB entry does not exist or holds another value',
 );
 
-
 /** MD_CHECK_MAP: every half page of the IOVA range must be the one behind the user address. */
 export function checkMap(kernel: Kernel, context: Context, id: number): Refusal {
   const { call, memory } = kernel;

@@ -12,7 +12,7 @@ import type { AddressSpace, UserMemory } from './user-memory.ts';
  */
 
 /** Changes whenever the bytes or the model's behaviour change: an older snapshot is not used then. */
-export const MODEL_VERSION = '1';
+export const MODEL_VERSION = '2';
 
 const MAGIC = 'ioasis state 1\n';
 
