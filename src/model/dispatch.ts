@@ -1,4 +1,5 @@
 import { CMD, IOMMUFD_IOCTLS, SELFTEST_IOCTLS, type StructLayout } from '../uapi/index.ts';
+import { ioasChangeProcess } from './change-process.ts';
 import { destroy } from './destroy.ts';
 import { getDirtyBitmap, setDirtyTracking } from './dirty-tracking.ts';
 import { faultQueueAlloc } from './fault-queue.ts';
@@ -9,6 +10,7 @@ import { hwptInvalidate } from './invalidate.ts';
 import { ioasAlloc, ioasAllowIovas, ioasIovaRanges } from './ioas.ts';
 import { ioasCopy } from './ioas-copy.ts';
 import { ioasMap, ioasUnmap } from './ioas-map.ts';
+import { ioasMapFile } from './ioas-map-file.ts';
 import type { Answer, Handler, Kernel } from './kernel.ts';
 import { option } from './option.ts';
 import { levelOf, type Release } from './profile.ts';
@@ -80,6 +82,8 @@ const HANDLERS: ReadonlyMap<number, Handler | null> = new Map<number, Handler | 
   [CMD.IOMMU_HWPT_GET_DIRTY_BITMAP, getDirtyBitmap],
   [CMD.IOMMU_HWPT_INVALIDATE, hwptInvalidate],
   [CMD.IOMMU_FAULT_QUEUE_ALLOC, faultQueueAlloc],
+  [CMD.IOMMU_IOAS_MAP_FILE, ioasMapFile],
+  [CMD.IOMMU_IOAS_CHANGE_PROCESS, ioasChangeProcess],
   [CMD.IOMMU_VIOMMU_ALLOC, viommuAlloc],
   [CMD.IOMMU_VDEVICE_ALLOC, vdeviceAlloc],
   [CMD.IOMMU_VEVENTQ_ALLOC, veventqAlloc],

@@ -71,11 +71,11 @@ export function execute(kernel: Kernel, call: Call): Reply {
     case 'fork':
     case 'waitpid':
     case 'memfd_create':
+    case 'ftruncate':
       // What the process does to itself: inputs, whose results are taken as recorded.
       noteMemory(kernel, process, call);
       if (call.op === 'waitpid') endProcess(kernel, call.child, release);
       return reply;
-    case 'ftruncate':
     case 'cap_set_proc':
     case 'procstatus':
       return reply;
@@ -116,7 +116,8 @@ function prepare(call: UserCall, process: Process, record: IoctlCall): void {
 const NO_BYTES = new Uint8Array(0);
 
 function inputOf({ addr, len, before, fault }: MemoryBuffer): InputBuffer {
-  return { addr, len, before: before instanceof Uint8Array ? before : null, fault };
+  const bytes = before instanceof Uint8Array ? before : null;
+  return { addr, len, before: bytes, skipped: before !== null && bytes === null, fault };
 }
 
 function settle(kernel: Kernel, answer: Answer): Reply {

@@ -2,6 +2,7 @@ import { TOP_PAGE } from './address.ts';
 import { firstArea, NONE, nextArea } from './area-table.ts';
 import type { IovaSpace } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
+import { FROM_FILE } from './pages-table.ts';
 import { type Refusal, reason } from './reason.ts';
 import { isAccessible, locatePage, spansPage } from './user-memory.ts';
 
@@ -17,6 +18,12 @@ const CANNOT_PIN = reason(
   'a page behind the user address can not be pinned: not mapped, no such access, device memory, or its process is gone',
 );
 
+const CANNOT_PIN_FILE = reason(
+  'file-not-pinnable',
+  'EINVAL',
+  'memfd.c memfd_pin_folios',
+  'the file is no memory file, or the range reaches past its end',
+);
 const PAGE_RANGE_WRAPS = reason(
   'page-range-wraps',
   'EOVERFLOW',
@@ -45,9 +52,11 @@ export function refusePin(kernel: Kernel, pages: number, first: number, last: nu
   const base = table.basePage[pages]!;
   const write = table.writable[pages] === 1;
   if (isAccessible(memory, mm, base + first, base + last, write, true)) return null;
+  const isFile = table.source[pages] === FROM_FILE;
   // Some page is not to be had from the process: is every such page held already?
   for (const [low, high] of uncovered(kernel, pages, first, last)) {
     if (isAccessible(memory, mm, base + low, base + high, write, true)) continue;
+    if (isFile) return CANNOT_PIN_FILE;
     const isFast = mm === kernel.call.mm && high - low < PAGES_AT_ONCE;
     return isFast && base + high === TOP_PAGE ? PAGE_RANGE_WRAPS : CANNOT_PIN;
   }

@@ -5,6 +5,7 @@ import { startByte } from './area-table.ts';
 import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
 import type { IovaSpace } from './iova-space.ts';
 import type { Kernel } from './kernel.ts';
+import { FROM_USER } from './pages-table.ts';
 import { refusePin } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import { accessOf, iovaOf, lengthOf, NOT_AN_ACCESS, TOO_LONG } from './selftest-access.ts';
@@ -98,9 +99,13 @@ function copyPart(
   const page = kernel.pages.basePage[pages]! + byte.page;
   const lastPage = kernel.pages.basePage[pages]! + lastIndex;
   // In the mapping process itself the copy is a plain user copy; else it goes by pinned pages.
-  const direct = !slow && mm === kernel.call.mm;
+  const isUser = kernel.pages.source[pages] === FROM_USER;
+  const direct = isUser && !slow && mm === kernel.call.mm;
   if (direct) {
     if (!isAccessible(kernel.memory, mm, page, lastPage, write, false)) return COPY_FAULT;
+  } else if (!isUser) {
+    const refusal = refusePin(kernel, pages, byte.page, lastIndex);
+    if (refusal !== null) return refusal;
   } else if (byte.page === lastIndex && kernel.memory.spaces[mm]!.alive) {
     if (!isAccessible(kernel.memory, mm, page, page, write, true)) return COPY_FAULT;
   } else if (refusePin(kernel, pages, byte.page, lastIndex) !== null) {

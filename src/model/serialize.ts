@@ -4,7 +4,7 @@ import { createKernel, type Kernel } from './kernel.ts';
 import { type AccessNode, allocatePages, type PagesTable } from './pages-table.ts';
 import type { Profile } from './profile.ts';
 import type { ControlState } from './state.ts';
-import type { AddressSpace, UserMemory } from './user-memory.ts';
+import type { AddressSpace, FileMemory, UserMemory } from './user-memory.ts';
 
 /**
  * The whole state of a kernel as bytes: what the digest is taken of, and what a snapshot holds. The same state gives
@@ -22,7 +22,7 @@ interface Head {
   readonly memory: {
     readonly spaces: readonly AddressSpace[];
     readonly contents: readonly (readonly [number, readonly (readonly [number, string, string])[]])[];
-    readonly files: readonly (readonly [string, number])[];
+    readonly files: readonly (readonly [string, FileMemory])[];
     readonly nextObject: number;
   };
   readonly dirty: readonly (readonly [number, readonly number[]])[];
@@ -36,7 +36,7 @@ interface Head {
 
 /** Bytes of one area and of one iopt_pages. */
 const AREA_BYTES = 8 + 2 + 8 + 2 + 4 + 8 + 2 + 1 + 4 + 1;
-const PAGES_BYTES = 4 + 8 + 8 + 4 + 1;
+const PAGES_BYTES = 4 + 8 + 8 + 4 + 1 + 1;
 
 export function serializeKernel(kernel: Kernel): Uint8Array {
   const order = orderPages(kernel);
@@ -133,6 +133,7 @@ function writePages(view: DataView, at: number, pages: PagesTable, slot: number)
   view.setFloat64(at + 12, pages.pageCount[slot]!, true);
   view.setUint32(at + 20, pages.refs[slot]!, true);
   view.setUint8(at + 24, pages.writable[slot]!);
+  view.setUint8(at + 25, pages.source[slot]!);
   return at + PAGES_BYTES;
 }
 
@@ -179,7 +180,7 @@ function restoreMemory(memory: UserMemory, head: Head['memory']): void {
     ]);
     memory.contents.set(object, new Map(content));
   }
-  for (const [key, object] of head.files) memory.files.set(key, object);
+  for (const [key, file] of head.files) memory.files.set(key, file);
   memory.nextObject = head.nextObject;
 }
 
@@ -205,6 +206,7 @@ function readPages(view: DataView, at: number, table: PagesTable): void {
     view.getFloat64(at + 4, true),
     view.getFloat64(at + 12, true),
     view.getUint8(at + 24) === 1,
+    view.getUint8(at + 25),
   );
   table.refs[slot] = view.getUint32(at + 20, true);
 }
