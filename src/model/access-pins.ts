@@ -3,7 +3,7 @@ import { type AreaTable, firstAreaIn, NONE, PROT_READ, PROT_WRITE, startByte } f
 import type { IovaRange, IovaSpace } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { mustGet } from './objects.ts';
-import { exactAccess } from './pages-table.ts';
+import { exactAccess, isDmabuf } from './pages-table.ts';
 import { refusePin } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Access, AccessItem, Context, Ioas } from './state.ts';
@@ -47,6 +47,12 @@ const HOLE_IN_RANGE = reason(
   'the range is not covered by areas without a gap',
 );
 
+const DMABUF_PIN = reason(
+  'access-pins-dmabuf',
+  'EINVAL',
+  'device.c iommufd_access_pin_pages',
+  'the range maps a dma-buf, which an access object can not pin',
+);
 const AREA_LOCKED = reason(
   'area-locked',
   'EBUSY',
@@ -160,6 +166,7 @@ function pinPart(
   const endsAtPage =
     ((areas.lastOffset[slot]! - areas.startOffset[slot]! + areas.pageOffset[slot]!) & 0xfff) === 0xfff;
   // The kernel looks at the end of the area unless the range ends within it.
+  if (isDmabuf(kernel.pages, areas.pages[slot]!)) return DMABUF_PIN;
   if (areas.preventAccess[slot] === 1 || start.offset !== 0 || (!isLastArea && !endsAtPage))
     return NOT_PAGE_ALIGNED;
   const denied = refuseProt(areas, slot, write);

@@ -128,7 +128,7 @@ export function adoptDescriptor(
   kernel: Kernel,
   process: Process,
   fd: number,
-  kind: 'access' | 'fault' | 'veventq',
+  kind: 'access' | 'fault' | 'veventq' | 'dmabuf',
 ): OpenFile | undefined {
   for (const [number, id] of Object.entries(process.descriptors)) {
     const file = kernel.state.files[id];

@@ -140,7 +140,7 @@ function unseenFile(
   process: Process,
   { fd, kind }: { readonly fd: number; readonly kind: string },
 ): OpenFile | undefined {
-  if (kind === 'access' || kind === 'fault' || kind === 'veventq')
+  if (kind === 'access' || kind === 'fault' || kind === 'veventq' || kind === 'dmabuf')
     return adoptDescriptor(kernel, process, fd, kind);
   if (kind !== 'iommufd' && !(kind === 'container' && kernel.servesContainers)) return undefined;
   openContext(kernel, process, fd, kind === 'container' ? 'mm' : 'user');
@@ -174,7 +174,10 @@ function close(kernel: Kernel, process: Process, record: CloseCall): Reply {
 /** One descriptor of an open file goes; with the last one what is behind it. */
 export function closeFile(kernel: Kernel, file: OpenFile): void {
   file.descriptors -= 1;
-  if (file.descriptors === 0) delete kernel.state.files[file.id];
+  if (file.descriptors === 0) {
+    delete kernel.state.files[file.id];
+    if (file.kind === 'dmabuf') delete kernel.state.dmabufs[file.id];
+  }
   const context = kernel.state.contexts[file.context];
   if (context === undefined) return;
   if (isReleasing(kernel, context, file)) releaseContext(kernel, context);

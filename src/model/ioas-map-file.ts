@@ -1,6 +1,7 @@
 import { IOMMU_IOAS_MAP_FILE, IOMMU_IOAS_MAP_FLAGS, offsetsOf } from '../uapi/index.ts';
 import { addWide, compareWide, isTop, subWide, TOP_OFFSET, TOP_PAGE, wide } from './address.ts';
 import { IOAS_NOT_FOUND, UNKNOWN_FLAGS } from './check.ts';
+import { dmabufOf, refuseDmabufRange, refuseRevoked } from './dmabuf.ts';
 import { findFile } from './file-memory.ts';
 import {
   ADDRESS_TOO_HIGH,
@@ -13,7 +14,7 @@ import {
 } from './ioas-map.ts';
 import type { Answer, Kernel } from './kernel.ts';
 import { getObject } from './objects.ts';
-import { FROM_FILE } from './pages-table.ts';
+import { FROM_DMABUF, FROM_FILE } from './pages-table.ts';
 import { reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU64, u32 } from './user-call.ts';
@@ -23,6 +24,8 @@ import { createSpace } from './user-memory.ts';
 
 const MAP = offsetsOf(IOMMU_IOAS_MAP_FILE);
 const { FIXED_IOVA, WRITEABLE, READABLE } = IOMMU_IOAS_MAP_FLAGS;
+/** A descriptor that is taken by a file no record tells of. */
+const UNRECORDED = 0;
 /** Standard input, output and error are open in every process. */
 const STANDARD_DESCRIPTORS = 3;
 
@@ -80,19 +83,26 @@ function mapFile(
   const process = kernel.state.processes[call.pid]!;
   const isOpen = process.descriptors[fd] !== undefined || (fd >= 0 && fd < STANDARD_DESCRIPTORS);
   if (!isOpen) return NOT_A_DESCRIPTOR;
+  const dmabuf = dmabufOf(kernel, process, fd);
+  const outside = dmabuf === undefined ? null : refuseDmabufRange(dmabuf, start, lengthPage, lengthOffset);
+  if (outside !== null) return outside;
   const pageUnits = kernel.profile.pageBytes / 4096;
   if (compareWide(lengthPage, lengthOffset, TOP_PAGE - pageUnits, TOP_OFFSET) > 0) return LENGTH_TOO_LONG;
   const file = findFile(kernel, process, fd);
+  const revoked = dmabuf === undefined ? null : refuseRevoked(dmabuf);
+  if (revoked !== null) return revoked;
   // Whether a file that no record speaks of can be pinned is not known; without a domain nobody asks.
-  if (file === undefined && ioas.domains.length > 0) return 'not-modelled';
-  const mm = file?.mm ?? createSpace(kernel.memory, true);
+  const isUnknown = process.descriptors[fd] === UNRECORDED;
+  if (dmabuf === undefined && file === undefined && isUnknown && ioas.domains.length > 0)
+    return 'not-modelled';
+  const mm = dmabuf?.mm ?? file?.mm ?? createSpace(kernel.memory, true);
   const fixed = (flags & FIXED_IOVA) !== 0;
   return mapCommon(
     kernel,
     context,
     ioas,
     mm,
-    FROM_FILE,
+    dmabuf === undefined ? FROM_FILE : FROM_DMABUF,
     start,
     lengthPage,
     lengthOffset,

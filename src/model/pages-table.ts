@@ -15,7 +15,7 @@ export interface PagesTable {
   refs: Uint32Array;
   /** 1 when mapped writable at creation: pinning asks for write access. */
   writable: Uint8Array;
-  /** What they are: FROM_USER, FROM_FILE, FROM_DMABUF. */
+  /** What they are: FROM_USER, FROM_FILE, FROM_DMABUF or REVOKED_DMABUF. */
   source: Uint8Array;
   slotCount: number;
   freeHead: number;
@@ -38,6 +38,8 @@ export const FROM_USER = 0;
 export const FROM_FILE = 1;
 /** A dma-buf: physical memory of a device, or of the selftest. */
 export const FROM_DMABUF = 2;
+/** The same after its exporter revoked it: nothing of it is mapped any more, and nothing will be. */
+export const REVOKED_DMABUF = 3;
 
 export function createPagesTable(capacity = 64): PagesTable {
   return {
@@ -87,6 +89,11 @@ function grow(table: PagesTable): void {
   table.refs = resized(table.refs, new Uint32Array(capacity));
   table.writable = resized(table.writable, new Uint8Array(capacity));
   table.source = resized(table.source, new Uint8Array(capacity));
+}
+
+/** `iopt_is_dmabuf`. */
+export function isDmabuf(table: PagesTable, slot: number): boolean {
+  return table.source[slot]! >= FROM_DMABUF;
 }
 
 /** `iopt_put_pages`: the last reference frees them. */

@@ -5,7 +5,7 @@ import { startByte } from './area-table.ts';
 import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
 import type { IovaSpace } from './iova-space.ts';
 import type { Kernel } from './kernel.ts';
-import { FROM_USER } from './pages-table.ts';
+import { FROM_USER, isDmabuf } from './pages-table.ts';
 import { refusePin } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import { accessOf, iovaOf, lengthOf, NOT_AN_ACCESS, TOO_LONG } from './selftest-access.ts';
@@ -23,6 +23,13 @@ const COPY_FAULT = reason(
   'EFAULT',
   'pages.c iopt_pages_rw_access',
   'the user memory behind the IOVA can not be copied: not mapped, no such access, or its process is gone',
+);
+
+const DMABUF_COPY = reason(
+  'access-copies-dmabuf',
+  'EINVAL',
+  'pages.c iopt_pages_rw_access',
+  'the range maps a dma-buf, which an access object can not touch',
 );
 
 export function accessReadWrite(kernel: Kernel, fd: number): Refusal {
@@ -92,6 +99,7 @@ function copyPart(
   if (denied !== null) return denied;
   const pages = areas.pages[slot]!;
   if (write && kernel.pages.writable[pages] === 0) return ACCESS_DENIED;
+  if (isDmabuf(kernel.pages, pages)) return DMABUF_COPY;
   const mm = kernel.pages.mm[pages]!;
   const byte = wide();
   startByte(byte, areas, slot, at.page, at.offset);

@@ -2,6 +2,7 @@ import { IOMMU_TEST_CMD, IOMMU_TEST_OP, offsetsOf, unionOffsetsOf } from '../uap
 import { addWide, subWide, wide } from './address.ts';
 import { IOAS_NOT_FOUND } from './check.ts';
 import { attachedTo, changeAttachment, detachDevice, makeMockDevice, unbindDevice } from './device.ts';
+import { getDmabuf, revokeDmabuf } from './dmabuf.ts';
 import { addReserved, refuseReserve } from './iova-domains.ts';
 import type { Answer, Kernel } from './kernel.ts';
 import { mockDeviceFlags } from './mock-iommu.ts';
@@ -111,8 +112,8 @@ function newerOperation(kernel: Kernel, context: Context): Answer {
   if (has.pasid && op === IOMMU_TEST_OP.PASID_REPLACE) return changePasid(kernel, context, true);
   if (has.pasid && op === IOMMU_TEST_OP.PASID_DETACH) return detachPasid(kernel, context);
   if (has.pasid && op === IOMMU_TEST_OP.PASID_CHECK_HWPT) return checkPasid(kernel, context);
-  if (has.dmabuf && op === IOMMU_TEST_OP.DMABUF_GET) return 'not-modelled';
-  if (has.dmabuf && op === IOMMU_TEST_OP.DMABUF_REVOKE) return 'not-modelled';
+  if (has.dmabuf && op === IOMMU_TEST_OP.DMABUF_GET) return getDmabuf(kernel);
+  if (has.dmabuf && op === IOMMU_TEST_OP.DMABUF_REVOKE) return revokeDmabuf(kernel);
   return OP_UNKNOWN;
 }
 

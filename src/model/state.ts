@@ -9,12 +9,23 @@ export interface ControlState {
   readonly contexts: Record<number, Context>;
   readonly files: Record<number, OpenFile>;
   readonly processes: Record<number, Process>;
+  /** The selftest's dma-bufs by open file. */
+  readonly dmabufs: Record<number, Dmabuf>;
   nextContext: number;
   nextFile: number;
   nextSpace: number;
   nextDomain: number;
   /** Ids of the mock devices' groups: every mock device is alone in its own. */
   nextGroup: number;
+}
+
+/** A dma-buf: memory of a device, or of the selftest, behind a descriptor. */
+export interface Dmabuf {
+  /** The address space that stands for its memory, as for a memory file. */
+  readonly mm: number;
+  readonly bytes: number;
+  /** No new mapping is allowed. */
+  revoked: boolean;
 }
 
 export interface Process {
@@ -28,7 +39,7 @@ export interface Process {
 /** An open file (`struct file`) that descriptors point to. */
 export interface OpenFile {
   readonly id: number;
-  readonly kind: 'iommufd' | 'access' | 'fault' | 'veventq' | 'other';
+  readonly kind: 'iommufd' | 'access' | 'fault' | 'veventq' | 'dmabuf' | 'other';
   /** Context it belongs to; 0 for `other`. */
   readonly context: number;
   /** Object behind an access, fault or event descriptor; 0 otherwise. */
@@ -291,6 +302,7 @@ export function createControlState(): ControlState {
     contexts: {},
     files: {},
     processes: {},
+    dmabufs: {},
     nextContext: 1,
     nextFile: 1,
     nextSpace: 1,

@@ -52,7 +52,10 @@ export function hotCalls(count: number, firstSeq = 0): readonly IoctlCall[] {
 export function asReplayed(call: Call): Call {
   const plain = { ...call, tid: null, tNs: null, extra: null };
   if (plain.op !== 'ioctl') return plain;
-  return { ...plain, argp: plain.arg === null ? plain.argp : 0n };
+  const { arg, argp, mem } = plain;
+  const end = argp + BigInt(arg?.length ?? 0);
+  const isInBuffer = mem.some(({ addr, len }) => addr < end && argp < addr + BigInt(len));
+  return { ...plain, argp: arg === null || isInBuffer ? argp : 0n };
 }
 
 /** Reads all calls the way a replay does, copying the object that is reused. */
