@@ -4,10 +4,14 @@ import { attachmentSlotLifecycle } from './attachment-slot.ts';
 import { contextLifecycle } from './context.ts';
 import { deviceLifecycle } from './device.ts';
 import { faultQueueLifecycle } from './fault-queue.ts';
+import { hwQueueLifecycle } from './hw-queue.ts';
 import { hwptNestedLifecycle } from './hwpt-nested.ts';
 import { hwptPagingLifecycle } from './hwpt-paging.ts';
 import { ioasLifecycle } from './ioas.ts';
 import { pasidLifecycle } from './pasid.ts';
+import { vdeviceLifecycle } from './vdevice.ts';
+import { veventqLifecycle } from './veventq.ts';
+import { viommuLifecycle } from './viommu.ts';
 
 /**
  * Every lifecycle by its name; the order is that of an object's way: context, address space, device,
@@ -23,6 +27,10 @@ export const lifecycles = Object.freeze({
   pasid: pasidLifecycle,
   access: accessLifecycle,
   faultQueue: faultQueueLifecycle,
+  viommu: viommuLifecycle,
+  vdevice: vdeviceLifecycle,
+  veventq: veventqLifecycle,
+  hwQueue: hwQueueLifecycle,
 });
 
 /** The name of a lifecycle. */

@@ -61,7 +61,7 @@ function narrow(value: at.Row[number]): at.Row[number] {
 /**
  * Reads calls for a replay, as cheaply as can be: ioctls that fit the columns come in ONE object whose
  * buffers are overwritten by the next call. Left out are thread, time, unknown keys and the address of the
- * struct (`argp` is 0 unless it is a plain value).
+ * struct (`argp` is 0 unless it is a plain value, or a recorded buffer reaches over the struct).
  * @returns False when the visitor ended the reading.
  */
 export function readCalls(

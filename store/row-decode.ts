@@ -20,10 +20,10 @@ interface Meta {
 }
 
 interface IoctlMore {
-  /** Address of a struct in read-only memory, for readers that do without `argp`. */
-  readonly at?: string;
   readonly arg?: string;
   readonly out?: string;
+  /** Address of the struct when the answer depends on it, for readers of the hot columns. */
+  readonly argp?: string;
   readonly mem?: JsonValue;
   readonly newfd?: number;
   readonly argfault?: boolean;
@@ -75,14 +75,19 @@ function decodeIoctl(row: at.Row, kind: IoctlCall['kind']): IoctlCall {
     fd: row[at.FD] as number,
     kind,
     cmd: row[at.CMD] as number,
-    argp:
-      more.at !== undefined ? BigInt(more.at) : at.u64OfColumn(row[row[at.LEN] === null ? at.W0 : at.ARGP]),
+    argp: argpOf(row, more),
     argFault: more.argfault ?? false,
     arg,
     out: decodeOut(row, more, arg),
     mem: more.mem === undefined ? [] : decodeMem(more.mem),
     newFd: more.newfd ?? null,
   };
+}
+
+function argpOf(row: at.Row, more: IoctlMore): bigint {
+  if (row[at.LEN] === null) return at.u64OfColumn(row[at.W0]);
+  const column = row[at.ARGP] ?? null;
+  return column === null && more.argp !== undefined ? BigInt(more.argp) : at.u64OfColumn(column);
 }
 
 function decodeMem(mem: JsonValue): IoctlCall['mem'] {

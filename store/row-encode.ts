@@ -81,13 +81,21 @@ function encodeIoctl(
   const plain = reply === null && structs === null && call.mem.length === 0 && call.newFd === null;
   if (plain && !call.argFault && !keepsAddress) return;
   const more: Record<string, JsonValue> = { ...structs };
-  if (keepsAddress) more['at'] = `0x${call.argp.toString(16)}`;
   // Buffers stand as a capture writes them, so that reading a row and reading a capture share one decoder.
   if (call.mem.length > 0) more['mem'] = callToRecord(call)['mem']!;
+  // A replay does without the address of the struct, unless the answer depends on it.
+  if (keepsAddress || reachesStruct(call)) more['argp'] = `0x${call.argp.toString(16)}`;
   if (call.newFd !== null) more['newfd'] = call.newFd;
   if (call.argFault) more['argfault'] = true;
   if (reply !== null) more['reply'] = reply;
   row[at.MORE] = JSON.stringify(more);
+}
+
+/** Whether a buffer that the struct points to was recorded at such a length that the struct lies in it. */
+function reachesStruct({ arg, argp, mem }: IoctlCall): boolean {
+  if (arg === null) return false;
+  const end = argp + BigInt(arg.length);
+  return mem.some(({ addr, len }) => addr < end && argp < addr + BigInt(len));
 }
 
 /** Puts the struct into the words; what does not fit is returned to go to `more`. */

@@ -1,10 +1,10 @@
 import { addWide, compareWide, wide } from './address.ts';
 import { type AreaTable, firstAreaIn, NONE, PROT_READ, PROT_WRITE, startByte } from './area-table.ts';
 import { pageAt } from './held-pages.ts';
-import type { IovaSpace } from './iova-space.ts';
+import type { IovaRange, IovaSpace } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { mustGet } from './objects.ts';
-import { exactAccess } from './pages-table.ts';
+import { exactAccess, isDmabuf } from './pages-table.ts';
 import { refusePin } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Access, AccessItem, Context, Ioas } from './state.ts';
@@ -47,6 +47,19 @@ const HOLE_IN_RANGE = reason(
   'ENOENT',
   'device.c iommufd_access_pin_pages, _rw',
   'the range is not covered by areas without a gap',
+);
+
+const DMABUF_PIN = reason(
+  'access-pins-dmabuf',
+  'EINVAL',
+  'device.c iommufd_access_pin_pages',
+  'the range maps a dma-buf, which an access object can not pin',
+);
+const AREA_LOCKED = reason(
+  'area-locked',
+  'EBUSY',
+  'io_pagetable.c iopt_unmap_iova_range',
+  'a HW queue holds pages of the area until it is destroyed',
 );
 
 const scratch = wide();
@@ -157,6 +170,7 @@ function pinPart(
   const endsAtPage =
     ((areas.lastOffset[slot]! - areas.startOffset[slot]! + areas.pageOffset[slot]!) & 0xfff) === 0xfff;
   // The kernel looks at the end of the area unless the range ends within it.
+  if (isDmabuf(kernel.pages, areas.pages[slot]!)) return DMABUF_PIN;
   if (areas.preventAccess[slot] === 1 || start.offset !== 0 || (!isLastArea && !endsAtPage))
     return NOT_PAGE_ALIGNED;
   const denied = refuseProt(areas, slot, write);
@@ -243,24 +257,38 @@ export function unpinArea(
   slot: number,
 ): void {
   const { areas } = space;
-  const startPage = areas.startPage[slot]!;
-  const startOffset = areas.startOffset[slot]!;
-  const lastPage = areas.lastPage[slot]!;
-  const lastOffset = areas.lastOffset[slot]!;
+  const range = {
+    startPage: areas.startPage[slot]!,
+    startOffset: areas.startOffset[slot]!,
+    lastPage: areas.lastPage[slot]!,
+    lastOffset: areas.lastOffset[slot]!,
+  };
   for (const id of Object.values(ioas.accesses)) {
-    dropItems(kernel, mustGet(context, id, 'access'), space, (item) => {
-      const end = wide();
-      addWide(
-        end,
-        item.iovaPage,
-        item.iovaOffset,
-        Math.floor((item.length - 1) / 4096),
-        (item.length - 1) % 4096,
-      );
-      return (
-        compareWide(item.iovaPage, item.iovaOffset, lastPage, lastOffset) <= 0 &&
-        compareWide(startPage, startOffset, end.page, end.offset) <= 0
-      );
-    });
+    const access = mustGet(context, id, 'access');
+    if (!access.internal) dropItems(kernel, access, space, (item) => touches(item, range));
   }
+}
+
+function touches({ iovaPage, iovaOffset, length }: AccessItem, range: IovaRange): boolean {
+  const end = wide();
+  addWide(end, iovaPage, iovaOffset, Math.floor((length - 1) / 4096), (length - 1) % 4096);
+  return (
+    compareWide(iovaPage, iovaOffset, range.lastPage, range.lastOffset) <= 0 &&
+    compareWide(range.startPage, range.startOffset, end.page, end.offset) <= 0
+  );
+}
+
+/** Whether a HW queue holds the area (`num_locks`). Asked only for an area that is pinned by an access object. */
+export function refuseLocked(context: Context, ioas: Ioas, { areas }: IovaSpace, slot: number): Refusal {
+  const range = {
+    startPage: areas.startPage[slot]!,
+    startOffset: areas.startOffset[slot]!,
+    lastPage: areas.lastPage[slot]!,
+    lastOffset: areas.lastOffset[slot]!,
+  };
+  for (const id of Object.values(ioas.accesses)) {
+    const { internal, items } = mustGet(context, id, 'access');
+    if (internal && items.some((item) => touches(item, range))) return AREA_LOCKED;
+  }
+  return null;
 }

@@ -59,7 +59,7 @@ export function releaseIoas(ioas: Ioas): void {
 }
 
 /** Drops every pin and leaves the IOAS; `access.ioas` still names it. */
-function leaveIoas(kernel: Kernel, context: Context, access: Access): void {
+export function leaveIoas(kernel: Kernel, context: Context, access: Access): void {
   const ioas = mustGet(context, access.ioas, 'ioas');
   dropItems(kernel, access, spaceOf(kernel, ioas), () => true);
   delete ioas.accesses[access.listId];

@@ -2,6 +2,7 @@ import { addWide, compareWide, isAligned, isTop, subWide, type Wide, wide } from
 import { firstAreaIn, freeSlot, NONE, startByte, unlinkArea } from './area-table.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { insertArea } from './mapping.ts';
+import { isDmabuf } from './pages-table.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
 
@@ -15,6 +16,12 @@ const SPLIT_BUSY = reason(
   'EBUSY',
   'io_pagetable.c iopt_area_split',
   'the area to be cut is being unmapped',
+);
+const SPLIT_DMABUF = reason(
+  'split-dmabuf',
+  'EOPNOTSUPP',
+  'io_pagetable.c iopt_area_split',
+  'an area of a dma-buf can not be cut',
 );
 const SPLIT_MISALIGNED = reason(
   'split-misaligned',
@@ -46,6 +53,7 @@ export function cutAt(kernel: Kernel, context: Context, ioas: Ioas, at: Wide): R
   if (compareWide(at.page, at.offset, first.page, first.offset) === 0) return null;
   if (compareWide(at.page, at.offset, last.page, last.offset) === 0 || isTop(at.page, at.offset)) return null;
   if (areas.preventAccess[slot] === 1) return SPLIT_BUSY;
+  if (isDmabuf(kernel.pages, areas.pages[slot]!)) return SPLIT_DMABUF;
   const next = wide();
   addWide(next, at.page, at.offset, 0, 1);
   const byte = wide();

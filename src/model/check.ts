@@ -32,6 +32,12 @@ export const HWPT_NOT_FOUND = reason(
   'main.c iommufd_get_object',
   'no hardware page table of the kind asked for has this id',
 );
+export const VIOMMU_NOT_FOUND = reason(
+  'viommu-not-found',
+  'ENOENT',
+  'main.c iommufd_get_object',
+  'no vIOMMU has this id',
+);
 export const BAD_USER_POINTER = reason(
   'user-buffer-fault',
   'EFAULT',

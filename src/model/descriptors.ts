@@ -51,6 +51,7 @@ export function openContext(
     fileRefs: 1,
     objects: {},
     freeHint: 1,
+    tombstones: {},
     constructing: 0,
     groups: {},
   };
@@ -132,7 +133,7 @@ export function adoptDescriptor(
   kernel: Kernel,
   process: Process,
   fd: number,
-  kind: 'access' | 'fault',
+  kind: 'access' | 'fault' | 'veventq' | 'dmabuf',
 ): OpenFile | undefined {
   for (const [number, id] of Object.entries(process.descriptors)) {
     const file = kernel.state.files[id];

@@ -1,12 +1,17 @@
 import { IOMMU_DESTROY, offsetsOf } from '../uapi/index.ts';
-import { destroyNested, destroyPaging } from './hwpt.ts';
+import { destroyHwQueue } from './hw-queue.ts';
+import { destroyNested, destroyPaging } from './hwpt-users.ts';
 import { destroyIoas } from './ioas.ts';
 import type { Kernel } from './kernel.ts';
 import { refuseDestroy, removeObject } from './objects.ts';
 import type { Refusal } from './reason.ts';
 import { destroySelftest } from './selftest.ts';
+import { holdsSlot } from './slots.ts';
 import type { Context, KernelObject } from './state.ts';
 import { u32 } from './user-call.ts';
+import { destroyVdevice } from './vdevice.ts';
+import { destroyVeventq } from './veventq.ts';
+import { destroyViommu } from './viommu.ts';
 
 /** IOMMU_DESTROY, and the release of a whole context: main.c of iommufd. */
 
@@ -35,6 +40,18 @@ function destroyObject(kernel: Kernel, context: Context, object: KernelObject): 
     case 'selftest':
       destroySelftest(kernel, context, object);
       return;
+    case 'viommu':
+      destroyViommu(kernel, context, object);
+      return;
+    case 'vdevice':
+      destroyVdevice(context, object);
+      return;
+    case 'veventq':
+      destroyVeventq(context, object);
+      return;
+    case 'hw-queue':
+      destroyHwQueue(kernel, context, object);
+      return;
     case 'fault':
       return;
     case 'device':
@@ -58,9 +75,15 @@ export function releaseContext(kernel: Kernel, context: Context): void {
       destroyObject(kernel, context, object);
       destroyed += 1;
     }
-    if (destroyed === 0)
-      throw new Error(`context ${context.id} can not be released: ${ids.length} objects hold each other`);
+    if (destroyed > 0) continue;
+    // The kernel warns and leaks what is left then, which only a leaked device of the selftest can cause.
+    if (isLeaking(context)) break;
+    throw new Error(`context ${context.id} can not be released: ${ids.length} objects hold each other`);
   }
   delete kernel.state.contexts[context.id];
   kernel.effects.contextReleased(context.id);
+}
+
+function isLeaking(context: Context): boolean {
+  return Object.values(context.objects).some((o) => o.type === 'device' && holdsSlot(context, o));
 }

@@ -1,16 +1,31 @@
-import { attachmentSlotLifecycle, deviceLifecycle, REFUSED } from '../../machines/index.ts';
+import { deviceLifecycle } from '../../machines/index.ts';
+import { ERRNO } from '../uapi/index.ts';
 import { answerFaultsOf } from './fault-queue.ts';
-import { acquireHwpt, createPaging, refusePaging, releaseHwpt } from './hwpt.ts';
+import { createPaging, refusePaging } from './hwpt.ts';
+import { acquireHwpt, releaseHwpt } from './hwpt-users.ts';
 import { refuseDomain } from './iova-domains.ts';
 import type { Kernel } from './kernel.ts';
-import { makePagingDomain, refuseDriverAttach } from './mock-iommu.ts';
+import { notePasidAttempt, noteRidDomain, refuseDriverAttach } from './mock-attach.ts';
+import { createMockDevice, makePagingDomain, NO_MOCK_DATA } from './mock-iommu.ts';
 import { moved, mustGet, removeObject } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
-import type { Context, Device, Group, HwptNested, HwptPaging, Ioas } from './state.ts';
+import {
+  groupOf,
+  type Hwpt,
+  holdsSlot,
+  hwptAt,
+  isPasidCompatible,
+  leaveSlot,
+  RID,
+  refuseSlot,
+  slotOf,
+  stepSlot,
+  takeSlot,
+} from './slots.ts';
+import type { Context, Device, Ioas } from './state.ts';
+import { buryVdevice } from './vdevice.ts';
 
 /** Binding and attaching devices: device.c of iommufd. */
-
-type Hwpt = HwptPaging | HwptNested;
 
 const TARGET_NOT_FOUND = reason(
   'attach-target-not-found',
@@ -24,18 +39,6 @@ const TARGET_OF_WRONG_TYPE = reason(
   'device.c iommufd_device_change_pt',
   'pt_id names neither an IOAS nor a hardware page table',
 );
-const SLOT_HELD = reason(
-  'group-attached-elsewhere',
-  'EINVAL',
-  'device.c iommufd_hw_pagetable_attach',
-  'the group of the device is attached to another hardware page table, or the device is attached already',
-);
-const NOT_ATTACHED = reason(
-  'replace-not-attached',
-  'EINVAL',
-  'device.c iommufd_device_do_replace',
-  'replace needs a device that is attached',
-);
 
 /** The id that the last attach or replace answers as `pt_id`. */
 export interface AttachResult {
@@ -44,28 +47,33 @@ export interface AttachResult {
 
 const result: AttachResult = { ptId: 0 };
 
-/**
- * `iommufd_device_attach` and `_replace`: by HWPT, or by IOAS with an automatic one. The HWPT is in
- * `attachedTo()`.
- */
+/** What is asked of a slot. */
+interface Change {
+  readonly device: Device;
+  /** PASID of the slot; 0 is the RID. */
+  readonly pasid: number;
+  readonly replace: boolean;
+}
+
+/** `iommufd_device_attach` and `_replace`: by HWPT, or by IOAS with an automatic one. The HWPT is in `attachedTo()`. */
 export function changeAttachment(
   kernel: Kernel,
   context: Context,
   device: Device,
+  pasid: number,
   ptId: number,
   replace: boolean,
 ): Refusal {
   const target = context.objects[ptId];
   if (target === undefined) return TARGET_NOT_FOUND;
+  const change: Change = { device, pasid, replace };
   if (target.type === 'hwpt-paging' || target.type === 'hwpt-nested') {
-    const refusal = refuseSlot(context, device, target, replace) ?? refuseDriver(context, device, target);
-    if (refusal !== null) return refusal;
-    take(kernel, context, device, target, replace);
-    result.ptId = ptId;
-    return null;
+    const refusal = tryHwpt(kernel, context, change, target);
+    if (refusal === null) result.ptId = ptId;
+    return refusal;
   }
   if (target.type !== 'ioas') return TARGET_OF_WRONG_TYPE;
-  return attachAutomatically(kernel, context, device, target, replace);
+  return attachAutomatically(kernel, context, change, target);
 }
 
 /** HWPT that the last successful `changeAttachment` used. */
@@ -73,128 +81,95 @@ export function attachedTo(): number {
   return result.ptId;
 }
 
+/** `iommufd_device_do_attach` and `_do_replace` with one HWPT. */
+function tryHwpt(kernel: Kernel, context: Context, change: Change, hwpt: Hwpt): Refusal {
+  const { device, pasid, replace } = change;
+  const slot = refuseSlot(context, device, pasid, hwpt.id, hwpt.pasidCompatible, replace);
+  if (slot !== null) return slot;
+  // The driver is asked for the first device of the group, and when the group moves to another HWPT.
+  if (hwptAt(context, device, pasid) !== hwpt.id) {
+    const refusal = refuseDriverAttach(context, device, pasid, hwpt);
+    notePasidAttempt(device, pasid);
+    if (refusal !== null) return refusal;
+  }
+  take(kernel, context, change, hwpt);
+  return null;
+}
+
 /** `iommufd_device_auto_get_domain`: the first automatic HWPT that takes the device, else a new one. */
-function attachAutomatically(
-  kernel: Kernel,
-  context: Context,
-  device: Device,
-  ioas: Ioas,
-  replace: boolean,
-): Refusal {
+function attachAutomatically(kernel: Kernel, context: Context, change: Change, ioas: Ioas): Refusal {
+  const { device, pasid, replace } = change;
   for (const id of ioas.hwpts) {
     const hwpt = mustGet(context, id, 'hwpt-paging');
     if (!hwpt.auto) continue;
-    // Every refusal of attaching here is EINVAL, which means "not this one, try the next".
-    if ((refuseSlot(context, device, hwpt, replace) ?? refuseDriver(context, device, hwpt)) !== null)
-      continue;
-    take(kernel, context, device, hwpt, replace);
-    result.ptId = id;
-    return null;
+    const refusal = tryHwpt(kernel, context, change, hwpt);
+    if (refusal === null) result.ptId = id;
+    // Only EINVAL means "not this one, try the next".
+    if (refusal?.errno !== ERRNO.EINVAL) return refusal;
   }
-  const refusal = refusePaging(device, 0, false);
+  const refusal = refusePaging(kernel, device, 0, NO_MOCK_DATA);
   if (refusal !== null) return refusal;
-  const domain = makePagingDomain(kernel, device, 0);
+  const domain = makePagingDomain(kernel, device, 0, NO_MOCK_DATA);
   // Attach books the slot before it fills the domain, replace after.
-  const slot = refuseNewSlot(context, device, replace);
+  const slot = refuseSlot(context, device, pasid, 0, false, replace);
   const unfit = replace
     ? (refuseDomain(kernel, ioas, domain) ?? slot)
     : (slot ?? refuseDomain(kernel, ioas, domain));
   if (unfit !== null) return unfit;
-  const hwpt = createPaging(kernel, context, ioas, domain, false, true);
-  take(kernel, context, device, hwpt, replace);
+  const hwpt = createPaging(kernel, context, ioas, domain, 0, true);
+  take(kernel, context, change, hwpt);
   result.ptId = hwpt.id;
   return null;
 }
 
-/** Whether the group's slot lets the device change to this HWPT. */
-function refuseSlot(context: Context, device: Device, hwpt: Hwpt, replace: boolean): Refusal {
-  return stepSlot(context.groups[device.group]!, device, hwpt.id, replace) === REFUSED
-    ? slotRefusal(replace)
-    : null;
-}
-
-/** The same for a HWPT that does not exist yet. */
-function refuseNewSlot(context: Context, device: Device, replace: boolean): Refusal {
-  return stepSlot(context.groups[device.group]!, device, 0, replace) === REFUSED
-    ? slotRefusal(replace)
-    : null;
-}
-
-function slotRefusal(replace: boolean): Refusal {
-  return replace ? NOT_ATTACHED : SLOT_HELD;
-}
-
-function stepSlot(group: Group, device: Device, hwpt: number, replace: boolean): number {
-  const { event, guard } = attachmentSlotLifecycle;
-  const member = group.devices.includes(device.id) ? guard.member : 0;
-  const same = hwpt !== 0 && group.hwpt === hwpt ? guard.sameHwpt : 0;
-  return attachmentSlotLifecycle.step(
-    group.lifecycle,
-    replace ? event.REPLACE : event.ATTACH,
-    member | same | guard.compatible,
-  );
-}
-
-/** The driver is asked for the first device of the group, and when the group moves to another HWPT. */
-function refuseDriver(context: Context, device: Device, hwpt: Hwpt): Refusal {
-  if (context.groups[device.group]!.hwpt === hwpt.id) return null;
-  return refuseDriverAttach(device, hwpt.type === 'hwpt-paging' && hwpt.domain.dirtyOps);
-}
-
 /** Books the attachment; everything has been checked. */
-function take(kernel: Kernel, context: Context, device: Device, hwpt: Hwpt, replace: boolean): void {
-  const group = context.groups[device.group]!;
-  const old = group.hwpt;
-  group.lifecycle = moved(stepSlot(group, device, hwpt.id, replace), 'attaching a group');
+function take(kernel: Kernel, context: Context, change: Change, hwpt: Hwpt): void {
+  const { device, pasid, replace } = change;
+  const compatible = isPasidCompatible(context, device, pasid, hwpt.pasidCompatible);
+  const next = stepSlot(context, device, pasid, hwpt.id, compatible, replace);
   const { event } = deviceLifecycle;
   const step = replace ? event.REPLACE : event.ATTACH;
   device.lifecycle = moved(deviceLifecycle.step(device.lifecycle, step), 'attaching a device');
+  if (pasid === RID) noteRidDomain(context, device, hwpt);
   if (!replace) {
-    group.hwpt = hwpt.id;
-    if (group.devices.length === 0) group.handle += 1;
-    group.devices.push(device.id);
-    device.hwpt = hwpt.id;
+    takeSlot(context, device, pasid, hwpt, next);
     device.users += 1;
     acquireHwpt(hwpt);
-    kernel.effects.deviceAttached(context.id, device.id, hwpt.id);
+    kernel.effects.deviceAttached(context.id, device.id, hwpt.id, pasid);
     return;
   }
+  const slot = slotOf(context, device, pasid)!;
+  slot.lifecycle = moved(next, 'replacing');
+  const old = slot.hwpt;
   if (old === hwpt.id) return;
   const oldHwpt = context.objects[old] as Hwpt;
-  answerFaultsOf(context, oldHwpt.fault, group);
-  group.handle += 1;
-  group.hwpt = hwpt.id;
-  for (const id of group.devices) {
-    mustGet(context, id, 'device').hwpt = hwpt.id;
-    acquireHwpt(hwpt);
-  }
-  for (let left = group.devices.length; left > 0; left -= 1) releaseHwpt(kernel, context, oldHwpt);
-  kernel.effects.deviceReplaced(context.id, device.id, old, hwpt.id);
+  const group = groupOf(context, device);
+  answerFaultsOf(context, oldHwpt.fault, group.id, slot.handle);
+  group.handles += 1;
+  slot.handle = group.handles;
+  slot.hwpt = hwpt.id;
+  for (let count = slot.devices.length; count > 0; count -= 1) acquireHwpt(hwpt);
+  for (let left = slot.devices.length; left > 0; left -= 1) releaseHwpt(kernel, context, oldHwpt);
+  kernel.effects.deviceReplaced(context.id, device.id, old, hwpt.id, pasid);
 }
 
-/** `iommufd_device_detach`. */
-export function detachDevice(kernel: Kernel, context: Context, device: Device): void {
-  const group = context.groups[device.group]!;
-  const hwpt = context.objects[device.hwpt] as Hwpt;
-  const slot = attachmentSlotLifecycle;
-  const last = group.devices.length === 1 ? slot.guard.last : 0;
-  group.lifecycle = moved(
-    slot.step(group.lifecycle, slot.event.DETACH, slot.guard.member | last),
-    'detaching',
-  );
-  group.devices = group.devices.filter((id) => id !== device.id);
-  if (group.devices.length === 0) {
-    answerFaultsOf(context, hwpt.fault, group);
-    group.hwpt = 0;
+/** `iommufd_device_detach`; a slot that nobody holds is let pass. */
+export function detachDevice(kernel: Kernel, context: Context, device: Device, pasid: number): void {
+  const slot = slotOf(context, device, pasid);
+  if (slot === undefined) return;
+  const hwpt = context.objects[slot.hwpt] as Hwpt;
+  const { handle } = slot;
+  leaveSlot(context, device, pasid, slot);
+  if (slotOf(context, device, pasid) === undefined) {
+    answerFaultsOf(context, hwpt.fault, device.group, handle);
+    if (pasid === RID) noteRidDomain(context, device, null);
+    else device.mock.failsPasid = false;
   }
   const { event, guard } = deviceLifecycle;
-  device.lifecycle = moved(
-    deviceLifecycle.step(device.lifecycle, event.DETACH, guard.last),
-    'detaching a device',
-  );
-  device.hwpt = 0;
+  const last = holdsSlot(context, device) ? 0 : guard.last;
+  device.lifecycle = moved(deviceLifecycle.step(device.lifecycle, event.DETACH, last), 'detaching a device');
   device.users -= 1;
-  kernel.effects.deviceDetached(context.id, device.id, hwpt.id);
+  kernel.effects.deviceDetached(context.id, device.id, hwpt.id, pasid);
   releaseHwpt(kernel, context, hwpt);
 }
 
@@ -202,14 +177,7 @@ export function detachDevice(kernel: Kernel, context: Context, device: Device): 
 export function makeMockDevice(kernel: Kernel, context: Context, id: number, flags: number): Device {
   const group = kernel.state.nextGroup;
   kernel.state.nextGroup += 1;
-  context.groups[group] = {
-    id: group,
-    lifecycle: attachmentSlotLifecycle.initial,
-    hwpt: 0,
-    devices: [],
-    bound: 1,
-    handle: 0,
-  };
+  context.groups[group] = { id: group, slots: {}, bound: 1, handles: 0 };
   // The calling driver is a user of the object, besides the table of ids.
   return {
     type: 'device',
@@ -219,18 +187,27 @@ export function makeMockDevice(kernel: Kernel, context: Context, id: number, fla
     driver: 'mock',
     flags,
     group,
-    hwpt: 0,
+    vdevice: 0,
+    mock: createMockDevice(),
   };
 }
 
-/** `iommufd_device_unbind` of a device that is not attached any more. */
+/**
+ * `iommufd_device_unbind`: its vDEVICE goes first. A device that still holds a PASID is leaked, as the selftest does
+ * when its mock device is destroyed before its PASIDs are detached: the object stays until the context is gone.
+ */
 export function unbindDevice(kernel: Kernel, context: Context, device: Device): void {
+  if (device.vdevice !== 0) buryVdevice(kernel, context, device);
+  if (holdsSlot(context, device)) {
+    device.users -= 1;
+    return;
+  }
   device.lifecycle = moved(
     deviceLifecycle.step(device.lifecycle, deviceLifecycle.event.UNBIND),
     'unbinding a device',
   );
   removeObject(kernel, context, device);
-  const group = context.groups[device.group]!;
+  const group = groupOf(context, device);
   group.bound -= 1;
   if (group.bound === 0) delete context.groups[device.group];
 }

@@ -93,7 +93,7 @@ function refuseRange(kernel: Kernel, context: Context, hwpt: HwptPaging, iova: W
   const { call } = kernel;
   const lengthPage = fieldPage(call, GET.length);
   const lengthOffset = fieldOffset(call, GET.length);
-  if (lengthPage === 0 && lengthOffset === 0) return BITMAP_EMPTY;
+  if (lengthPage === 0 && lengthOffset === 0 && kernel.profile.has.refusesEmptyBitmap) return BITMAP_EMPTY;
   subWide(last, lengthPage, lengthOffset, 0, 1);
   if (addWide(last, iova.page, iova.offset, last.page, last.offset)) return BITMAP_WRAPS;
   const { alignment } = mustGet(context, hwpt.ioas, 'ioas');

@@ -1,43 +1,31 @@
-import {
-  CMD,
-  IOMMU_DESTROY,
-  IOMMU_FAULT_QUEUE_ALLOC,
-  IOMMU_GET_HW_INFO,
-  IOMMU_HWPT_ALLOC,
-  IOMMU_HWPT_GET_DIRTY_BITMAP,
-  IOMMU_HWPT_INVALIDATE,
-  IOMMU_HWPT_SET_DIRTY_TRACKING,
-  IOMMU_IOAS_ALLOC,
-  IOMMU_IOAS_ALLOW_IOVAS,
-  IOMMU_IOAS_COPY,
-  IOMMU_IOAS_IOVA_RANGES,
-  IOMMU_IOAS_MAP,
-  IOMMU_IOAS_UNMAP,
-  IOMMU_OPTION,
-  IOMMU_TEST_CMD,
-  IOMMU_VFIO_IOAS,
-  type StructLayout,
-} from '../uapi/index.ts';
+import { CMD, IOMMUFD_IOCTLS, SELFTEST_IOCTLS, type StructLayout } from '../uapi/index.ts';
+import { ioasChangeProcess } from './change-process.ts';
 import { BAD_USER_POINTER } from './check.ts';
 import { destroy } from './destroy.ts';
 import { getDirtyBitmap, setDirtyTracking } from './dirty-tracking.ts';
 import { faultQueueAlloc } from './fault-queue.ts';
 import { getHwInfo } from './hw-info.ts';
+import { hwQueueAlloc } from './hw-queue.ts';
 import { hwptAlloc } from './hwpt.ts';
 import { hwptInvalidate } from './invalidate.ts';
 import { ioasAlloc, ioasAllowIovas, ioasIovaRanges } from './ioas.ts';
 import { ioasCopy } from './ioas-copy.ts';
 import { ioasMap, ioasUnmap } from './ioas-map.ts';
+import { ioasMapFile } from './ioas-map-file.ts';
 import type { Answer, Handler, Kernel } from './kernel.ts';
 import { option } from './option.ts';
+import { levelOf, type Release } from './profile.ts';
 import { reason } from './reason.ts';
 import { selftest } from './selftest.ts';
 import type { Context } from './state.ts';
 import { copyStructIn } from './user-call.ts';
 import { canRespond } from './user-copy.ts';
+import { vdeviceAlloc } from './vdevice.ts';
+import { veventqAlloc } from './veventq.ts';
 import { checkExtension, getApiVersion, mapDma, setIommu, unmapDma } from './vfio-compat.ts';
 import { getIommuInfo } from './vfio-info.ts';
 import { vfioIoas } from './vfio-ioas.ts';
+import { viommuAlloc } from './viommu.ts';
 
 /** From a command word to its handler: main.c iommufd_fops_ioctl, vfio_compat.c iommufd_vfio_ioctl. */
 
@@ -79,31 +67,57 @@ const RECORDED_STRUCT_BYTES = 4096;
 /** First number of iommufd's commands. */
 const BASE = 0x80;
 
-function operation(cmd: number, layout: StructLayout, handler: Handler | null): Operation {
-  return { cmd, minBytes: layout.minBytes, bytes: layout.sizeBytes, handler };
+/** Handlers by command; null when only the checks of the dispatcher are modelled. */
+const HANDLERS: ReadonlyMap<number, Handler | null> = new Map<number, Handler | null>([
+  [CMD.IOMMU_DESTROY, destroy],
+  [CMD.IOMMU_IOAS_ALLOC, ioasAlloc],
+  [CMD.IOMMU_IOAS_ALLOW_IOVAS, ioasAllowIovas],
+  [CMD.IOMMU_IOAS_COPY, ioasCopy],
+  [CMD.IOMMU_IOAS_IOVA_RANGES, ioasIovaRanges],
+  [CMD.IOMMU_IOAS_MAP, ioasMap],
+  [CMD.IOMMU_IOAS_UNMAP, ioasUnmap],
+  [CMD.IOMMU_OPTION, option],
+  [CMD.IOMMU_VFIO_IOAS, vfioIoas],
+  [CMD.IOMMU_HWPT_ALLOC, hwptAlloc],
+  [CMD.IOMMU_GET_HW_INFO, getHwInfo],
+  [CMD.IOMMU_HWPT_SET_DIRTY_TRACKING, setDirtyTracking],
+  [CMD.IOMMU_HWPT_GET_DIRTY_BITMAP, getDirtyBitmap],
+  [CMD.IOMMU_HWPT_INVALIDATE, hwptInvalidate],
+  [CMD.IOMMU_FAULT_QUEUE_ALLOC, faultQueueAlloc],
+  [CMD.IOMMU_IOAS_MAP_FILE, ioasMapFile],
+  [CMD.IOMMU_IOAS_CHANGE_PROCESS, ioasChangeProcess],
+  [CMD.IOMMU_VIOMMU_ALLOC, viommuAlloc],
+  [CMD.IOMMU_VDEVICE_ALLOC, vdeviceAlloc],
+  [CMD.IOMMU_VEVENTQ_ALLOC, veventqAlloc],
+  [CMD.IOMMU_HW_QUEUE_ALLOC, hwQueueAlloc],
+  [CMD.IOMMU_TEST_CMD, selftest],
+]);
+
+/** The commands that a release has, by number, with the sizes of their structs in that release. */
+function operationsOf(release: Release): readonly (Operation | undefined)[] {
+  const operations: (Operation | undefined)[] = [];
+  for (const { cmd, layout, since } of [...IOMMUFD_IOCTLS, ...SELFTEST_IOCTLS]) {
+    if (layout === null || levelOf(since) > levelOf(release)) continue;
+    operations[(cmd & 0xff) - BASE] = {
+      cmd,
+      minBytes: layout.minBytes,
+      bytes: sizeIn(layout, release),
+      handler: HANDLERS.get(cmd) ?? null,
+    };
+  }
+  return operations;
 }
 
-const OPERATIONS: (Operation | undefined)[] = [];
-for (const entry of [
-  operation(CMD.IOMMU_DESTROY, IOMMU_DESTROY, destroy),
-  operation(CMD.IOMMU_IOAS_ALLOC, IOMMU_IOAS_ALLOC, ioasAlloc),
-  operation(CMD.IOMMU_IOAS_ALLOW_IOVAS, IOMMU_IOAS_ALLOW_IOVAS, ioasAllowIovas),
-  operation(CMD.IOMMU_IOAS_COPY, IOMMU_IOAS_COPY, ioasCopy),
-  operation(CMD.IOMMU_IOAS_IOVA_RANGES, IOMMU_IOAS_IOVA_RANGES, ioasIovaRanges),
-  operation(CMD.IOMMU_IOAS_MAP, IOMMU_IOAS_MAP, ioasMap),
-  operation(CMD.IOMMU_IOAS_UNMAP, IOMMU_IOAS_UNMAP, ioasUnmap),
-  operation(CMD.IOMMU_OPTION, IOMMU_OPTION, option),
-  operation(CMD.IOMMU_VFIO_IOAS, IOMMU_VFIO_IOAS, vfioIoas),
-  operation(CMD.IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC, hwptAlloc),
-  operation(CMD.IOMMU_GET_HW_INFO, IOMMU_GET_HW_INFO, getHwInfo),
-  operation(CMD.IOMMU_HWPT_SET_DIRTY_TRACKING, IOMMU_HWPT_SET_DIRTY_TRACKING, setDirtyTracking),
-  operation(CMD.IOMMU_HWPT_GET_DIRTY_BITMAP, IOMMU_HWPT_GET_DIRTY_BITMAP, getDirtyBitmap),
-  operation(CMD.IOMMU_HWPT_INVALIDATE, IOMMU_HWPT_INVALIDATE, hwptInvalidate),
-  operation(CMD.IOMMU_FAULT_QUEUE_ALLOC, IOMMU_FAULT_QUEUE_ALLOC, faultQueueAlloc),
-  operation(CMD.IOMMU_TEST_CMD, IOMMU_TEST_CMD, selftest),
-]) {
-  OPERATIONS[(entry.cmd & 0xff) - BASE] = entry;
+/** sizeof of a struct in a release: the newest of its sizes that is not newer. */
+function sizeIn(layout: StructLayout, release: Release): number {
+  const known = (layout.sizes ?? []).filter(({ since }) => levelOf(since) <= levelOf(release));
+  return known.at(-1)?.bytes ?? layout.sizeBytes;
 }
+
+const OPERATIONS: Readonly<Record<Release, readonly (Operation | undefined)[]>> = {
+  '6.12': operationsOf('6.12'),
+  '7.3': operationsOf('7.3'),
+};
 
 const VFIO_HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [CMD.VFIO_GET_API_VERSION, getApiVersion],
@@ -123,7 +137,7 @@ export function dispatch(kernel: Kernel, context: Context, cmd: number, readable
   }
   const { call } = kernel;
   if (!readable || call.arg.length < 4) return STRUCT_UNREADABLE;
-  const entry = OPERATIONS[slot];
+  const entry = OPERATIONS[kernel.profile.release][slot];
   if (entry === undefined || entry.cmd !== cmd) return UNKNOWN_COMMAND;
   const { arg } = call;
   const size = (arg[0]! | (arg[1]! << 8) | (arg[2]! << 16) | (arg[3]! << 24)) >>> 0;

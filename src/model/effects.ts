@@ -13,9 +13,10 @@ export interface EffectSink {
   rangeMapped(context: number, ioas: number, space: IovaSpace, slot: number): void;
   /** Area `slot` of the space is about to go. */
   rangeUnmapped(context: number, ioas: number, space: IovaSpace, slot: number): void;
-  deviceAttached(context: number, device: number, hwpt: number): void;
-  deviceReplaced(context: number, device: number, from: number, to: number): void;
-  deviceDetached(context: number, device: number, hwpt: number): void;
+  /** A device took a slot: its RID (PASID 0) or a PASID. */
+  deviceAttached(context: number, device: number, hwpt: number, pasid: number): void;
+  deviceReplaced(context: number, device: number, from: number, to: number, pasid: number): void;
+  deviceDetached(context: number, device: number, hwpt: number, pasid: number): void;
   faultReported(context: number, queue: number, device: number): void;
 }
 

@@ -29,12 +29,19 @@ import type { Context, OpenFile, Process } from './state.ts';
 import { knownBytes } from './user-bytes.ts';
 import type { InputBuffer, UserCall } from './user-call.ts';
 import { canWrite, copyFromUser, copyToUser } from './user-copy.ts';
+import { closeVeventq, readEvents } from './veventq.ts';
 
 const NO_IOCTL = reason(
   'descriptor-without-ioctl',
   'ENOTTY',
   'fs/ioctl.c vfs_ioctl',
   'the file behind the descriptor takes no ioctl',
+);
+const NOT_WRITABLE = reason(
+  'descriptor-not-writable',
+  'EINVAL',
+  'eventq.c iommufd_veventq_fops',
+  'a queue of events takes no answers',
 );
 const NO_BUFFERS: readonly InputBuffer[] = [];
 
@@ -64,11 +71,11 @@ export function execute(kernel: Kernel, call: Call): Reply {
     case 'fork':
     case 'waitpid':
     case 'memfd_create':
+    case 'ftruncate':
       // What the process does to itself: inputs, whose results are taken as recorded.
       noteMemory(kernel, process, call);
       if (call.op === 'waitpid') endProcess(kernel, call.child, release);
       return reply;
-    case 'ftruncate':
     case 'cap_set_proc':
     case 'procstatus':
       return reply;
@@ -110,7 +117,8 @@ function prepare(call: UserCall, process: Process, record: IoctlCall): void {
 const NO_BYTES = new Uint8Array(0);
 
 function inputOf({ addr, len, before, fault }: MemoryBuffer): InputBuffer {
-  return { addr, len, before: before instanceof Uint8Array ? before : null, fault };
+  const bytes = before instanceof Uint8Array ? before : null;
+  return { addr, len, before: bytes, skipped: before !== null && bytes === null, fault };
 }
 
 function settle(kernel: Kernel, answer: Answer): Reply {
@@ -135,7 +143,8 @@ function unseenFile(
   process: Process,
   { fd, kind }: { readonly fd: number; readonly kind: string },
 ): OpenFile | undefined {
-  if (kind === 'access' || kind === 'fault') return adoptDescriptor(kernel, process, fd, kind);
+  if (kind === 'access' || kind === 'fault' || kind === 'veventq' || kind === 'dmabuf')
+    return adoptDescriptor(kernel, process, fd, kind);
   if (kind !== 'iommufd' && !(kind === 'container' && kernel.servesContainers)) return undefined;
   openContext(kernel, process, fd, kind === 'container' ? 'mm' : 'user');
   return fileOf(kernel, process, fd);
@@ -168,7 +177,10 @@ function close(kernel: Kernel, process: Process, record: CloseCall): Reply {
 /** One descriptor of an open file goes; with the last one what is behind it. */
 export function closeFile(kernel: Kernel, file: OpenFile): void {
   file.descriptors -= 1;
-  if (file.descriptors === 0) delete kernel.state.files[file.id];
+  if (file.descriptors === 0) {
+    delete kernel.state.files[file.id];
+    if (file.kind === 'dmabuf') delete kernel.state.dmabufs[file.id];
+  }
   const context = kernel.state.contexts[file.context];
   if (context === undefined) return;
   if (isReleasing(kernel, context, file)) releaseContext(kernel, context);
@@ -182,6 +194,7 @@ function isReleasing(kernel: Kernel, context: Context, file: OpenFile): boolean 
   if (file.kind === 'iommufd') return dropContext(context, true, file.descriptors);
   if (file.descriptors > 0) return false;
   if (file.kind === 'access') return closeAccess(kernel, context, mustGet(context, file.object, 'access'));
+  if (file.kind === 'veventq') return closeVeventq(context, mustGet(context, file.object, 'veventq'));
   if (file.kind === 'fault') return closeFaultQueue(context, mustGet(context, file.object, 'fault'));
   return false;
 }
@@ -225,13 +238,17 @@ function readDescriptor(
   file: OpenFile,
   record: ReadCall | WriteCall,
 ): TransferResult | null {
-  if (file.kind !== 'fault') return null;
-  const at = wide();
-  const fits = (from: number, length: number): boolean => {
-    addWide(at, pageOf(record.addr), offsetOf(record.addr), Math.floor(from / 4096), from % 4096);
-    return canWrite(kernel, at.page, at.offset, length);
-  };
-  const result = readFaults(mustGet(context, file.object, 'fault'), record.len, fits);
+  let result: TransferResult;
+  if (file.kind === 'fault') {
+    const at = wide();
+    const fits = (from: number, length: number): boolean => {
+      addWide(at, pageOf(record.addr), offsetOf(record.addr), Math.floor(from / 4096), from % 4096);
+      return canWrite(kernel, at.page, at.offset, length);
+    };
+    result = readFaults(mustGet(context, file.object, 'fault'), record.len, fits);
+  } else if (file.kind === 'veventq') {
+    result = readEvents(mustGet(context, file.object, 'veventq'), record.len);
+  } else return null;
   copyToUser(kernel, pageOf(record.addr), offsetOf(record.addr), knownBytes(result.bytes));
   return result;
 }
@@ -242,6 +259,7 @@ function writeDescriptor(
   file: OpenFile,
   record: ReadCall | WriteCall,
 ): TransferResult | null {
+  if (file.kind === 'veventq') return { refusal: NOT_WRITABLE, done: 0, bytes: NO_BYTES };
   if (file.kind !== 'fault' || record.op !== 'write') return null;
   const recorded = record.arg instanceof Uint8Array ? record.arg : null;
   const bytes =

@@ -12,7 +12,7 @@ import { installDescriptor } from './descriptors.ts';
 import type { Kernel } from './kernel.ts';
 import { addObject, dropContext, holdContext, moved, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
-import type { Context, FaultGroup, FaultQueue, Group } from './state.ts';
+import type { Context, FaultGroup, FaultQueue } from './state.ts';
 import { respond, setU32, u32 } from './user-call.ts';
 import { canRespond } from './user-copy.ts';
 
@@ -88,15 +88,12 @@ export function closeFaultQueue(context: Context, queue: FaultQueue): boolean {
   return dropContext(context, false, 0);
 }
 
-/**
- * Faults of the group's present attachment are answered INVALID by the kernel:
- * `iommufd_auto_response_faults`.
- */
-export function answerFaultsOf(context: Context, queueId: number, group: Group): void {
+/** Faults of one attachment of a group are answered INVALID by the kernel: `iommufd_auto_response_faults`. */
+export function answerFaultsOf(context: Context, queueId: number, group: number, handle: number): void {
   if (queueId === 0) return;
   const queue = context.objects[queueId];
   if (queue?.type !== 'fault') return;
-  const isOther = (fault: FaultGroup): boolean => fault.group !== group.id || fault.handle !== group.handle;
+  const isOther = (fault: FaultGroup): boolean => fault.group !== group || fault.handle !== handle;
   queue.deliver = queue.deliver.filter(isOther);
   for (const [cookie, fault] of Object.entries(queue.responses)) {
     if (!isOther(fault)) delete queue.responses[Number(cookie)];

@@ -1,26 +1,38 @@
-import { faultQueueLifecycle, hwptNestedLifecycle, hwptPagingLifecycle } from '../../machines/index.ts';
+import { hwptNestedLifecycle, hwptPagingLifecycle } from '../../machines/index.ts';
 import { IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC_FLAGS, IOMMU_HWPT_DATA, offsetsOf } from '../uapi/index.ts';
-import { acquireIoas, releaseIoas } from './access.ts';
+import { acquireIoas } from './access.ts';
 import { BAD_USER_POINTER, DEVICE_NOT_FOUND, RESERVED_SET } from './check.ts';
-import { addDomain, refuseDomain, removeDomain } from './iova-domains.ts';
+import { acquireFault, acquireHwpt } from './hwpt-users.ts';
+import { addDomain, refuseDomain } from './iova-domains.ts';
 import type { Kernel } from './kernel.ts';
 import {
   isDirtyCapable,
   MOCK_IOTLB_ENTRIES,
+  type MockData,
   makePagingDomain,
-  readNestedData,
+  readMockData,
   refusePagingDomain,
 } from './mock-iommu.ts';
-import { addObject, getObject, moved, mustGet, nextId, removeObject } from './objects.ts';
+import { addObject, getObject, moved, mustGet, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
-import type { Context, Device, HwptNested, HwptPaging, Ioas, PagingDomain } from './state.ts';
+import type {
+  Context,
+  Device,
+  FaultQueue,
+  HwptNested,
+  HwptPaging,
+  Ioas,
+  PagingDomain,
+  Viommu,
+} from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
 import { canRespond } from './user-copy.ts';
+import { acquireViommu } from './viommu-users.ts';
 
 /** Hardware page tables: hw_pagetable.c of iommufd. */
 
 const ALLOC = offsetsOf(IOMMU_HWPT_ALLOC);
-const { NEST_PARENT, DIRTY_TRACKING, FAULT_ID_VALID } = IOMMU_HWPT_ALLOC_FLAGS;
+const { NEST_PARENT, DIRTY_TRACKING, FAULT_ID_VALID, PASID } = IOMMU_HWPT_ALLOC_FLAGS;
 
 const DATA_TYPE_AND_LENGTH = reason(
   'driver-data-type-and-length-disagree',
@@ -38,7 +50,7 @@ const PARENT_OF_WRONG_TYPE = reason(
   'hwpt-parent-of-wrong-type',
   'EINVAL',
   'hw_pagetable.c iommufd_hwpt_alloc',
-  'pt_id names neither an IOAS nor a paging HWPT',
+  'pt_id names neither an IOAS nor a paging HWPT nor, where the kernel has them, a vIOMMU',
 );
 const PAGING_FLAGS = reason(
   'hwpt-flags-unsupported',
@@ -64,12 +76,27 @@ const NOT_A_NEST_PARENT = reason(
   'hw_pagetable.c iommufd_hwpt_nested_alloc',
   'the parent was made automatically or allocated without NEST_PARENT',
 );
+const NEST_PARENT_WITH_FAULTS = reason(
+  'nest-parent-with-faults',
+  'EOPNOTSUPP',
+  'hw_pagetable.c iommufd_hwpt_paging_alloc',
+  'a nest parent can not report faults to a queue',
+);
 const FAULT_QUEUE_NOT_FOUND = reason(
   'fault-queue-not-found',
   'ENOENT',
   'hw_pagetable.c iommufd_hwpt_alloc',
   'no fault queue has the id given as fault_id',
 );
+
+/** The driver data and fault queue that the call names, and whether they may be used. */
+interface Request {
+  readonly flags: number;
+  readonly data: MockData;
+  readonly queue: FaultQueue | undefined;
+  /** Refusal of the fault queue: told after the driver has made the domain. */
+  readonly badQueue: Refusal;
+}
 
 export function hwptAlloc(kernel: Kernel, context: Context): Refusal {
   const { call } = kernel;
@@ -81,14 +108,25 @@ export function hwptAlloc(kernel: Kernel, context: Context): Refusal {
   if (device === undefined) return DEVICE_NOT_FOUND;
   const parent = context.objects[u32(call, ALLOC.pt_id)];
   if (parent === undefined) return PARENT_NOT_FOUND;
-  const flags = u32(call, ALLOC.flags);
+  const request = readRequest(kernel, context, dataType, dataLength);
   let refusal: Refusal;
-  if (parent.type === 'ioas') refusal = allocPaging(kernel, context, parent, device, flags, dataLength);
-  else if (parent.type === 'hwpt-paging') refusal = allocNested(kernel, context, parent, flags);
+  if (parent.type === 'ioas') refusal = allocPaging(kernel, context, parent, device, request);
+  else if (parent.type === 'hwpt-paging') refusal = allocOnPaging(kernel, context, parent, request);
+  else if (parent.type === 'viommu') refusal = allocNested(kernel, context, parent.hwpt, parent, request);
   else refusal = PARENT_OF_WRONG_TYPE;
   if (refusal !== null) return refusal;
   respond(call, IOMMU_HWPT_ALLOC.sizeBytes);
   return null;
+}
+
+function readRequest(kernel: Kernel, context: Context, dataType: number, dataLength: number): Request {
+  const { call } = kernel;
+  const page = fieldPage(call, ALLOC.data_uptr);
+  const data = readMockData(kernel, dataType, dataLength, page, fieldOffset(call, ALLOC.data_uptr));
+  const flags = u32(call, ALLOC.flags);
+  if ((flags & FAULT_ID_VALID) === 0) return { flags, data, queue: undefined, badQueue: null };
+  const queue = getObject(context, u32(call, ALLOC.fault_id), 'fault');
+  return { flags, data, queue, badQueue: queue === undefined ? FAULT_QUEUE_NOT_FOUND : null };
 }
 
 function allocPaging(
@@ -96,25 +134,29 @@ function allocPaging(
   context: Context,
   ioas: Ioas,
   device: Device,
-  flags: number,
-  dataLength: number,
+  { flags, data, queue, badQueue }: Request,
 ): Refusal {
-  const refusal = refusePaging(device, flags, dataLength > 0);
+  const refusal = refusePaging(kernel, device, flags, data);
   if (refusal !== null) return refusal;
-  const domain = makePagingDomain(kernel, device, flags);
-  const unfit = refuseDomain(kernel, ioas, domain);
+  const domain = makePagingDomain(kernel, device, flags, data);
+  const unfit = refuseDomain(kernel, ioas, domain) ?? badQueue;
   if (unfit !== null) return unfit;
   if (!canRespond(kernel)) return BAD_USER_POINTER;
-  const hwpt = createPaging(kernel, context, ioas, domain, (flags & NEST_PARENT) !== 0, false);
+  const hwpt = createPaging(kernel, context, ioas, domain, flags, false);
+  if (queue !== undefined) acquireFault(hwpt, queue);
   setU32(kernel.call, ALLOC.out_hwpt_id, hwpt.id);
   return null;
 }
 
 /** What `iommufd_hwpt_paging_alloc` and the driver refuse before the domain meets the IOAS. */
-export function refusePaging(device: Device, flags: number, hasUserData: boolean): Refusal {
-  if ((flags & ~(NEST_PARENT | DIRTY_TRACKING)) !== 0) return PAGING_FLAGS;
+export function refusePaging(kernel: Kernel, device: Device, flags: number, data: MockData): Refusal {
+  const { has } = kernel.profile;
+  const known =
+    NEST_PARENT | DIRTY_TRACKING | (has.faultOnPaging ? FAULT_ID_VALID : 0) | (has.pasid ? PASID : 0);
+  if ((flags & ~known) !== 0) return PAGING_FLAGS;
   if ((flags & DIRTY_TRACKING) !== 0 && !isDirtyCapable(device)) return NO_DIRTY_CAPABILITY;
-  return refusePagingDomain(device, flags, hasUserData);
+  if ((flags & FAULT_ID_VALID) !== 0 && (flags & NEST_PARENT) !== 0) return NEST_PARENT_WITH_FAULTS;
+  return refusePagingDomain(kernel, device, flags, data);
 }
 
 /** Makes a paging HWPT and fills its domain; everything has been checked. */
@@ -123,7 +165,7 @@ export function createPaging(
   context: Context,
   ioas: Ioas,
   domain: PagingDomain,
-  nestParent: boolean,
+  flags: number,
   auto: boolean,
 ): HwptPaging {
   const { event, guard } = hwptPagingLifecycle;
@@ -137,8 +179,9 @@ export function createPaging(
     ),
     ioas: ioas.id,
     auto,
-    nestParent,
+    nestParent: (flags & NEST_PARENT) !== 0,
     enforceCacheCoherency: false,
+    pasidCompatible: (flags & PASID) !== 0,
     fault: 0,
     tracking: false,
     domain,
@@ -150,108 +193,45 @@ export function createPaging(
   return hwpt;
 }
 
-function allocNested(kernel: Kernel, context: Context, parent: HwptPaging, flags: number): Refusal {
-  const { call } = kernel;
-  const dataLength = u32(call, ALLOC.data_len);
-  if ((flags & ~FAULT_ID_VALID) !== 0 || dataLength === 0) return NESTED_FLAGS;
+function allocOnPaging(kernel: Kernel, context: Context, parent: HwptPaging, request: Request): Refusal {
+  const refusal = refuseNestedFlags(kernel, request);
+  if (refusal !== null) return refusal;
   if (parent.auto || !parent.nestParent) return NOT_A_NEST_PARENT;
-  const page = fieldPage(call, ALLOC.data_uptr);
-  const data = readNestedData(
-    kernel,
-    u32(call, ALLOC.data_type),
-    dataLength,
-    page,
-    fieldOffset(call, ALLOC.data_uptr),
-  );
-  if (data.refusal !== null) return data.refusal;
-  const faultId = (flags & FAULT_ID_VALID) !== 0 ? u32(call, ALLOC.fault_id) : 0;
-  const queue = faultId === 0 ? undefined : getObject(context, faultId, 'fault');
-  if ((flags & FAULT_ID_VALID) !== 0 && queue === undefined) return FAULT_QUEUE_NOT_FOUND;
+  return allocNested(kernel, context, parent.id, null, request);
+}
+
+function refuseNestedFlags(kernel: Kernel, { flags, data }: Request): Refusal {
+  const known = FAULT_ID_VALID | (kernel.profile.has.pasid ? PASID : 0);
+  return (flags & ~known) !== 0 || !data.given ? NESTED_FLAGS : null;
+}
+
+/** `iommufd_hwpt_nested_alloc` and `iommufd_viommu_alloc_hwpt_nested`. */
+function allocNested(
+  kernel: Kernel,
+  context: Context,
+  parent: number,
+  viommu: Viommu | null,
+  request: Request,
+): Refusal {
+  const { flags, data, queue, badQueue } = request;
+  const refusal = refuseNestedFlags(kernel, request) ?? data.refusal ?? badQueue;
+  if (refusal !== null) return refusal;
   if (!canRespond(kernel)) return BAD_USER_POINTER;
   const hwpt: HwptNested = {
     type: 'hwpt-nested',
     id: nextId(context),
     users: 1,
     lifecycle: hwptNestedLifecycle.initial,
-    parent: parent.id,
-    fault: faultId,
+    parent,
+    viommu: viommu?.id ?? 0,
+    pasidCompatible: (flags & PASID) !== 0,
+    fault: 0,
     iotlb: new Array<number>(MOCK_IOTLB_ENTRIES).fill(data.iotlb),
   };
   addObject(kernel, context, hwpt);
-  acquireHwpt(parent, true);
-  if (queue !== undefined) {
-    queue.users += 1;
-    const { event } = faultQueueLifecycle;
-    queue.lifecycle = moved(faultQueueLifecycle.step(queue.lifecycle, event.ACQUIRE), 'using a fault queue');
-  }
-  setU32(call, ALLOC.out_hwpt_id, hwpt.id);
+  if (viommu === null) acquireHwpt(mustGet(context, parent, 'hwpt-paging'), 'nested');
+  else acquireViommu(viommu);
+  if (queue !== undefined) acquireFault(hwpt, queue);
+  setU32(kernel.call, ALLOC.out_hwpt_id, hwpt.id);
   return null;
-}
-
-/** One more user of a HWPT: an attachment, or (`nested`) a nested HWPT on it. */
-export function acquireHwpt(hwpt: HwptPaging | HwptNested, nested = false): void {
-  hwpt.users += 1;
-  if (hwpt.type === 'hwpt-nested') {
-    const { event, guard } = hwptNestedLifecycle;
-    hwpt.lifecycle = moved(
-      hwptNestedLifecycle.step(hwpt.lifecycle, event.ACQUIRE_ATTACH, guard.vdeviceReady),
-      'attaching to a nested HWPT',
-    );
-    return;
-  }
-  const { event, guard } = hwptPagingLifecycle;
-  const step = nested ? event.ACQUIRE_NESTED : event.ACQUIRE_ATTACH;
-  hwpt.lifecycle = moved(
-    hwptPagingLifecycle.step(hwpt.lifecycle, step, nested ? guard.nestParent : 0),
-    'using a HWPT',
-  );
-}
-
-/** One user less. An automatic HWPT goes with its last one: `iommufd_hw_pagetable_put`. */
-export function releaseHwpt(kernel: Kernel, context: Context, hwpt: HwptPaging | HwptNested): void {
-  hwpt.users -= 1;
-  if (hwpt.type === 'hwpt-nested') {
-    const { event, guard } = hwptNestedLifecycle;
-    const last = hwpt.users === 1 ? guard.last : 0;
-    hwpt.lifecycle = moved(
-      hwptNestedLifecycle.step(hwpt.lifecycle, event.RELEASE, last),
-      'leaving a nested HWPT',
-    );
-    return;
-  }
-  const { event, guard, state } = hwptPagingLifecycle;
-  const last = hwpt.users === 1 ? guard.last : 0;
-  hwpt.lifecycle = moved(hwptPagingLifecycle.step(hwpt.lifecycle, event.RELEASE, last), 'leaving a HWPT');
-  if (hwpt.lifecycle !== state.destroyed) return;
-  removeObject(kernel, context, hwpt);
-  destroyPaging(kernel, context, hwpt);
-}
-
-/** `iommufd_hwpt_paging_destroy`. */
-export function destroyPaging(kernel: Kernel, context: Context, hwpt: HwptPaging): void {
-  const ioas = mustGet(context, hwpt.ioas, 'ioas');
-  ioas.hwpts = ioas.hwpts.filter((id) => id !== hwpt.id);
-  removeDomain(kernel, context, ioas, hwpt.id);
-  kernel.dirty.delete(hwpt.domain.key);
-  releaseFault(context, hwpt.fault);
-  releaseIoas(ioas);
-}
-
-/** `iommufd_hwpt_nested_destroy`. */
-export function destroyNested(kernel: Kernel, context: Context, hwpt: HwptNested): void {
-  releaseFault(context, hwpt.fault);
-  releaseHwpt(kernel, context, mustGet(context, hwpt.parent, 'hwpt-paging'));
-}
-
-function releaseFault(context: Context, id: number): void {
-  if (id === 0) return;
-  const queue = mustGet(context, id, 'fault');
-  queue.users -= 1;
-  const { event, guard, state } = faultQueueLifecycle;
-  const others = queue.users - 1 - (queue.lifecycle === state.openInUse ? 1 : 0);
-  const last = others === 0 ? guard.last : 0;
-  queue.lifecycle = moved(
-    faultQueueLifecycle.step(queue.lifecycle, event.RELEASE, last),
-    'leaving a fault queue',
-  );
 }

@@ -8,9 +8,10 @@ import {
 } from '../uapi/index.ts';
 import { addWide, wide } from './address.ts';
 import { BAD_USER_POINTER, HWPT_NOT_FOUND, RESERVED_SET } from './check.ts';
+import { invalidateViommu } from './invalidate-viommu.ts';
 import type { Kernel } from './kernel.ts';
 import { MOCK_IOTLB_ENTRIES } from './mock-iommu.ts';
-import { getObject, moved } from './objects.ts';
+import { moved } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, HwptNested } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
@@ -28,6 +29,12 @@ const ARRAY_MALFORMED = reason(
   'EINVAL',
   'hw_pagetable.c iommufd_hwpt_invalidate',
   'there are entries, and their pointer is NULL, their length 0 or above a page, or their number above 2^19',
+);
+const TARGET_OF_WRONG_TYPE = reason(
+  'invalidate-target-of-wrong-type',
+  'EINVAL',
+  'hw_pagetable.c iommufd_hwpt_invalidate',
+  'hwpt_id names neither a nested HWPT nor a vIOMMU',
 );
 const TYPE_UNKNOWN = reason(
   'invalidate-type-unknown',
@@ -80,8 +87,26 @@ function invalidate(kernel: Kernel, context: Context): Refusal {
   ) {
     return ARRAY_MALFORMED;
   }
-  const hwpt = getObject(context, u32(call, INVALIDATE.hwpt_id), 'hwpt-nested');
-  if (hwpt === undefined) return HWPT_NOT_FOUND;
+  const target = context.objects[u32(call, INVALIDATE.hwpt_id)];
+  if (kernel.profile.has.viommu && target?.type === 'viommu') {
+    const answer = invalidateViommu(kernel, context, target);
+    done = answer.done;
+    return answer.refusal;
+  }
+  if (target?.type === 'hwpt-nested')
+    return invalidateNested(kernel, target, count, entryLength, page, offset);
+  return kernel.profile.has.viommu && target !== undefined ? TARGET_OF_WRONG_TYPE : HWPT_NOT_FOUND;
+}
+
+function invalidateNested(
+  kernel: Kernel,
+  hwpt: HwptNested,
+  count: number,
+  entryLength: number,
+  page: number,
+  offset: number,
+): Refusal {
+  const { call } = kernel;
   const { event, guard } = hwptNestedLifecycle;
   hwpt.lifecycle = moved(
     hwptNestedLifecycle.step(hwpt.lifecycle, event.INVALIDATE, guard.driverInvalidates),

@@ -6,7 +6,7 @@ import { IOAS_NOT_FOUND, RESERVED_SET, UNKNOWN_FLAGS } from './check.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { insertArea, placeRange, refuseSlice, unmapRange } from './mapping.ts';
 import { getObject } from './objects.ts';
-import { allocatePages, putPages } from './pages-table.ts';
+import { allocatePages, FROM_USER, putPages } from './pages-table.ts';
 import { refusePin } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
@@ -38,7 +38,7 @@ export const LENGTH_ZERO = reason(
   'pages.c iopt_alloc_pages; io_pagetable.c iopt_get_pages, iopt_unmap_iova',
   'the length is zero',
 );
-const LENGTH_TOO_LONG = reason(
+export const LENGTH_TOO_LONG = reason(
   'length-too-long',
   'EINVAL',
   'pages.c iopt_alloc_pages',
@@ -114,6 +114,24 @@ export function mapUser(
   const pageUnits = kernel.profile.pageBytes / 4096;
   if (compareWide(lengthPage, lengthOffset, TOP_PAGE - pageUnits, TOP_OFFSET) > 0) return LENGTH_TOO_LONG;
   if (addWide(last, from.page, from.offset, lengthPage, lengthOffset)) return USER_ADDRESS_WRAPS;
+  const { mm } = kernel.call;
+  return mapCommon(kernel, context, ioas, mm, FROM_USER, from, lengthPage, lengthOffset, at, prot, fixed);
+}
+
+/** `iopt_map_common`: one area over new pages, of whatever source; `mm` is the address space they come from. */
+export function mapCommon(
+  kernel: Kernel,
+  context: Context,
+  ioas: Ioas,
+  mm: number,
+  source: number,
+  from: Wide,
+  lengthPage: number,
+  lengthOffset: number,
+  at: Wide,
+  prot: number,
+  fixed: boolean,
+): Refusal {
   const space = spaceOf(kernel, ioas);
   const refusal =
     placeRange(kernel, ioas, space, from, lengthPage, lengthOffset, at, fixed) ??
@@ -121,7 +139,7 @@ export function mapUser(
   if (refusal !== null) return refusal;
   const pageCount = lengthPage + Math.ceil((lengthOffset + from.offset) / 4096);
   const writable = (prot & PROT_WRITE) !== 0;
-  const pages = allocatePages(kernel.pages, kernel.call.mm, from.page, pageCount, writable);
+  const pages = allocatePages(kernel.pages, mm, from.page, pageCount, writable, source);
   if (ioas.domains.length > 0) {
     const unpinnable = refusePin(kernel, pages, 0, pageCount - 1);
     if (unpinnable !== null) {

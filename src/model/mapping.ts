@@ -1,3 +1,4 @@
+import { refuseLocked } from './access-pins.ts';
 import { addWide, isAligned, isTop, subWide, type Wide, wide } from './address.ts';
 import {
   type AreaTable,
@@ -184,6 +185,10 @@ export function unmapRange(
   for (;;) {
     const slot = firstAreaIn(areas, firstPage, firstOffset, lastPage, lastOffset);
     if (slot === NONE) return null;
+    if (areas.accesses[slot]! > 0) {
+      const locked = refuseLocked(context, ioas, space, slot);
+      if (locked !== null) return locked;
+    }
     const startPage = areas.startPage[slot]!;
     const startOffset = areas.startOffset[slot]!;
     const endPage = areas.lastPage[slot]!;

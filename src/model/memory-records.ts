@@ -9,6 +9,7 @@ import {
 } from '../trace/index.ts';
 import { offsetOf, pageOf } from './address.ts';
 import { forkProcess, noteTaken, takeDescriptor } from './descriptors.ts';
+import { fileMemory, resizeFile } from './file-memory.ts';
 import { replaceRange } from './held-pages.ts';
 import type { Kernel } from './kernel.ts';
 import type { Process } from './state.ts';
@@ -21,6 +22,7 @@ const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1n;
 const MAP_HUGETLB = 0x40000n;
+const MFD_HUGETLB = 4;
 
 export function noteMemory(
   kernel: Kernel,
@@ -46,7 +48,13 @@ export function noteMemory(
       if (fd < 0) return;
       noteTaken(process, fd);
       takeDescriptor(kernel, process, fd);
-      kernel.memory.files.delete(`${process.mm}:${fd}`);
+      fileMemory(kernel.memory, process, fd, (Number(record.fields['flags'] ?? 0) & MFD_HUGETLB) !== 0);
+      return;
+    }
+    case 'ftruncate': {
+      const { fd, len, ret } = record.fields;
+      if (Number(ret ?? 0) !== 0) return;
+      resizeFile(kernel.memory, fileMemory(kernel.memory, process, Number(fd)), Number(len));
       return;
     }
     case 'note':
@@ -68,13 +76,14 @@ function noteMmap(kernel: Kernel, process: Process, record: MmapCall): void {
 function backingOf(memory: UserMemory, process: Process, record: MmapCall): Backing {
   const shared = (record.flags & MAP_SHARED) !== 0n;
   const isFile = record.fd >= 0;
+  const file = isFile ? fileMemory(memory, process, record.fd) : null;
   return {
-    object: shared && isFile ? fileObject(memory, `${process.mm}:${record.fd}`) : newObject(memory),
+    object: shared && file !== null ? file.object : newObject(memory),
     objectPage: isFile ? pageOf(record.off) : 0,
     readable: (record.prot & PROT_READ) !== 0,
     writable: (record.prot & PROT_WRITE) !== 0,
     shared,
-    huge: (record.flags & MAP_HUGETLB) !== 0n,
+    huge: (record.flags & MAP_HUGETLB) !== 0n || file?.huge === true,
     device: record.kind === 'device',
   };
 }
@@ -82,14 +91,6 @@ function backingOf(memory: UserMemory, process: Process, record: MmapCall): Back
 function newObject(memory: UserMemory): number {
   const object = memory.nextObject;
   memory.nextObject += 1;
-  return object;
-}
-
-function fileObject(memory: UserMemory, key: string): number {
-  const known = memory.files.get(key);
-  if (known !== undefined) return known;
-  const object = newObject(memory);
-  memory.files.set(key, object);
   return object;
 }
 

@@ -3,36 +3,55 @@ import {
   IOMMU_HWPT_ALLOC_FLAGS,
   IOMMU_HWPT_DATA,
   IOMMU_TEST_DEVICE_FLAGS,
+  IOMMU_TEST_PAGETABLE,
 } from '../uapi/index.ts';
 import { BAD_USER_POINTER } from './check.ts';
 import type { Kernel } from './kernel.ts';
 import { type Refusal, reason } from './reason.ts';
-import type { Device, PagingDomain } from './state.ts';
+import type { Device, MockDevice, PagingDomain } from './state.ts';
 import { copyFromUser } from './user-copy.ts';
 
 /** The selftest's IOMMU driver: selftest.c of iommufd. */
 
-const { NEST_PARENT, DIRTY_TRACKING } = IOMMU_HWPT_ALLOC_FLAGS;
-const { NO_DIRTY, HUGE_IOVA } = IOMMU_TEST_DEVICE_FLAGS;
+const { NEST_PARENT, DIRTY_TRACKING, PASID, FAULT_ID_VALID } = IOMMU_HWPT_ALLOC_FLAGS;
+const DEVICE = IOMMU_TEST_DEVICE_FLAGS;
 
 /** MOCK_IO_PAGE_SIZE: half a page of the CPU. */
 const MOCK_PAGES_PER_CPU_PAGE = 2;
 const MOCK_HUGE_FACTOR = 512;
-/** Entries of the fake IOTLB of a nested domain. */
+/** Entries of the fake IOTLB of a nested domain, and of the fake cache of a device. */
 export const MOCK_IOTLB_ENTRIES = 4;
-/** sizeof(struct iommu_hwpt_selftest) in 6.12. */
-const NESTED_DATA_BYTES = 4;
+/** IOMMU_TEST_DEV_CACHE_DEFAULT. */
+const CACHE_DEFAULT = 0xbaddad;
+/** Bits of the mock's virtual addresses with the generic page table: three levels of 512 entries above 2 KiB. */
+const GENERIC_ADDRESS_BITS = 38;
+/** Largest page of the generic page table is one bit below its address range. */
+const GENERIC_LARGEST_BITS = GENERIC_ADDRESS_BITS - 1;
+/** MOCK_PASID_WIDTH. */
+const PASID_BITS = 20;
 
 const DRIVER_FLAGS = reason(
   'driver-flags-unsupported',
   'EOPNOTSUPP',
-  'selftest.c mock_domain_alloc_user',
+  'selftest.c mock_domain_alloc_paging_flags',
   'the IOMMU driver does not offer a page table with these flags or user data',
+);
+const DATA_TYPE = reason(
+  'paging-data-type',
+  'EOPNOTSUPP',
+  'selftest.c mock_domain_alloc_paging_flags',
+  'the IOMMU driver does not know this type of data for a page table',
+);
+const TABLE_TYPE = reason(
+  'mock-table-type',
+  'EOPNOTSUPP',
+  'selftest.c mock_domain_alloc_pgtable',
+  'the mock IOMMU has no such type of page table',
 );
 const NESTED_DATA_TYPE = reason(
   'nested-data-type',
   'EOPNOTSUPP',
-  'selftest.c mock_domain_alloc_user',
+  'selftest.c mock_domain_alloc_nested',
   'the IOMMU driver does not know this type of nested page table',
 );
 const NESTED_DATA_LENGTH = reason(
@@ -41,59 +60,98 @@ const NESTED_DATA_LENGTH = reason(
   'iommu.h iommu_copy_struct_from_user',
   'the driver data is shorter or longer than the driver takes',
 );
-const DOMAIN_INCOMPATIBLE = reason(
-  'domain-incompatible',
-  'EINVAL',
-  'selftest.c mock_domain_nop_attach',
-  'the page table tracks dirty pages and the device does not support that',
-);
+
+/** User data of a page table as the driver reads it. */
+export interface MockData {
+  readonly refusal: Refusal;
+  readonly given: boolean;
+  /** First value of the fake IOTLB. */
+  readonly iotlb: number;
+  /** IOMMU_TEST_PAGETABLE. */
+  readonly table: number;
+}
+
+export const NO_MOCK_DATA: MockData = { refusal: null, given: false, iotlb: 0, table: 0 };
+
+export function createMockDevice(): MockDevice {
+  return {
+    cache: new Array<number>(MOCK_IOTLB_ENTRIES).fill(CACHE_DEFAULT),
+    viommu: 0,
+    virtPage: 0,
+    virtOffset: 0,
+    failsPasid: false,
+  };
+}
 
 export function isDirtyCapable(device: Device): boolean {
-  return (device.flags & NO_DIRTY) === 0;
+  return (device.flags & DEVICE.NO_DIRTY) === 0;
 }
 
-/** `mock_domain_alloc_user` without a parent. */
-export function refusePagingDomain(device: Device, flags: number, hasUserData: boolean): Refusal {
-  if ((flags & ~(NEST_PARENT | DIRTY_TRACKING)) !== 0) return DRIVER_FLAGS;
-  if (hasUserData || ((flags & DIRTY_TRACKING) !== 0 && !isDirtyCapable(device))) return DRIVER_FLAGS;
-  return null;
+/** Number of PASIDs, `max_pasids`; the RID is one of them. */
+export function mockPasidLimit(device: Device): number {
+  return (device.flags & DEVICE.PASID) !== 0 ? 2 ** PASID_BITS : 1;
 }
 
-export function makePagingDomain(kernel: Kernel, device: Device, flags: number): PagingDomain {
-  const page = kernel.profile.pageBytes / MOCK_PAGES_PER_CPU_PAGE;
-  const pageSizes = (device.flags & HUGE_IOVA) !== 0 ? page + page * MOCK_HUGE_FACTOR : page;
-  // MOCK_APERTURE_START 0x1000000, MOCK_APERTURE_LAST 0x7fffffff.
-  const aperture = { startPage: 0x1000, startOffset: 0, lastPage: 0x7ffff, lastOffset: 0xfff };
+/** Flags of a mock device that the kernel knows. */
+export function mockDeviceFlags(kernel: Kernel): number {
+  return DEVICE.NO_DIRTY | (kernel.profile.has.pasid ? DEVICE.PASID : DEVICE.HUGE_IOVA);
+}
+
+/** Allocating a page table without a parent: what the driver refuses. */
+export function refusePagingDomain(kernel: Kernel, device: Device, flags: number, data: MockData): Refusal {
+  const { has } = kernel.profile;
+  const known = NEST_PARENT | DIRTY_TRACKING | (has.pasid ? PASID : 0);
+  // The core keeps FAULT_ID_VALID for itself.
+  if ((flags & ~(known | FAULT_ID_VALID)) !== 0) return DRIVER_FLAGS;
+  if ((flags & DIRTY_TRACKING) !== 0 && !isDirtyCapable(device)) return DRIVER_FLAGS;
+  if (!data.given) return null;
+  if (!has.genericMockTable) return DRIVER_FLAGS;
+  if (data.refusal !== null) return data.refusal === NESTED_DATA_TYPE ? DATA_TYPE : data.refusal;
+  return data.table > IOMMU_TEST_PAGETABLE.HUGE ? TABLE_TYPE : null;
+}
+
+export function makePagingDomain(
+  kernel: Kernel,
+  device: Device,
+  flags: number,
+  data: MockData,
+): PagingDomain {
+  const { has, pageBytes } = kernel.profile;
+  const page = pageBytes / MOCK_PAGES_PER_CPU_PAGE;
   const key = kernel.state.nextDomain;
   kernel.state.nextDomain += 1;
-  return { driver: 'mock', key, pageSizes, aperture, dirtyOps: (flags & DIRTY_TRACKING) !== 0 };
+  const dirtyOps = (flags & DIRTY_TRACKING) !== 0;
+  if (has.genericMockTable && data.table === IOMMU_TEST_PAGETABLE.HUGE) {
+    const lastPage = 2 ** (GENERIC_ADDRESS_BITS - 12) - 1;
+    const aperture = { startPage: 0, startOffset: 0, lastPage, lastOffset: 0xfff };
+    return { driver: 'mock', key, pageSizes: pageBytes + page * MOCK_HUGE_FACTOR, aperture, dirtyOps };
+  }
+  // MOCK_APERTURE_START 0x1000000, MOCK_APERTURE_LAST 0x7fffffff.
+  const aperture = { startPage: 0x1000, startOffset: 0, lastPage: 0x7ffff, lastOffset: 0xfff };
+  let pageSizes = (device.flags & DEVICE.HUGE_IOVA) !== 0 ? page + page * MOCK_HUGE_FACTOR : page;
+  if (has.genericMockTable) pageSizes = 2 ** GENERIC_LARGEST_BITS - page;
+  return { driver: 'mock', key, pageSizes, aperture, dirtyOps };
 }
 
-/** What a nested domain begins with: the value of its IOTLB entries, or why there is none. */
-export interface NestedData {
-  refusal: Refusal;
-  iotlb: number;
-}
-
-/** `mock_domain_alloc_user` with a parent. */
-export function readNestedData(
+/** Reads `struct iommu_hwpt_selftest`. */
+export function readMockData(
   kernel: Kernel,
   type: number,
   length: number,
   page: number,
   offset: number,
-): NestedData {
-  if (type !== IOMMU_HWPT_DATA.SELFTEST) return { refusal: NESTED_DATA_TYPE, iotlb: 0 };
-  if (length !== NESTED_DATA_BYTES) return { refusal: NESTED_DATA_LENGTH, iotlb: 0 };
+): MockData {
+  if (length === 0) return NO_MOCK_DATA;
+  const refused = (refusal: Refusal): MockData => ({ ...NO_MOCK_DATA, refusal, given: true });
+  if (type !== IOMMU_HWPT_DATA.SELFTEST) return refused(NESTED_DATA_TYPE);
+  const mostBytes = kernel.profile.has.nestedDataHasTable ? 8 : 4;
+  if (length < 4 || length > mostBytes) return refused(NESTED_DATA_LENGTH);
   const data = copyFromUser(kernel, page, offset, length);
-  if (data === null) return { refusal: BAD_USER_POINTER, iotlb: 0 };
-  const iotlb = new DataView(data.bytes.buffer, data.bytes.byteOffset, 4).getUint32(0, true);
-  return { refusal: null, iotlb };
-}
-
-/** `attach_dev` of the driver. */
-export function refuseDriverAttach(device: Device, dirtyOps: boolean): Refusal {
-  return dirtyOps && !isDirtyCapable(device) ? DOMAIN_INCOMPATIBLE : null;
+  if (data === null) return refused(BAD_USER_POINTER);
+  const bytes = new Uint8Array(8);
+  bytes.set(data.bytes);
+  const view = new DataView(bytes.buffer);
+  return { refusal: null, given: true, iotlb: view.getUint32(0, true), table: view.getUint32(4, true) };
 }
 
 /** struct iommu_test_hw_info: flags 0, test_reg 0xdeadbeef. */

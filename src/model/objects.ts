@@ -5,8 +5,12 @@ import {
   faultQueueLifecycle,
   hwptNestedLifecycle,
   hwptPagingLifecycle,
+  hwQueueLifecycle,
   ioasLifecycle,
   REFUSED,
+  vdeviceLifecycle,
+  veventqLifecycle,
+  viommuLifecycle,
 } from '../../machines/index.ts';
 import type { Kernel } from './kernel.ts';
 import { type Refusal, reason } from './reason.ts';
@@ -35,6 +39,10 @@ const DESTROY = {
   device: { lifecycle: deviceLifecycle, event: deviceLifecycle.event.DESTROY },
   access: { lifecycle: accessLifecycle, event: accessLifecycle.event.DESTROY },
   fault: { lifecycle: faultQueueLifecycle, event: faultQueueLifecycle.event.DESTROY },
+  viommu: { lifecycle: viommuLifecycle, event: viommuLifecycle.event.DESTROY },
+  vdevice: { lifecycle: vdeviceLifecycle, event: vdeviceLifecycle.event.DESTROY },
+  veventq: { lifecycle: veventqLifecycle, event: veventqLifecycle.event.DESTROY },
+  'hw-queue': { lifecycle: hwQueueLifecycle, event: hwQueueLifecycle.event.DESTROY },
 } as const;
 
 /**
@@ -42,10 +50,14 @@ const DESTROY = {
  */
 export function nextId(context: Context): number {
   let id = context.freeHint;
-  while (context.objects[id] !== undefined) id += 1;
+  while (isTaken(context, id)) id += 1;
   context.freeHint = id;
-  while (id === context.constructing || context.objects[id] !== undefined) id += 1;
+  while (id === context.constructing || isTaken(context, id)) id += 1;
   return id;
+}
+
+function isTaken(context: Context, id: number): boolean {
+  return context.objects[id] !== undefined || context.tombstones[id] !== undefined;
 }
 
 export function addObject(kernel: Kernel, context: Context, object: KernelObject): void {

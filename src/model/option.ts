@@ -71,7 +71,8 @@ function rlimitMode(kernel: Kernel, context: Context): Refusal {
     return null;
   }
   if (op !== IOMMU_OPTION_OP.SET) return OPTION_OP_UNKNOWN;
-  if (Object.keys(context.objects).length > 0) return CONTEXT_NOT_EMPTY;
+  if (Object.keys(context.objects).length + Object.keys(context.tombstones).length > 0)
+    return CONTEXT_NOT_EMPTY;
   const value = booleanValue(kernel);
   if (value < 0) return OPTION_VALUE;
   context.accountMode = value === 1 ? 'mm' : 'user';

@@ -48,7 +48,20 @@ export interface PredictedBuffer {
 
 /** What each recorded buffer of the last ioctl holds after it. */
 export function predictedBuffers(kernel: Kernel, record: IoctlCall): PredictedBuffer[] {
-  return record.mem.map((buffer) => ({ addr: buffer.addr, after: afterWrites(buffer, kernel.call.writes) }));
+  const { call } = kernel;
+  return record.mem.map((buffer) => {
+    const after = afterWrites(buffer, call.writes);
+    // A buffer may be recorded at such a length that it reaches over the struct itself.
+    if (after !== null) respondInto(after, Number(record.argp - buffer.addr), call);
+    return { addr: buffer.addr, after };
+  });
+}
+
+/** What the kernel copies back into the struct, as far as it lies in a buffer; `at` is where the struct begins there. */
+function respondInto(buffer: Uint8Array, at: number, { respondFrom, respondEnd, struct }: UserCall): void {
+  const first = Math.max(respondFrom, -at);
+  const end = Math.min(respondEnd, buffer.length - at);
+  for (let offset = first; offset < end; offset += 1) buffer[at + offset] = struct[offset]!;
 }
 
 function afterWrites(buffer: MemoryBuffer, writes: readonly UserWrite[]): Uint8Array | null {

@@ -5,7 +5,7 @@ import { resized } from './area-table.ts';
  * counted. Columns of typed arrays; free slots are chained through `refs`.
  */
 export interface PagesTable {
-  /** Address space (see user-memory.ts) the pages come from: `source_mm`. */
+  /** Address space (see user-memory.ts) the pages come from: `source_mm`, or the one that stands for a file. */
   mm: Uint32Array;
   /** First user page: `uptr / PAGE_SIZE`. */
   basePage: Float64Array;
@@ -15,6 +15,8 @@ export interface PagesTable {
   refs: Uint32Array;
   /** 1 when mapped writable at creation: pinning asks for write access. */
   writable: Uint8Array;
+  /** What they are: FROM_USER, FROM_FILE, FROM_DMABUF or REVOKED_DMABUF. */
+  source: Uint8Array;
   slotCount: number;
   freeHead: number;
   /** Pins made by access objects, only for those iopt_pages that have any: `access_itree`. */
@@ -41,6 +43,15 @@ export interface AccessNode {
 
 const FREE_END = 0xffffffff;
 
+/** Memory of a process, found by its page tables. */
+export const FROM_USER = 0;
+/** Pages of a memory file. */
+export const FROM_FILE = 1;
+/** A dma-buf: physical memory of a device, or of the selftest. */
+export const FROM_DMABUF = 2;
+/** The same after its exporter revoked it: nothing of it is mapped any more, and nothing will be. */
+export const REVOKED_DMABUF = 3;
+
 export function createPagesTable(capacity = 64): PagesTable {
   return {
     mm: new Uint32Array(capacity),
@@ -48,6 +59,7 @@ export function createPagesTable(capacity = 64): PagesTable {
     pageCount: new Float64Array(capacity),
     refs: new Uint32Array(capacity),
     writable: new Uint8Array(capacity),
+    source: new Uint8Array(capacity),
     slotCount: 0,
     freeHead: FREE_END,
     accessNodes: new Map(),
@@ -62,6 +74,7 @@ export function allocatePages(
   basePage: number,
   pageCount: number,
   writable: boolean,
+  source: number,
 ): number {
   let slot = table.freeHead;
   if (slot !== FREE_END) {
@@ -76,6 +89,7 @@ export function allocatePages(
   table.pageCount[slot] = pageCount;
   table.refs[slot] = 1;
   table.writable[slot] = writable ? 1 : 0;
+  table.source[slot] = source;
   return slot;
 }
 
@@ -86,6 +100,12 @@ function grow(table: PagesTable): void {
   table.pageCount = resized(table.pageCount, new Float64Array(capacity));
   table.refs = resized(table.refs, new Uint32Array(capacity));
   table.writable = resized(table.writable, new Uint8Array(capacity));
+  table.source = resized(table.source, new Uint8Array(capacity));
+}
+
+/** `iopt_is_dmabuf`. */
+export function isDmabuf(table: PagesTable, slot: number): boolean {
+  return table.source[slot]! >= FROM_DMABUF;
 }
 
 /** `iopt_put_pages`: the last reference frees them. */

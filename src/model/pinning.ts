@@ -2,6 +2,7 @@ import { TOP_PAGE } from './address.ts';
 import { forgetReplaced, holdsPage } from './held-pages.ts';
 import { eachFilledArea, heldRanges, without } from './held-ranges.ts';
 import type { Kernel } from './kernel.ts';
+import { FROM_FILE } from './pages-table.ts';
 import { type Refusal, reason } from './reason.ts';
 import { isAccessible, locatePage } from './user-memory.ts';
 
@@ -17,13 +18,19 @@ const CANNOT_PIN = reason(
   'a page behind the user address can not be pinned: not mapped, no such access, device memory, or its process is gone',
 );
 
+const CANNOT_PIN_FILE = reason(
+  'file-not-pinnable',
+  'EINVAL',
+  'memfd.c memfd_pin_folios',
+  'the file is no memory file, or the range reaches past its end',
+);
 const PAGE_RANGE_WRAPS = reason(
   'page-range-wraps',
   'EOVERFLOW',
   'gup.c gup_fast_fallback',
   'the last page to be pinned is the top one of the address space, so that its end wraps to zero',
 );
-const USER_PAGE_FAULT = reason(
+export const USER_PAGE_FAULT = reason(
   'check-user-page-fault',
   'EFAULT',
   'selftest.c iommufd_test_md_check_pa, _md_check_refs, _check_pages',
@@ -48,9 +55,11 @@ export function refusePin(kernel: Kernel, pages: number, first: number, last: nu
     for (const [low, high] of uncovered(kernel, pages, first, last)) forgetReplaced(kernel, pages, low, high);
   }
   if (isAccessible(memory, mm, base + first, base + last, write, true)) return null;
+  const isFile = table.source[pages] === FROM_FILE;
   // Some page is not to be had from the process: is every such page held already?
   for (const [low, high] of uncovered(kernel, pages, first, last)) {
     if (isAccessible(memory, mm, base + low, base + high, write, true)) continue;
+    if (isFile) return CANNOT_PIN_FILE;
     const isFast = mm === kernel.call.mm && high - low < PAGES_AT_ONCE;
     return isFast && base + high === TOP_PAGE ? PAGE_RANGE_WRAPS : CANNOT_PIN;
   }

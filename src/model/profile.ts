@@ -1,6 +1,34 @@
+/** Kernel releases whose tables of commands and struct sizes the model has. */
+export type Release = '6.12' | '7.3';
+
+/** What a kernel can do or has fixed, by name: handlers ask for these and never compare versions. */
+export interface Features {
+  /** Attachments by PASID: HWPT_ALLOC_PASID, and the selftest's PASID operations. */
+  readonly pasid: boolean;
+  /** vIOMMUs and all that hangs on them: pt_id and hwpt_id of other commands may name one. */
+  readonly viommu: boolean;
+  /** A paging HWPT may name a fault queue, not only a nested one. */
+  readonly faultOnPaging: boolean;
+  /** GET_HW_INFO takes the type asked for as an input. */
+  readonly hwInfoInputType: boolean;
+  /** GET_HW_INFO tells when a device can not use PCI ATS. */
+  readonly reportsMissingAts: boolean;
+  /** GET_DIRTY_BITMAP refuses a length of zero (a fix that 6.12.117 has and 7.3-rc7 has not). */
+  readonly refusesEmptyBitmap: boolean;
+  /** The mock IOMMU uses the generic page table: every page size from its own up, user data on a paging HWPT. */
+  readonly genericMockTable: boolean;
+  /** The mock's nested data has the type of page table behind the IOTLB value: 8 bytes, at least 4. */
+  readonly nestedDataHasTable: boolean;
+  /** Mapping a dma-buf, and the selftest's operations that make and revoke one. */
+  readonly dmabuf: boolean;
+}
+
 /** Which kernel is modelled: its feature level, fixes and configuration. */
 export interface Profile {
   readonly name: string;
+  /** Decides which commands there are and how long their structs. */
+  readonly release: Release;
+  readonly has: Features;
   readonly pageBytes: number;
   /**
    * HPAGE_SIZE with CONFIG_TRANSPARENT_HUGEPAGE, else the page size: cap of the automatic IOVA's alignment.
@@ -14,13 +42,43 @@ export interface Profile {
 
 const LINUX_6_12: Profile = {
   name: 'linux-6.12',
+  release: '6.12',
+  has: {
+    pasid: false,
+    viommu: false,
+    faultOnPaging: false,
+    hwInfoInputType: false,
+    reportsMissingAts: false,
+    refusesEmptyBitmap: true,
+    genericMockTable: false,
+    nestedDataHasTable: false,
+    dmabuf: false,
+  },
   pageBytes: 4096,
   hugeBytes: 2 * 1024 * 1024,
   tableSlots: 33,
   selftest: true,
 };
 
-export const PROFILES: readonly Profile[] = [LINUX_6_12];
+const LINUX_7_3: Profile = {
+  ...LINUX_6_12,
+  name: 'linux-7.3',
+  release: '7.3',
+  has: {
+    pasid: true,
+    viommu: true,
+    faultOnPaging: true,
+    hwInfoInputType: true,
+    reportsMissingAts: true,
+    refusesEmptyBitmap: false,
+    genericMockTable: true,
+    nestedDataHasTable: true,
+    dmabuf: true,
+  },
+};
+
+/** Oldest first. */
+export const PROFILES: readonly Profile[] = [LINUX_6_12, LINUX_7_3];
 
 export interface ProfileChoice {
   readonly profile: Profile;
@@ -29,13 +87,21 @@ export interface ProfileChoice {
 }
 
 /**
- * The profile for a kernel release ("6.12.117") or a profile name ("linux-6.12"). A kernel without a profile
- * gets linux-6.12, and the answer says that it is not exact.
+ * The profile for a kernel release ("6.12.117") or a profile name ("linux-6.12"). A kernel without a profile gets the
+ * newest one that is not newer, else the oldest, and the answer says that it is not exact.
  */
 export function chooseProfile(kernel: string | null, pageBytes: number): ProfileChoice {
-  const wanted = kernel?.replace(/^linux-/, '') ?? '';
-  const exact = /^6\.12(\.|$|-)/.test(wanted) && pageBytes === LINUX_6_12.pageBytes;
-  return { profile: { ...LINUX_6_12, pageBytes, hugeBytes: hugeBytesFor(pageBytes) }, exact };
+  const wanted = levelOf(kernel?.replace(/^linux-/, '') ?? '');
+  let chosen = PROFILES[0]!;
+  for (const profile of PROFILES) if (levelOf(profile.release) <= wanted) chosen = profile;
+  const exact = levelOf(chosen.release) === wanted && pageBytes === chosen.pageBytes;
+  return { profile: { ...chosen, pageBytes, hugeBytes: hugeBytesFor(pageBytes) }, exact };
+}
+
+/** "6.12.117" as a number that grows with the release; 0 when it is none. */
+export function levelOf(release: string): number {
+  const parts = /^(\d+)\.(\d+)(?!\d)/.exec(release);
+  return parts === null ? 0 : Number(parts[1]) * 1000 + Number(parts[2]);
 }
 
 /** A huge page is one entry of the second level: PAGE_SIZE / 8 entries of PAGE_SIZE bytes. */

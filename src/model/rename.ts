@@ -16,8 +16,10 @@ export function renameObject(kernel: Kernel, context: Context, from: number, to:
   for (const [id, other] of Object.entries(context.objects))
     context.objects[Number(id)] = renamed(other, map);
   for (const group of Object.values(context.groups)) {
-    group.hwpt = map(group.hwpt);
-    group.devices = group.devices.map(map);
+    for (const slot of Object.values(group.slots)) {
+      slot.hwpt = map(slot.hwpt);
+      slot.devices = slot.devices.map(map);
+    }
   }
   for (const [id, file] of Object.entries(kernel.state.files)) {
     if (file.context !== context.id || file.object !== from) continue;
@@ -30,7 +32,7 @@ export function renameObject(kernel: Kernel, context: Context, from: number, to:
 function renamed(object: KernelObject, map: (id: number) => number): KernelObject {
   switch (object.type) {
     case 'ioas': {
-      const accesses = Object.fromEntries(Object.entries(object.accesses).map(([at, id]) => [at, map(id)]));
+      const accesses = mappedValues(object.accesses, map);
       const reserved = object.reserved.map((range) => ({ ...range, owner: renamedOwner(range.owner, map) }));
       return {
         ...object,
@@ -43,16 +45,46 @@ function renamed(object: KernelObject, map: (id: number) => number): KernelObjec
     case 'hwpt-paging':
       return { ...object, ioas: map(object.ioas), fault: map(object.fault) };
     case 'hwpt-nested':
-      return { ...object, parent: map(object.parent), fault: map(object.fault) };
+      return {
+        ...object,
+        parent: map(object.parent),
+        viommu: map(object.viommu),
+        fault: map(object.fault),
+      };
     case 'device':
-      return { ...object, hwpt: map(object.hwpt) };
+      return {
+        ...object,
+        vdevice: map(object.vdevice),
+        mock: { ...object.mock, viommu: map(object.mock.viommu) },
+      };
     case 'access':
       return { ...object, ioas: map(object.ioas) };
     case 'selftest':
       return { ...object, device: map(object.device) };
+    case 'viommu':
+      return {
+        ...object,
+        hwpt: map(object.hwpt),
+        vdevices: mappedValues(object.vdevices, map),
+        veventqs: mappedValues(object.veventqs, map),
+        hwQueues: mappedValues(object.hwQueues, map),
+      };
+    case 'vdevice':
+      return { ...object, viommu: map(object.viommu), device: map(object.device) };
+    case 'veventq':
+      return { ...object, viommu: map(object.viommu) };
+    case 'hw-queue':
+      return { ...object, viommu: map(object.viommu), access: map(object.access) };
     case 'fault':
       return { ...object, deliver: object.deliver.map((group) => ({ ...group, device: map(group.device) })) };
   }
+}
+
+function mappedValues(
+  ids: Readonly<Record<string, number>>,
+  map: (id: number) => number,
+): Record<string, number> {
+  return Object.fromEntries(Object.entries(ids).map(([key, id]) => [key, map(id)]));
 }
 
 function renamedOwner(owner: string, map: (id: number) => number): string {

@@ -77,6 +77,7 @@ export function createAccess(kernel: Kernel, context: Context, ioasId: number): 
     lifecycle: accessLifecycle.initial,
     ioas: 0,
     pinning: flags !== 0,
+    internal: false,
     listId: 0,
     items: [],
     nextItem: 0,

@@ -6,6 +6,7 @@ import { pageAt } from './held-pages.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { MOCK_IOTLB_ENTRIES } from './mock-iommu.ts';
 import { getObject, mustGet } from './objects.ts';
+import { REVOKED_DMABUF } from './pages-table.ts';
 import { countPins, refuseUserPage } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context } from './state.ts';
@@ -68,6 +69,7 @@ export function checkMap(kernel: Kernel, context: Context, id: number): Refusal 
     if (slot === NONE) return PAGE_DIFFERS;
     startByte(byte, areas, slot, iova.page, iova.offset);
     const pages = areas.pages[slot]!;
+    if (kernel.pages.source[pages] === REVOKED_DMABUF) return PAGE_DIFFERS;
     const held = pageAt(kernel, pages, byte.page);
     const asked = locatePage(memory, call.mm, user.page);
     if (held.object !== asked.object || held.page !== asked.page || byte.offset !== user.offset)

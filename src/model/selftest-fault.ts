@@ -4,7 +4,8 @@ import { DEVICE_NOT_FOUND } from './check.ts';
 import type { Kernel } from './kernel.ts';
 import { getObject, moved, mustGet } from './objects.ts';
 import type { Refusal } from './reason.ts';
-import type { Context } from './state.ts';
+import { RID, slotOf } from './slots.ts';
+import type { Context, Device, Slot } from './state.ts';
 import { fieldOffset, fieldPage, u32 } from './user-call.ts';
 
 /**
@@ -19,11 +20,10 @@ export function triggerFault(kernel: Kernel, context: Context): Refusal {
   const device = getObject(context, u32(call, FAULT.dev_id), 'device');
   if (device === undefined) return DEVICE_NOT_FOUND;
   const pasid = u32(call, FAULT.pasid);
-  const hwpt = context.objects[device.hwpt];
-  // Without PASID attachments only the RID can take the fault, and one with a PASID only if it is nested.
-  if (hwpt?.type !== 'hwpt-nested' || hwpt.fault === 0) return null;
+  const slot = faultingSlot(context, device, pasid);
+  const hwpt = context.objects[slot?.hwpt ?? 0];
+  if ((hwpt?.type !== 'hwpt-nested' && hwpt?.type !== 'hwpt-paging') || hwpt.fault === 0) return null;
   const queue = mustGet(context, hwpt.fault, 'fault');
-  const group = context.groups[device.group]!;
   const pasidFlag = pasid !== 0 ? IOMMU_PGFAULT_FLAGS.PASID_VALID : 0;
   queue.lifecycle = moved(
     faultQueueLifecycle.step(queue.lifecycle, faultQueueLifecycle.event.REPORT),
@@ -31,8 +31,8 @@ export function triggerFault(kernel: Kernel, context: Context): Refusal {
   );
   queue.deliver.push({
     device: device.id,
-    group: group.id,
-    handle: group.handle,
+    group: device.group,
+    handle: slot?.handle ?? 0,
     faults: [
       {
         flags: IOMMU_PGFAULT_FLAGS.LAST_PAGE | pasidFlag,
@@ -46,4 +46,12 @@ export function triggerFault(kernel: Kernel, context: Context): Refusal {
   });
   kernel.effects.faultReported(context.id, queue.id, device.id);
   return null;
+}
+
+/** The attachment that takes a fault: the PASID's own, else the RID's if a nested page table walks all its PASIDs. */
+function faultingSlot(context: Context, device: Device, pasid: number): Slot | undefined {
+  const own = slotOf(context, device, pasid);
+  if (own !== undefined || pasid === RID) return own;
+  const rid = slotOf(context, device, RID);
+  return context.objects[rid?.hwpt ?? 0]?.type === 'hwpt-nested' ? rid : undefined;
 }

@@ -6,6 +6,7 @@ import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
 import { pageAt } from './held-pages.ts';
 import type { IovaSpace } from './iova-space.ts';
 import type { Kernel } from './kernel.ts';
+import { FROM_USER, isDmabuf } from './pages-table.ts';
 import { refusePin } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import { accessOf, iovaOf, lengthOf, NOT_AN_ACCESS, TOO_LONG } from './selftest-access.ts';
@@ -24,6 +25,13 @@ const COPY_FAULT = reason(
   'EFAULT',
   'pages.c iopt_pages_rw_access',
   'the user memory behind the IOVA can not be copied: not mapped, no such access, or its process is gone',
+);
+
+const DMABUF_COPY = reason(
+  'access-copies-dmabuf',
+  'EINVAL',
+  'pages.c iopt_pages_rw_access',
+  'the range maps a dma-buf, which an access object can not touch',
 );
 
 export function accessReadWrite(kernel: Kernel, fd: number): Refusal {
@@ -93,6 +101,7 @@ function copyPart(
   if (denied !== null) return denied;
   const pages = areas.pages[slot]!;
   if (write && kernel.pages.writable[pages] === 0) return ACCESS_DENIED;
+  if (isDmabuf(kernel.pages, pages)) return DMABUF_COPY;
   const mm = kernel.pages.mm[pages]!;
   const byte = wide();
   startByte(byte, areas, slot, at.page, at.offset);
@@ -101,12 +110,16 @@ function copyPart(
   const lastPage = kernel.pages.basePage[pages]! + lastIndex;
   let locate: Locate | undefined;
   // In the mapping process itself the copy is a plain user copy; else it goes by pinned pages.
-  const direct = !slow && mm === kernel.call.mm;
+  const isUser = kernel.pages.source[pages] === FROM_USER;
+  const direct = isUser && !slow && mm === kernel.call.mm;
   if (direct) {
     if (!isAccessible(kernel.memory, mm, page, lastPage, write, false)) {
       if (write) storePrefix(kernel.memory, mm, page, byte.offset, data);
       return COPY_FAULT;
     }
+  } else if (!isUser) {
+    const refusal = refusePin(kernel, pages, byte.page, lastIndex);
+    if (refusal !== null) return refusal;
   } else if (byte.page === lastIndex && kernel.memory.spaces[mm]!.alive) {
     if (!isAccessible(kernel.memory, mm, page, page, write, true)) return COPY_FAULT;
   } else {

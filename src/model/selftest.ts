@@ -2,15 +2,20 @@ import { IOMMU_TEST_CMD, IOMMU_TEST_OP, offsetsOf, unionOffsetsOf } from '../uap
 import { addWide, subWide, wide } from './address.ts';
 import { BAD_USER_POINTER, IOAS_NOT_FOUND } from './check.ts';
 import { attachedTo, changeAttachment, detachDevice, makeMockDevice, unbindDevice } from './device.ts';
+import { getDmabuf, revokeDmabuf } from './dmabuf.ts';
 import { addReserved, refuseReserve } from './iova-domains.ts';
 import type { Answer, Kernel } from './kernel.ts';
+import { mockDeviceFlags } from './mock-iommu.ts';
 import { addObject, getObject, mustGet, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import { accessPages, createAccess, destroyAccessPages, replaceAccessIoas } from './selftest-access.ts';
 import { checkIotlb, checkMap, checkRefs } from './selftest-check.ts';
 import { setDirty } from './selftest-dirty.ts';
 import { triggerFault } from './selftest-fault.ts';
+import { changePasid, checkPasid, detachPasid, selftestDevice } from './selftest-pasid.ts';
 import { accessReadWrite } from './selftest-rw.ts';
+import { checkDeviceCache, triggerVevent } from './selftest-viommu.ts';
+import { RID } from './slots.ts';
 import type { Context, Selftest } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
 import { canRespond } from './user-copy.ts';
@@ -22,8 +27,6 @@ const RESERVED = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.ADD_RESERVED);
 const DOMAIN = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.MOCK_DOMAIN_FLAGS);
 const REPLACE = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.MOCK_DOMAIN_REPLACE);
 const LIMIT = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.SET_TEMP_MEMORY_LIMIT);
-/** MOCK_FLAGS_DEVICE_NO_DIRTY and _HUGE_IOVA: what 6.12 knows. */
-const DEVICE_FLAGS = 3;
 /** An element of the page batch: one page number and one count. */
 const LEAST_MEMORY_LIMIT = 12;
 
@@ -50,12 +53,6 @@ const DEVICE_FLAGS_UNKNOWN = reason(
   'EINVAL',
   'selftest.c mock_dev_create',
   'a flag of the mock device that this kernel does not know',
-);
-const SELFTEST_NOT_FOUND = reason(
-  'selftest-object-not-found',
-  'ENOENT',
-  'selftest.c iommufd_test_mock_domain_replace',
-  'no selftest object has this id',
 );
 const LIMIT_TOO_SMALL = reason(
   'memory-limit-too-small',
@@ -100,8 +97,25 @@ export function selftest(kernel: Kernel, context: Context): Answer {
     case IOMMU_TEST_OP.DIRTY:
       return setDirty(kernel, context, u32(call, id));
     default:
-      return OP_UNKNOWN;
+      return newerOperation(kernel, context);
   }
+}
+
+/** Operations that came with PASID attachments, vIOMMUs and dma-bufs. */
+function newerOperation(kernel: Kernel, context: Context): Answer {
+  const { call } = kernel;
+  const { has } = kernel.profile;
+  const op = u32(call, CMD.op);
+  if (has.viommu && op === IOMMU_TEST_OP.DEV_CHECK_CACHE)
+    return checkDeviceCache(kernel, context, u32(call, CMD.id));
+  if (has.viommu && op === IOMMU_TEST_OP.TRIGGER_VEVENT) return triggerVevent(kernel, context);
+  if (has.pasid && op === IOMMU_TEST_OP.PASID_ATTACH) return changePasid(kernel, context, false);
+  if (has.pasid && op === IOMMU_TEST_OP.PASID_REPLACE) return changePasid(kernel, context, true);
+  if (has.pasid && op === IOMMU_TEST_OP.PASID_DETACH) return detachPasid(kernel, context);
+  if (has.pasid && op === IOMMU_TEST_OP.PASID_CHECK_HWPT) return checkPasid(kernel, context);
+  if (has.dmabuf && op === IOMMU_TEST_OP.DMABUF_GET) return getDmabuf(kernel);
+  if (has.dmabuf && op === IOMMU_TEST_OP.DMABUF_REVOKE) return revokeDmabuf(kernel);
+  return OP_UNKNOWN;
 }
 
 function addReservedRange(kernel: Kernel, context: Context): Refusal {
@@ -128,16 +142,16 @@ function addReservedRange(kernel: Kernel, context: Context): Refusal {
  */
 function mockDomain(kernel: Kernel, context: Context, flags: number): Refusal {
   const { call } = kernel;
-  if ((flags & ~DEVICE_FLAGS) !== 0) return DEVICE_FLAGS_UNKNOWN;
+  if ((flags & ~mockDeviceFlags(kernel)) !== 0) return DEVICE_FLAGS_UNKNOWN;
   const id = nextId(context);
   // The id of the unfinished selftest object is taken, but it can not be found yet; the device can.
   context.constructing = id;
   const device = makeMockDevice(kernel, context, nextId(context), flags);
   context.objects[device.id] = device;
-  let refusal = changeAttachment(kernel, context, device, u32(call, CMD.id), false);
+  let refusal = changeAttachment(kernel, context, device, RID, u32(call, CMD.id), false);
   context.constructing = 0;
   if (refusal === null && !canRespond(kernel)) {
-    detachDevice(kernel, context, device);
+    detachDevice(kernel, context, device, RID);
     refusal = BAD_USER_POINTER;
   }
   if (refusal !== null) {
@@ -157,10 +171,9 @@ function mockDomain(kernel: Kernel, context: Context, flags: number): Refusal {
 
 function mockDomainReplace(kernel: Kernel, context: Context): Refusal {
   const { call } = kernel;
-  const object = getObject(context, u32(call, CMD.id), 'selftest');
-  if (object === undefined) return SELFTEST_NOT_FOUND;
-  const device = mustGet(context, object.device, 'device');
-  const refusal = changeAttachment(kernel, context, device, u32(call, REPLACE.pt_id), true);
+  const device = selftestDevice(kernel, context);
+  if ('errno' in device) return device;
+  const refusal = changeAttachment(kernel, context, device, RID, u32(call, REPLACE.pt_id), true);
   if (refusal !== null) return refusal;
   setU32(call, REPLACE.pt_id, attachedTo());
   respond(call, IOMMU_TEST_CMD.sizeBytes);
@@ -170,6 +183,6 @@ function mockDomainReplace(kernel: Kernel, context: Context): Refusal {
 /** `iommufd_selftest_destroy`: detaches and unbinds the mock device. */
 export function destroySelftest(kernel: Kernel, context: Context, object: Selftest): void {
   const device = mustGet(context, object.device, 'device');
-  detachDevice(kernel, context, device);
+  detachDevice(kernel, context, device, RID);
   unbindDevice(kernel, context, device);
 }

@@ -5,7 +5,7 @@ import { createKernel, type Kernel } from './kernel.ts';
 import { type AccessNode, allocatePages, type PagesTable, type ReplacedPages } from './pages-table.ts';
 import type { Profile } from './profile.ts';
 import type { ControlState } from './state.ts';
-import type { AddressSpace, UserMemory } from './user-memory.ts';
+import type { AddressSpace, FileMemory, UserMemory } from './user-memory.ts';
 
 /**
  * The whole state of a kernel as bytes: what the digest is taken of, and what a snapshot holds. The same
@@ -14,7 +14,7 @@ import type { AddressSpace, UserMemory } from './user-memory.ts';
  */
 
 /** Changes whenever the bytes or the model's behaviour change: an older snapshot is not used then. */
-export const MODEL_VERSION = '1';
+export const MODEL_VERSION = '2';
 
 const MAGIC = 'ioasis state 1\n';
 
@@ -24,7 +24,7 @@ interface Head {
   readonly memory: {
     readonly spaces: readonly AddressSpace[];
     readonly contents: readonly (readonly [number, readonly (readonly [number, string, string])[]])[];
-    readonly files: readonly (readonly [string, number])[];
+    readonly files: readonly (readonly [string, FileMemory])[];
     readonly nextObject: number;
   };
   readonly dirty: readonly (readonly [number, readonly number[]])[];
@@ -39,7 +39,7 @@ interface Head {
 
 /** Bytes of one area and of one iopt_pages. */
 const AREA_BYTES = 8 + 2 + 8 + 2 + 4 + 8 + 2 + 1 + 4 + 1;
-const PAGES_BYTES = 4 + 8 + 8 + 4 + 1;
+const PAGES_BYTES = 4 + 8 + 8 + 4 + 1 + 1;
 
 export function serializeKernel(kernel: Kernel): Uint8Array {
   const order = orderPages(kernel);
@@ -143,6 +143,7 @@ function writePages(view: DataView, at: number, pages: PagesTable, slot: number)
   view.setFloat64(at + 12, pages.pageCount[slot]!, true);
   view.setUint32(at + 20, pages.refs[slot]!, true);
   view.setUint8(at + 24, pages.writable[slot]!);
+  view.setUint8(at + 25, pages.source[slot]!);
   return at + PAGES_BYTES;
 }
 
@@ -193,7 +194,7 @@ function restoreMemory(memory: UserMemory, head: Head['memory']): void {
     ]);
     memory.contents.set(object, new Map(content));
   }
-  for (const [key, object] of head.files) memory.files.set(key, object);
+  for (const [key, file] of head.files) memory.files.set(key, file);
   memory.nextObject = head.nextObject;
 }
 
@@ -219,6 +220,7 @@ function readPages(view: DataView, at: number, table: PagesTable): void {
     view.getFloat64(at + 4, true),
     view.getFloat64(at + 12, true),
     view.getUint8(at + 24) === 1,
+    view.getUint8(at + 25),
   );
   table.refs[slot] = view.getUint32(at + 20, true);
 }

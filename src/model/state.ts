@@ -10,12 +10,23 @@ export interface ControlState {
   readonly contexts: Record<number, Context>;
   readonly files: Record<number, OpenFile>;
   readonly processes: Record<number, Process>;
+  /** The selftest's dma-bufs by open file. */
+  readonly dmabufs: Record<number, Dmabuf>;
   nextContext: number;
   nextFile: number;
   nextSpace: number;
   nextDomain: number;
   /** Ids of the mock devices' groups: every mock device is alone in its own. */
   nextGroup: number;
+}
+
+/** A dma-buf: memory of a device, or of the selftest, behind a descriptor. */
+export interface Dmabuf {
+  /** The address space that stands for its memory, as for a memory file. */
+  readonly mm: number;
+  readonly bytes: number;
+  /** No new mapping is allowed. */
+  revoked: boolean;
 }
 
 export interface Process {
@@ -29,10 +40,10 @@ export interface Process {
 /** An open file (`struct file`) that descriptors point to. */
 export interface OpenFile {
   readonly id: number;
-  readonly kind: 'iommufd' | 'access' | 'fault' | 'other';
+  readonly kind: 'iommufd' | 'access' | 'fault' | 'veventq' | 'dmabuf' | 'other';
   /** Context it belongs to; 0 for `other`. */
   readonly context: number;
-  /** Object behind an access or fault descriptor; 0 otherwise. */
+  /** Object behind an access, fault or event descriptor; 0 otherwise. */
   readonly object: number;
   /** Descriptors that point to it, over all processes. */
   descriptors: number;
@@ -53,6 +64,8 @@ export interface Context {
   readonly objects: Record<number, KernelObject>;
   /** No id below this one is free. */
   freeHint: number;
+  /** Ids of vDEVICEs that went with their device: taken until the context is released. */
+  readonly tombstones: Record<number, true>;
   /** Id that a call in progress has taken for an object nobody can see yet; 0 when none. */
   constructing: number;
   /** `iommufd_group` by group id. */
@@ -104,6 +117,8 @@ export interface HwptPaging extends ObjectBase {
   readonly auto: boolean;
   readonly nestParent: boolean;
   readonly enforceCacheCoherency: boolean;
+  /** Allocated with IOMMU_HWPT_ALLOC_PASID. */
+  readonly pasidCompatible: boolean;
   /** Fault queue it reports to; 0 when none. */
   fault: number;
   /** Dirty tracking is on. */
@@ -113,7 +128,11 @@ export interface HwptPaging extends ObjectBase {
 
 export interface HwptNested extends ObjectBase {
   readonly type: 'hwpt-nested';
+  /** Paging HWPT that translates what it yields. */
   readonly parent: number;
+  /** vIOMMU it was allocated on, whose user it is then instead of the parent's; 0 when none. */
+  readonly viommu: number;
+  readonly pasidCompatible: boolean;
   fault: number;
   /** The mock driver's fake IOTLB. */
   readonly iotlb: number[];
@@ -125,21 +144,40 @@ export interface Device extends ObjectBase {
   /** MOCK_FLAGS_DEVICE_*. */
   readonly flags: number;
   readonly group: number;
-  /** HWPT it is attached to; 0 when none. */
-  hwpt: number;
+  /** Its vDEVICE; 0 when none. */
+  vdevice: number;
+  readonly mock: MockDevice;
 }
 
-/** `iommufd_group`: the RID slot of an iommu_group in this context. */
+/** What the mock driver remembers of a device. */
+export interface MockDevice {
+  /** Fake cache that invalidation through a vIOMMU clears. */
+  readonly cache: number[];
+  /** vIOMMU of the nested domain at its RID, and the virtual id it had there when that was attached. */
+  viommu: number;
+  virtPage: number;
+  virtOffset: number;
+  /** The next attachment of PASID 1024 fails: the selftest's way to test that the old one stays. */
+  failsPasid: boolean;
+}
+
+/** `iommufd_group`: what an iommu_group is attached to in this context. */
 export interface Group {
   readonly id: number;
-  lifecycle: number;
-  /** HWPT of the slot; 0 when free. */
-  hwpt: number;
-  /** Attached devices in order. */
-  devices: number[];
+  /** Held slots by PASID; 0 is the RID. */
+  readonly slots: Record<number, Slot>;
   /** Bound devices. */
   bound: number;
   /** Counts attach handles, so that faults of an earlier attachment are told from those of this one. */
+  handles: number;
+}
+
+/** `struct iommufd_attach`: one held attachment slot. */
+export interface Slot {
+  lifecycle: number;
+  hwpt: number;
+  /** Attached devices in order. */
+  devices: number[];
   handle: number;
 }
 
@@ -149,6 +187,8 @@ export interface Access extends ObjectBase {
   ioas: number;
   /** `needs_pin_pages`: pins pages and asks for page alignment. */
   readonly pinning: boolean;
+  /** A HW queue's own: its pins are never given up, so that its areas can not be unmapped. */
+  readonly internal: boolean;
   /** Id in the IOAS's `access_list`. */
   listId: number;
   /** Live pins, in creation order. */
@@ -176,7 +216,7 @@ export interface FaultQueue extends ObjectBase {
 
 export interface FaultGroup {
   readonly device: number;
-  /** Attach handle (`Group.handle`) it was reported under, and its group. */
+  /** Attach handle (`Slot.handle`) it was reported under, and its group. */
   readonly group: number;
   readonly handle: number;
   readonly faults: readonly PageFault[];
@@ -198,7 +238,66 @@ export interface Selftest extends ObjectBase {
   readonly device: number;
 }
 
-export type KernelObject = Ioas | HwptPaging | HwptNested | Device | Access | FaultQueue | Selftest;
+export interface Viommu extends ObjectBase {
+  readonly type: 'viommu';
+  /** Its nest parent. */
+  readonly hwpt: number;
+  /** vDEVICEs by virtual id in hex. */
+  readonly vdevices: Record<string, number>;
+  /** vEVENTQs by event type. */
+  readonly veventqs: Record<number, number>;
+  /** HW queues by index. */
+  readonly hwQueues: Record<number, number>;
+  /** Page of the file offset at which its window may be mapped; 0 when it has none. */
+  readonly window: number;
+}
+
+export interface Vdevice extends ObjectBase {
+  readonly type: 'vdevice';
+  readonly viommu: number;
+  readonly device: number;
+  /** Virtual id, a u64. */
+  readonly virtPage: number;
+  readonly virtOffset: number;
+}
+
+export interface Veventq extends ObjectBase {
+  readonly type: 'veventq';
+  readonly viommu: number;
+  readonly eventType: number;
+  readonly depth: number;
+  /** Sequence number of the latest event, also of one that was dropped. */
+  sequence: number;
+  /** Events not yet read, oldest first; `data` null is the header that tells of lost events, always the last. */
+  events: Vevent[];
+}
+
+export interface Vevent {
+  readonly sequence: number;
+  /** The event as bytes; null for lost events. */
+  readonly data: readonly number[] | null;
+}
+
+export interface HwQueue extends ObjectBase {
+  readonly type: 'hw-queue';
+  readonly viommu: number;
+  readonly index: number;
+  /** Hidden access object that pins the queue's pages. */
+  readonly access: number;
+}
+
+export type KernelObject =
+  | Ioas
+  | HwptPaging
+  | HwptNested
+  | Device
+  | Access
+  | FaultQueue
+  | Selftest
+  | Viommu
+  | Vdevice
+  | Veventq
+  | HwQueue;
 export type ObjectType = KernelObject['type'];
 
 export function createControlState(): ControlState {
@@ -206,6 +305,7 @@ export function createControlState(): ControlState {
     contexts: {},
     files: {},
     processes: {},
+    dmabufs: {},
     nextContext: 1,
     nextFile: 1,
     nextSpace: 1,

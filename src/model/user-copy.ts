@@ -17,6 +17,7 @@ export function copyFromUser(
   const buffer = findBuffer(kernel.call, page, offset, length);
   if (buffer === undefined || buffer.before === null) {
     if (buffer?.fault || !canTouch(kernel, page, offset, length, false)) return null;
+    if (buffer?.skipped) return { length, bytes: new Uint8Array(length), known: new Uint8Array(length) };
     return loadBytes(kernel.memory, kernel.call.mm, page, offset, length);
   }
   const from = page * PAGE_BYTES + offset - Number(buffer.addr);

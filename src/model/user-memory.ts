@@ -13,16 +13,24 @@ export interface UserMemory {
   readonly spaces: AddressSpace[];
   /** Known bytes by object, then by page of that object. */
   readonly contents: Map<number, Map<number, PageContent>>;
-  /** Objects of memory files by `mm:fd`, so that two mappings of one file share their pages. */
-  readonly files: Map<string, number>;
+  /** Memory files by open file (`file:ID`) or, of one never opened in the trace, by `mm:fd`. */
+  readonly files: Map<string, FileMemory>;
   nextObject: number;
 }
 
+/** A memory file: two mappings of it share their pages. */
+export interface FileMemory {
+  readonly object: number;
+  /** The address space that stands for the file itself: page n of it is page n of the file. */
+  readonly mm: number;
+  /** On hugetlbfs. */
+  readonly huge: boolean;
+}
+
 export interface AddressSpace {
-  /**
-   * False once the process is known to be gone: nothing of it can be pinned any more (`mmget_not_zero`
-   * fails).
-   */
+  /** Stands for a memory file: one range from page 0 on, and nothing else is there. */
+  readonly isFile: boolean;
+  /** False once the process is known to be gone: nothing of it can be pinned any more (`mmget_not_zero` fails). */
   alive: boolean;
   /** Object that stands for all memory no record mentions. */
   readonly anonymous: number;
@@ -66,15 +74,15 @@ const USER_PAGE_END = 2 ** 35 - 1;
 
 export function createUserMemory(): UserMemory {
   return {
-    spaces: [{ alive: false, anonymous: 0, ranges: [] }],
+    spaces: [{ isFile: false, alive: false, anonymous: 0, ranges: [] }],
     contents: new Map(),
     files: new Map(),
     nextObject: 1,
   };
 }
 
-export function createSpace(memory: UserMemory): number {
-  memory.spaces.push({ alive: true, anonymous: memory.nextObject, ranges: [] });
+export function createSpace(memory: UserMemory, isFile = false): number {
+  memory.spaces.push({ isFile, alive: true, anonymous: memory.nextObject, ranges: [] });
   memory.nextObject += 1;
   return memory.spaces.length - 1;
 }
@@ -141,6 +149,7 @@ export function isAccessible(
   pin: boolean,
 ): boolean {
   const space = memory.spaces[mm]!;
+  if (space.isFile) return lastPage <= (space.ranges[0]?.lastPage ?? -1);
   if (!space.alive || firstPage < LOWEST_USER_PAGE || lastPage >= USER_PAGE_END) return false;
   let page = firstPage;
   let at = rangeAt(space, page);

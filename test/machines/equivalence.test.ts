@@ -155,6 +155,10 @@ test('the number of combinations is known', () => {
       "pasid 288",
       "access 21",
       "faultQueue 70",
+      "viommu 48",
+      "vdevice 6",
+      "veventq 12",
+      "hwQueue 9",
     ]
   `);
 });

@@ -14,6 +14,10 @@ describe('lifecycles', () => {
       'pasid',
       'access',
       'faultQueue',
+      'viommu',
+      'vdevice',
+      'veventq',
+      'hwQueue',
     ]);
     for (const [name, lifecycle] of Object.entries(lifecycles)) {
       expect(lifecycle.name).toBe(name);

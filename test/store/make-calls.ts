@@ -50,7 +50,7 @@ export function hotCalls(count: number, firstSeq = 0): readonly IoctlCall[] {
 
 /**
  * What a reader of replays sees of calls: without thread, time, unknown keys, and without the address of a
- * struct unless it lies in memory that the trace maps read-only.
+ * struct unless it lies in memory that the trace maps read-only, or in a buffer that it points to.
  */
 export function asReplayed(calls: readonly Call[]): Call[] {
   const readOnly: [bigint, bigint][] = [];
@@ -60,7 +60,11 @@ export function asReplayed(calls: readonly Call[]): Call[] {
       readOnly.push([plain.mapped, plain.mapped + plain.len]);
     }
     if (plain.op !== 'ioctl' || plain.arg === null) return plain;
-    const keeps = readOnly.some(([start, end]) => plain.argp >= start && plain.argp < end);
+    const { arg, argp, mem } = plain;
+    const isInBuffer = mem.some(({ addr, len }) => {
+      return addr < argp + BigInt(arg.length) && argp < addr + BigInt(len);
+    });
+    const keeps = isInBuffer || readOnly.some(([start, end]) => argp >= start && argp < end);
     return keeps ? plain : { ...plain, argp: 0n };
   });
 }

@@ -2,9 +2,20 @@ import { toBigInt } from '../../src/model/address.ts';
 import { someArea } from '../../src/model/area-table.ts';
 import { type Kernel, spaceOf } from '../../src/model/kernel.ts';
 import { freePages } from '../../src/model/pages-table.ts';
-import type { Context, Ioas, KernelObject } from '../../src/model/state.ts';
+import type { Context, Ioas, KernelObject, Slot } from '../../src/model/state.ts';
 
 /** What must hold in every state of the model, computed from nothing but the state. */
+
+/** Held slots of all groups, of RIDs and PASIDs. */
+function slotsOf(context: Context): Slot[] {
+  return Object.values(context.groups).flatMap(({ slots }) => Object.values(slots));
+}
+
+function isOpen(kernel: Kernel, context: Context, of: string, id: number): boolean {
+  return Object.values(kernel.state.files).some(
+    ({ kind, object, context: home }) => kind === of && object === id && home === context.id,
+  );
+}
 
 /** `users` of an object: one for the table of ids, and one for each reference that the kernel takes. */
 function countUsers(kernel: Kernel, context: Context, object: KernelObject): number {
@@ -16,19 +27,32 @@ function countUsers(kernel: Kernel, context: Context, object: KernelObject): num
       return 1 + count((o) => (o.type === 'hwpt-paging' || o.type === 'access') && o.ioas === id);
     case 'hwpt-paging':
     case 'hwpt-nested': {
-      const attached = count((o) => o.type === 'device' && o.hwpt === id);
-      return 1 + attached + count((o) => o.type === 'hwpt-nested' && o.parent === id);
+      const attached = slotsOf(context).reduce(
+        (sum, slot) => sum + (slot.hwpt === id ? slot.devices.length : 0),
+        0,
+      );
+      const nested = count((o) => o.type === 'hwpt-nested' && o.viommu === 0 && o.parent === id);
+      return 1 + attached + nested + count((o) => o.type === 'viommu' && o.hwpt === id);
     }
     case 'device':
-      return 2 + (object.hwpt === 0 ? 0 : 1);
+      return 2 + slotsOf(context).filter(({ devices }) => devices.includes(id)).length;
     case 'access':
       return 2;
-    case 'fault': {
-      const isOpen = Object.values(kernel.state.files).some(
-        ({ kind, object: behind, context: of }) => kind === 'fault' && behind === id && of === context.id,
+    case 'viommu': {
+      const users = count((o) => 'viommu' in o && o.viommu === id);
+      return 1 + users;
+    }
+    case 'vdevice':
+      return 1;
+    case 'veventq':
+      return 1 + (isOpen(kernel, context, 'veventq', id) ? 1 : 0);
+    case 'hw-queue':
+      return (
+        1 + count((o) => o.type === 'hw-queue' && o.viommu === object.viommu && o.index === object.index + 1)
       );
+    case 'fault': {
       const users = count((o) => (o.type === 'hwpt-paging' || o.type === 'hwpt-nested') && o.fault === id);
-      return 1 + (isOpen ? 1 : 0) + users;
+      return 1 + (isOpen(kernel, context, 'fault', id) ? 1 : 0) + users;
     }
     case 'selftest':
       return 1;
@@ -59,21 +83,19 @@ function checkFileReferences(kernel: Kernel, context: Context, wrong: Report): v
 /** Groups and devices name each other, and the page table that both are attached to. */
 function checkGroups(context: Context, wrong: Report): void {
   for (const group of Object.values(context.groups)) {
-    if ((group.hwpt === 0) !== (group.devices.length === 0)) wrong(`group ${group.id} is half attached`);
-    for (const id of group.devices) {
-      const device = context.objects[id];
-      const fits = device?.type === 'device' && device.group === group.id && device.hwpt === group.hwpt;
-      if (!fits) wrong(`group ${group.id} names ${id}`);
+    for (const [pasid, slot] of Object.entries(group.slots)) {
+      if (slot.devices.length === 0) wrong(`slot ${pasid} of group ${group.id} is held by nobody`);
+      const { type } = context.objects[slot.hwpt] ?? {};
+      if (type !== 'hwpt-paging' && type !== 'hwpt-nested') wrong(`slot ${pasid} is attached to ${type}`);
+      for (const id of slot.devices) {
+        const device = context.objects[id];
+        if (device?.type !== 'device' || device.group !== group.id) wrong(`group ${group.id} names ${id}`);
+      }
     }
   }
   for (const object of Object.values(context.objects)) {
     if (object.type === 'device' && context.groups[object.group] === undefined)
       wrong(`${object.id} has no group`);
-    if (object.type === 'device' && object.hwpt !== 0) {
-      const { type } = context.objects[object.hwpt] ?? {};
-      if (type !== 'hwpt-paging' && type !== 'hwpt-nested')
-        wrong(`device ${object.id} is attached to ${type}`);
-    }
   }
 }
 
