@@ -9,7 +9,9 @@ import {
 import { fixtureCalls, fixtureNames } from '../support/fixtures.ts';
 
 /** Fixtures short enough to serialize the whole state after every call. */
-const SHORT = fixtureNames().filter((name) => !/access_rw|all_aligns|fork|copy_sweep|ioas_iova_alloc/.test(name));
+const SHORT = fixtureNames().filter(
+  (name) => !/access_rw|all_aligns|fork|copy_sweep|ioas_iova_alloc/.test(name),
+);
 
 describe('a call executed on an Immer draft', () => {
   test.each(SHORT)('%s: leaves the same state and answers the same as in place, call by call', (name) => {
