@@ -26,7 +26,7 @@ const MAP = offsetsOf(IOMMU_IOAS_MAP_FILE);
 const { FIXED_IOVA, WRITEABLE, READABLE } = IOMMU_IOAS_MAP_FLAGS;
 /** A descriptor that is taken by a file no record tells of. */
 const UNRECORDED = 0;
-/** Standard input, output and error are open in every process. */
+/** Standard input, output and error are open in every process, and are no memory files. */
 const STANDARD_DESCRIPTORS = 3;
 
 const FILE_RANGE_WRAPS = reason(
@@ -92,7 +92,7 @@ function mapFile(
   const revoked = dmabuf === undefined ? null : refuseRevoked(dmabuf);
   if (revoked !== null) return revoked;
   // Whether a file that no record speaks of can be pinned is not known; without a domain nobody asks.
-  const isUnknown = process.descriptors[fd] === UNRECORDED;
+  const isUnknown = process.descriptors[fd] === UNRECORDED && fd >= STANDARD_DESCRIPTORS;
   if (dmabuf === undefined && file === undefined && isUnknown && ioas.domains.length > 0)
     return 'not-modelled';
   const mm = dmabuf?.mm ?? file?.mm ?? createSpace(kernel.memory, true);
