@@ -278,7 +278,9 @@ function touches({ iovaPage, iovaOffset, length }: AccessItem, range: IovaRange)
   );
 }
 
-/** Whether a HW queue holds the area (`num_locks`). Asked only for an area that is pinned by an access object. */
+/**
+ * Whether a HW queue holds the area (`num_locks`). Asked only for an area that is pinned by an access object.
+ */
 export function refuseLocked(context: Context, ioas: Ioas, { areas }: IovaSpace, slot: number): Refusal {
   const range = {
     startPage: areas.startPage[slot]!,

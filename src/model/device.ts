@@ -55,7 +55,10 @@ interface Change {
   readonly replace: boolean;
 }
 
-/** `iommufd_device_attach` and `_replace`: by HWPT, or by IOAS with an automatic one. The HWPT is in `attachedTo()`. */
+/**
+ * `iommufd_device_attach` and `_replace`: by HWPT, or by IOAS with an automatic one. The HWPT is in
+ * `attachedTo()`.
+ */
 export function changeAttachment(
   kernel: Kernel,
   context: Context,
@@ -193,8 +196,9 @@ export function makeMockDevice(kernel: Kernel, context: Context, id: number, fla
 }
 
 /**
- * `iommufd_device_unbind`: its vDEVICE goes first. A device that still holds a PASID is leaked, as the selftest does
- * when its mock device is destroyed before its PASIDs are detached: the object stays until the context is gone.
+ * `iommufd_device_unbind`: its vDEVICE goes first. A device that still holds a PASID is leaked, as the
+ * selftest does when its mock device is destroyed before its PASIDs are detached: the object stays until the
+ * context is gone.
  */
 export function unbindDevice(kernel: Kernel, context: Context, device: Device): void {
   if (device.vdevice !== 0) buryVdevice(kernel, context, device);

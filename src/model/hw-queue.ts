@@ -12,7 +12,10 @@ import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
 import type { PageIdentity } from './user-memory.ts';
 import { acquireViommu, releaseViommu } from './viommu-users.ts';
 
-/** HW queues: guest memory that the hardware reads by itself. viommu.c of iommufd, selftest.c of the mock driver. */
+/**
+ * HW queues: guest memory that the hardware reads by itself. viommu.c of iommufd, selftest.c of the mock
+ * driver.
+ */
 
 const ALLOC = offsetsOf(IOMMU_HW_QUEUE_ALLOC);
 /** IOMMU_TEST_HW_QUEUE_MAX. */
@@ -150,7 +153,9 @@ function createInternalAccess(id: number): Access {
   };
 }
 
-/** `iommufd_hw_queue_alloc_phys`: the queue's pages must be one run of physical memory, which no record tells. */
+/**
+ * `iommufd_hw_queue_alloc_phys`: the queue's pages must be one run of physical memory, which no record tells.
+ */
 function pinQueue(
   kernel: Kernel,
   context: Context,

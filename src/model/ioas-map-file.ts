@@ -20,7 +20,10 @@ import type { Context, Ioas } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU64, u32 } from './user-call.ts';
 import { createSpace } from './user-memory.ts';
 
-/** IOMMU_IOAS_MAP_FILE: pages of a memory file, found without any process. ioas.c and io_pagetable.c of iommufd. */
+/**
+ * IOMMU_IOAS_MAP_FILE: pages of a memory file, found without any process. ioas.c and io_pagetable.c of
+ * iommufd.
+ */
 
 const MAP = offsetsOf(IOMMU_IOAS_MAP_FILE);
 const { FIXED_IOVA, WRITEABLE, READABLE } = IOMMU_IOAS_MAP_FLAGS;

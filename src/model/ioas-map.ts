@@ -118,7 +118,9 @@ export function mapUser(
   return mapCommon(kernel, context, ioas, mm, FROM_USER, from, lengthPage, lengthOffset, at, prot, fixed);
 }
 
-/** `iopt_map_common`: one area over new pages, of whatever source; `mm` is the address space they come from. */
+/**
+ * `iopt_map_common`: one area over new pages, of whatever source; `mm` is the address space they come from.
+ */
 export function mapCommon(
   kernel: Kernel,
   context: Context,

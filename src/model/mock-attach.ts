@@ -52,7 +52,9 @@ export function notePasidAttempt(device: Device, pasid: number): void {
     device.mock.failsPasid = !device.mock.failsPasid;
 }
 
-/** The RID was attached to a HWPT, or (null) to the blocking domain: which vIOMMU reports the device's events. */
+/**
+ * The RID was attached to a HWPT, or (null) to the blocking domain: which vIOMMU reports the device's events.
+ */
 export function noteRidDomain(context: Context, { mock, vdevice }: Device, hwpt: Hwpt | null): void {
   const viommu = hwpt?.type === 'hwpt-nested' ? hwpt.viommu : 0;
   if (viommu === mock.viommu) return;

@@ -23,7 +23,9 @@ const MOCK_HUGE_FACTOR = 512;
 export const MOCK_IOTLB_ENTRIES = 4;
 /** IOMMU_TEST_DEV_CACHE_DEFAULT. */
 const CACHE_DEFAULT = 0xbaddad;
-/** Bits of the mock's virtual addresses with the generic page table: three levels of 512 entries above 2 KiB. */
+/**
+ * Bits of the mock's virtual addresses with the generic page table: three levels of 512 entries above 2 KiB.
+ */
 const GENERIC_ADDRESS_BITS = 38;
 /** Largest page of the generic page table is one bit below its address range. */
 const GENERIC_LARGEST_BITS = GENERIC_ADDRESS_BITS - 1;

@@ -57,7 +57,10 @@ export function predictedBuffers(kernel: Kernel, record: IoctlCall): PredictedBu
   });
 }
 
-/** What the kernel copies back into the struct, as far as it lies in a buffer; `at` is where the struct begins there. */
+/**
+ * What the kernel copies back into the struct, as far as it lies in a buffer; `at` is where the struct begins
+ * there.
+ */
 function respondInto(buffer: Uint8Array, at: number, { respondFrom, respondEnd, struct }: UserCall): void {
   const first = Math.max(respondFrom, -at);
   const end = Math.min(respondEnd, buffer.length - at);

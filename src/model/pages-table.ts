@@ -5,7 +5,9 @@ import { resized } from './area-table.ts';
  * counted. Columns of typed arrays; free slots are chained through `refs`.
  */
 export interface PagesTable {
-  /** Address space (see user-memory.ts) the pages come from: `source_mm`, or the one that stands for a file. */
+  /**
+   * Address space (see user-memory.ts) the pages come from: `source_mm`, or the one that stands for a file.
+   */
   mm: Uint32Array;
   /** First user page: `uptr / PAGE_SIZE`. */
   basePage: Float64Array;

@@ -15,7 +15,9 @@ export interface Features {
   readonly reportsMissingAts: boolean;
   /** GET_DIRTY_BITMAP refuses a length of zero (a fix that 6.12.117 has and 7.3-rc7 has not). */
   readonly refusesEmptyBitmap: boolean;
-  /** The mock IOMMU uses the generic page table: every page size from its own up, user data on a paging HWPT. */
+  /**
+   * The mock IOMMU uses the generic page table: every page size from its own up, user data on a paging HWPT.
+   */
   readonly genericMockTable: boolean;
   /** The mock's nested data has the type of page table behind the IOTLB value: 8 bytes, at least 4. */
   readonly nestedDataHasTable: boolean;
@@ -87,8 +89,8 @@ export interface ProfileChoice {
 }
 
 /**
- * The profile for a kernel release ("6.12.117") or a profile name ("linux-6.12"). A kernel without a profile gets the
- * newest one that is not newer, else the oldest, and the answer says that it is not exact.
+ * The profile for a kernel release ("6.12.117") or a profile name ("linux-6.12"). A kernel without a profile
+ * gets the newest one that is not newer, else the oldest, and the answer says that it is not exact.
  */
 export function chooseProfile(kernel: string | null, pageBytes: number): ProfileChoice {
   const wanted = levelOf(kernel?.replace(/^linux-/, '') ?? '');

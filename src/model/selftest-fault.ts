@@ -48,7 +48,10 @@ export function triggerFault(kernel: Kernel, context: Context): Refusal {
   return null;
 }
 
-/** The attachment that takes a fault: the PASID's own, else the RID's if a nested page table walks all its PASIDs. */
+/**
+ * The attachment that takes a fault: the PASID's own, else the RID's if a nested page table walks all its
+ * PASIDs.
+ */
 function faultingSlot(context: Context, device: Device, pasid: number): Slot | undefined {
   const own = slotOf(context, device, pasid);
   if (own !== undefined || pasid === RID) return own;

@@ -1,4 +1,8 @@
 import type { IovaRange, ReservedRange } from './iova-space.ts';
+import type { ObjectBase } from './object-base.ts';
+import type { HwQueue, Vdevice, Veventq, Viommu } from './state-viommu.ts';
+
+export type { HwQueue, Vdevice, Vevent, Veventq, Viommu } from './state-viommu.ts';
 
 /**
  * The control state: everything a person looks at and that changes rarely. A plain tree without shared
@@ -70,14 +74,6 @@ export interface Context {
   constructing: number;
   /** `iommufd_group` by group id. */
   readonly groups: Record<number, Group>;
-}
-
-interface ObjectBase {
-  readonly id: number;
-  /** `obj.users`: 1 while nothing refers to it. */
-  users: number;
-  /** State of the lifecycle of its type. */
-  lifecycle: number;
 }
 
 export interface Ioas extends ObjectBase {
@@ -236,54 +232,6 @@ export interface PageFault {
 export interface Selftest extends ObjectBase {
   readonly type: 'selftest';
   readonly device: number;
-}
-
-export interface Viommu extends ObjectBase {
-  readonly type: 'viommu';
-  /** Its nest parent. */
-  readonly hwpt: number;
-  /** vDEVICEs by virtual id in hex. */
-  readonly vdevices: Record<string, number>;
-  /** vEVENTQs by event type. */
-  readonly veventqs: Record<number, number>;
-  /** HW queues by index. */
-  readonly hwQueues: Record<number, number>;
-  /** Page of the file offset at which its window may be mapped; 0 when it has none. */
-  readonly window: number;
-}
-
-export interface Vdevice extends ObjectBase {
-  readonly type: 'vdevice';
-  readonly viommu: number;
-  readonly device: number;
-  /** Virtual id, a u64. */
-  readonly virtPage: number;
-  readonly virtOffset: number;
-}
-
-export interface Veventq extends ObjectBase {
-  readonly type: 'veventq';
-  readonly viommu: number;
-  readonly eventType: number;
-  readonly depth: number;
-  /** Sequence number of the latest event, also of one that was dropped. */
-  sequence: number;
-  /** Events not yet read, oldest first; `data` null is the header that tells of lost events, always the last. */
-  events: Vevent[];
-}
-
-export interface Vevent {
-  readonly sequence: number;
-  /** The event as bytes; null for lost events. */
-  readonly data: readonly number[] | null;
-}
-
-export interface HwQueue extends ObjectBase {
-  readonly type: 'hw-queue';
-  readonly viommu: number;
-  readonly index: number;
-  /** Hidden access object that pins the queue's pages. */
-  readonly access: number;
 }
 
 export type KernelObject =

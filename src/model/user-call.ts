@@ -61,7 +61,10 @@ export interface InputBuffer {
   readonly addr: bigint;
   readonly len: number;
   readonly before: Uint8Array | null;
-  /** The recorder left its bytes out: nobody knows what a copy reads, whatever was known of this memory before. */
+  /**
+   * The recorder left its bytes out: nobody knows what a copy reads, whatever was known of this memory
+   * before.
+   */
   readonly skipped: boolean;
   readonly fault: boolean;
 }

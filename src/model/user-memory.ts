@@ -30,7 +30,10 @@ export interface FileMemory {
 export interface AddressSpace {
   /** Stands for a memory file: one range from page 0 on, and nothing else is there. */
   readonly isFile: boolean;
-  /** False once the process is known to be gone: nothing of it can be pinned any more (`mmget_not_zero` fails). */
+  /**
+   * False once the process is known to be gone: nothing of it can be pinned any more (`mmget_not_zero`
+   * fails).
+   */
   alive: boolean;
   /** Object that stands for all memory no record mentions. */
   readonly anonymous: number;

@@ -68,7 +68,9 @@ export function destroyVdevice(context: Context, vdevice: Vdevice): void {
   mustGet(context, vdevice.device, 'device').vdevice = 0;
 }
 
-/** `iommufd_device_remove_vdev`: the vDEVICE of a device that is unbound leaves its id behind as a tombstone. */
+/**
+ * `iommufd_device_remove_vdev`: the vDEVICE of a device that is unbound leaves its id behind as a tombstone.
+ */
 export function buryVdevice(kernel: Kernel, context: Context, device: Device): void {
   const vdevice = mustGet(context, device.vdevice, 'vdevice');
   const { event } = vdeviceLifecycle;

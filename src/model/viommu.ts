@@ -12,7 +12,10 @@ import { copyFromUser, copyToUser } from './user-copy.ts';
 /** vIOMMUs: viommu.c of iommufd, and the mock driver's part of it in selftest.c. */
 
 const ALLOC = offsetsOf(IOMMU_VIOMMU_ALLOC);
-/** struct iommu_viommu_selftest: in_data, out_data, out_mmap_offset, out_mmap_length; the last two are optional. */
+/**
+ * struct iommu_viommu_selftest: in_data, out_data, out_mmap_offset, out_mmap_length; the last two are
+ * optional.
+ */
 const DATA_BYTES = 24;
 const LEAST_DATA_BYTES = 8;
 /** Pages of the mock vIOMMU's window. */
@@ -73,7 +76,9 @@ export function destroyViommu(kernel: Kernel, context: Context, viommu: Viommu):
   releaseHwpt(kernel, context, mustGet(context, viommu.hwpt, 'hwpt-paging'));
 }
 
-/** Lowest free offset for a window, in pages of 4096 bytes: `_iommufd_alloc_mmap` never gives the first page. */
+/**
+ * Lowest free offset for a window, in pages of 4096 bytes: `_iommufd_alloc_mmap` never gives the first page.
+ */
 function lowestWindow(kernel: Kernel, context: Context): number {
   const unit = kernel.profile.pageBytes / 4096;
   const taken = new Set<number>();

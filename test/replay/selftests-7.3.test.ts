@@ -12,8 +12,8 @@ const DMABUF = join(import.meta.dirname, '..', 'fixtures', 'linux-7.3-dmabuf');
 const NAMES = fixtureNames(FOLDER);
 const FIXTURES = 159;
 /**
- * Calls that copy memory whose content the recorder left out: everything else of them is predicted, the bytes can not
- * be. See PROVENANCE.md beside the fixtures.
+ * Calls that copy memory whose content the recorder left out: everything else of them is predicted, the bytes
+ * can not be. See PROVENANCE.md beside the fixtures.
  */
 const UNKNOWN_CONTENT: Readonly<Record<string, number>> = {
   'iommufd_ioas.mock_domain.access_rw_unaligned': 259,
@@ -23,7 +23,10 @@ const UNKNOWN_CONTENT: Readonly<Record<string, number>> = {
   'iommufd_ioas.no_domain.access_rw_unaligned': 262,
   'iommufd_ioas.no_domain.fork_present': 261,
 };
-/** Calls and structs as counted by other means than our reader: a comparison of nothing would be worth nothing. */
+/**
+ * Calls and structs as counted by other means than our reader: a comparison of nothing would be worth
+ * nothing.
+ */
 const EXPECTED = { results: 12_962, structs: 12_633, buffers: 1_965, unknownBuffers: 2_357 };
 
 const compared = { results: 0, structs: 0, buffers: 0, unknownBuffers: 0 };
