@@ -2,12 +2,17 @@ import type { IoctlCall } from '../trace/index.ts';
 import {
   CMD,
   IOMMU_FAULT_QUEUE_ALLOC,
+  IOMMU_HW_QUEUE_ALLOC,
   IOMMU_HWPT_ALLOC,
   IOMMU_IOAS_ALLOC,
   IOMMU_IOAS_COPY,
   IOMMU_IOAS_MAP,
+  IOMMU_IOAS_MAP_FILE,
   IOMMU_TEST_CMD,
   IOMMU_TEST_OP,
+  IOMMU_VDEVICE_ALLOC,
+  IOMMU_VEVENTQ_ALLOC,
+  IOMMU_VIOMMU_ALLOC,
   offsetsOf,
   unionOffsetsOf,
 } from '../uapi/index.ts';
@@ -28,6 +33,7 @@ import type { Context } from './state.ts';
 
 const MAP = offsetsOf(IOMMU_IOAS_MAP);
 const COPY = offsetsOf(IOMMU_IOAS_COPY);
+const MAP_FILE = offsetsOf(IOMMU_IOAS_MAP_FILE);
 const DOMAIN = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.MOCK_DOMAIN);
 const OP = offsetsOf(IOMMU_TEST_CMD).op;
 
@@ -50,6 +56,8 @@ export function adoptReply(kernel: Kernel, record: IoctlCall): number {
   for (const at of idFields(record)) learned += adoptId(kernel, context, at, recorded);
   if (record.cmd === CMD.IOMMU_IOAS_MAP)
     learned += adoptIova(kernel, context, MAP.ioas_id, MAP.iova, recorded);
+  if (record.cmd === CMD.IOMMU_IOAS_MAP_FILE)
+    learned += adoptIova(kernel, context, MAP_FILE.ioas_id, MAP_FILE.iova, recorded);
   if (record.cmd === CMD.IOMMU_IOAS_COPY)
     learned += adoptIova(kernel, context, COPY.dst_ioas_id, COPY.dst_iova, recorded);
   return learned;
@@ -64,6 +72,14 @@ function idFields(record: IoctlCall): readonly number[] {
       return [offsetsOf(IOMMU_HWPT_ALLOC).out_hwpt_id];
     case CMD.IOMMU_FAULT_QUEUE_ALLOC:
       return [offsetsOf(IOMMU_FAULT_QUEUE_ALLOC).out_fault_id];
+    case CMD.IOMMU_VIOMMU_ALLOC:
+      return [offsetsOf(IOMMU_VIOMMU_ALLOC).out_viommu_id];
+    case CMD.IOMMU_VDEVICE_ALLOC:
+      return [offsetsOf(IOMMU_VDEVICE_ALLOC).out_vdevice_id];
+    case CMD.IOMMU_VEVENTQ_ALLOC:
+      return [offsetsOf(IOMMU_VEVENTQ_ALLOC).out_veventq_id];
+    case CMD.IOMMU_HW_QUEUE_ALLOC:
+      return [offsetsOf(IOMMU_HW_QUEUE_ALLOC).out_hw_queue_id];
     case CMD.IOMMU_TEST_CMD: {
       const op = record.arg?.[OP];
       const makes = op === IOMMU_TEST_OP.MOCK_DOMAIN || op === IOMMU_TEST_OP.MOCK_DOMAIN_FLAGS;

@@ -2,6 +2,7 @@ import { contextLifecycle } from '../../machines/index.ts';
 import type { Kernel } from './kernel.ts';
 import type { Context, OpenFile, Process } from './state.ts';
 import { createSpace, forkSpace } from './user-memory.ts';
+import { copyWindows } from './window.ts';
 
 /** Processes and their descriptors: which open file a number means. */
 
@@ -25,6 +26,7 @@ export function forkProcess(kernel: Kernel, pid: number, parentPid: number): Pro
       process.descriptors[Number(fd)] = file;
       if (file !== UNRECORDED) holdFile(kernel, kernel.state.files[file]!);
     }
+    copyWindows(kernel, parent.mm, mm);
   }
   kernel.state.processes[pid] = process;
   return process;

@@ -54,6 +54,13 @@ const UNKNOWN_TAIL = reason(
   'the struct is longer than this kernel knows, and a byte beyond is not zero',
 );
 
+const NO_IOMMU_OFF = reason(
+  'noiommu-not-configured',
+  'EOPNOTSUPP',
+  'iommufd_private.h iommufd_ioas_noiommu_get_pa',
+  'the kernel was built without CONFIG_IOMMUFD_NOIOMMU',
+);
+
 interface Operation {
   readonly cmd: number;
   readonly minBytes: number;
@@ -90,6 +97,7 @@ const HANDLERS: ReadonlyMap<number, Handler | null> = new Map<number, Handler | 
   [CMD.IOMMU_VDEVICE_ALLOC, vdeviceAlloc],
   [CMD.IOMMU_VEVENTQ_ALLOC, veventqAlloc],
   [CMD.IOMMU_HW_QUEUE_ALLOC, hwQueueAlloc],
+  [CMD.IOMMU_IOAS_NOIOMMU_GET_PA, () => NO_IOMMU_OFF],
   [CMD.IOMMU_TEST_CMD, selftest],
 ]);
 

@@ -8,7 +8,7 @@ import type {
   WriteCall,
 } from '../trace/index.ts';
 import { closeAccess } from './access.ts';
-import { addWide, offsetOf, pageOf, wide } from './address.ts';
+import { addWide, offsetOf, pageOf, TOP_PAGE, wide } from './address.ts';
 import {
   adoptDescriptor,
   endProcess,
@@ -30,6 +30,7 @@ import { knownBytes } from './user-bytes.ts';
 import type { InputBuffer, UserCall } from './user-call.ts';
 import { canWrite, copyFromUser, copyToUser } from './user-copy.ts';
 import { closeVeventq, readEvents } from './veventq.ts';
+import { dropWindows } from './window.ts';
 
 const NO_IOCTL = reason(
   'descriptor-without-ioctl',
@@ -73,8 +74,9 @@ export function execute(kernel: Kernel, call: Call): Reply {
     case 'memfd_create':
     case 'ftruncate':
       // What the process does to itself: inputs, whose results are taken as recorded.
+      forgetWindows(kernel, process, call);
       noteMemory(kernel, process, call);
-      if (call.op === 'waitpid') endProcess(kernel, call.child, release);
+      if (call.op === 'waitpid') exitProcess(kernel, call.child);
       return reply;
     case 'cap_set_proc':
     case 'procstatus':
@@ -199,9 +201,23 @@ function isReleasing(kernel: Kernel, context: Context, file: OpenFile): boolean 
   return false;
 }
 
-/** Ends a process that nothing recorded ends: see lifetimes.ts. */
+/** A process is gone, as waitpid or lifetimes.ts tells. */
 export function exitProcess(kernel: Kernel, pid: number): void {
+  const mm = kernel.state.processes[pid]?.mm;
+  if (mm !== undefined) releaseAll(kernel, dropWindows(kernel, mm, 0, TOP_PAGE));
   endProcess(kernel, pid, release);
+}
+
+/** mmap and munmap take away what was mapped at these addresses before. */
+function forgetWindows(kernel: Kernel, process: Process, record: Call): void {
+  if (record.op !== 'mmap' && record.op !== 'munmap') return;
+  const first = record.op === 'mmap' ? record.mapped : record.addr;
+  if (first === null || record.len === 0n) return;
+  releaseAll(kernel, dropWindows(kernel, process.mm, pageOf(first), pageOf(first + record.len - 1n)));
+}
+
+function releaseAll(kernel: Kernel, contexts: readonly Context[]): void {
+  for (const context of contexts) releaseContext(kernel, context);
 }
 
 type Transfer = (

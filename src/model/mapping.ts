@@ -18,7 +18,7 @@ import { allocateIova } from './iova-alloc.ts';
 import { hitsRange, type IovaSpace } from './iova-space.ts';
 import type { Kernel } from './kernel.ts';
 import { putPages } from './pages-table.ts';
-import { refusePin } from './pinning.ts';
+import { refusePin, refuseProtection } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
 
@@ -219,7 +219,9 @@ export function refuseFill(kernel: Kernel, ioas: Ioas, space: IovaSpace): Refusa
   let refusal: Refusal = null;
   someArea(space.areas, (slot) => {
     const pages = space.areas.pages[slot]!;
-    refusal = refusePin(kernel, pages, space.areas.firstIndex[slot]!, lastIndex(space, slot));
+    refusal =
+      refusePin(kernel, pages, space.areas.firstIndex[slot]!, lastIndex(space, slot)) ??
+      refuseProtection(kernel, space.areas.prot[slot]!);
     return refusal !== null;
   });
   return refusal;

@@ -15,6 +15,7 @@ import type { Kernel } from './kernel.ts';
 import type { Process } from './state.ts';
 import { knownBytes, storeBytes } from './user-bytes.ts';
 import type { Backing, UserMemory } from './user-memory.ts';
+import { noteWindow } from './window.ts';
 
 /** Records that tell about memory and processes: mmap, munmap, memory files, forks and notes. */
 
@@ -32,6 +33,7 @@ export function noteMemory(
   switch (record.op) {
     case 'mmap':
       noteMmap(kernel, process, record);
+      noteWindow(kernel, process, record);
       return;
     case 'munmap': {
       if (record.ret !== 0 || record.len === 0n) return;

@@ -24,6 +24,12 @@ const CANNOT_PIN_FILE = reason(
   'memfd.c memfd_pin_folios',
   'the file is no memory file, or the range reaches past its end',
 );
+const NO_PERMISSION = reason(
+  'map-without-permission',
+  'EINVAL',
+  'iommu_pt.h map_pages of the generic page table',
+  'the mapping allows neither reading nor writing, which this page table can not hold',
+);
 const PAGE_RANGE_WRAPS = reason(
   'page-range-wraps',
   'EOVERFLOW',
@@ -43,6 +49,11 @@ const PAGES_AT_ONCE = 8192;
 export function refuseUserPage(kernel: Kernel, page: number): Refusal {
   if (page === TOP_PAGE) return PAGE_RANGE_WRAPS;
   return isAccessible(kernel.memory, kernel.call.mm, page, page, false, true) ? null : USER_PAGE_FAULT;
+}
+
+/** Whether the page table takes a mapping with these permissions; only MAP_DMA of VFIO may ask for none. */
+export function refuseProtection(kernel: Kernel, prot: number): Refusal {
+  return prot === 0 && kernel.profile.has.genericMockTable ? NO_PERMISSION : null;
 }
 
 /** Page indexes first..last (inclusive) of an iopt_pages. */

@@ -21,6 +21,9 @@ export function renameObject(kernel: Kernel, context: Context, from: number, to:
       slot.devices = slot.devices.map(map);
     }
   }
+  kernel.state.windows = kernel.state.windows.map((window) =>
+    window.context === context.id ? { ...window, viommu: map(window.viommu) } : window,
+  );
   for (const [id, file] of Object.entries(kernel.state.files)) {
     if (file.context !== context.id || file.object !== from) continue;
     kernel.state.files[Number(id)] = { ...file, object: to };

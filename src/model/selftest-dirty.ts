@@ -5,7 +5,7 @@ import { dirtyBits, entryKind, mockPageBytes } from './dirty-bits.ts';
 import type { Answer, Kernel } from './kernel.ts';
 import { getObject } from './objects.ts';
 import { reason } from './reason.ts';
-import type { Context } from './state.ts';
+import type { Context, HwptPaging } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU64 } from './user-call.ts';
 import { copyFromUser } from './user-copy.ts';
 
@@ -47,20 +47,26 @@ export function setDirty(kernel: Kernel, context: Context, id: number): Answer {
   if (pageSize === 0n || length === 0n || iova % pageSize !== 0n || length % pageSize !== 0n || isNull) {
     return RANGE_MALFORMED;
   }
-  const count = length / pageSize;
-  if (count > BigInt(MOST_BITS)) return TOO_MANY_BITS;
+  const bitCount = length / pageSize;
+  if (bitCount > BigInt(MOST_BITS)) return TOO_MANY_BITS;
   const hwpt = getObject(context, id, 'hwpt-paging');
   if (hwpt === undefined) return HWPT_NOT_FOUND;
   if (!hwpt.tracking) return NOT_TRACKING;
-  const bitmap = copyFromUser(kernel, page, offset, Number((count + 7n) / 8n));
+  const bitmap = copyFromUser(kernel, page, offset, Number((bitCount + 7n) / 8n));
   if (bitmap === null) return BAD_USER_POINTER;
   if (bitmap.known !== null) return 'not-modelled';
+  if (kernel.profile.has.genericMockTable) {
+    const marked = markByAddress(kernel, context, hwpt, bitmap.bytes);
+    setU64(call, DIRTY.out_nr_dirty, Math.floor(marked / 4096), marked % 4096);
+    respond(call, IOMMU_TEST_CMD.sizeBytes);
+    return null;
+  }
   const bits = dirtyBits(kernel, hwpt);
   // The kernel divides by the page size asked for, not by its own: another size marks other entries.
   const first = Number(iova / pageSize);
   const highest = ((TOP_PAGE + 1) * 4096) / mockPageBytes(kernel);
   let marked = 0;
-  for (let bit = 0; bit < Number(count); bit += 1) {
+  for (let bit = 0; bit < Number(bitCount); bit += 1) {
     if ((bitmap.bytes[bit >> 3]! & (1 << (bit & 7))) === 0) continue;
     if (first + bit >= highest || entryKind(kernel, context, hwpt, first + bit) === 'none') continue;
     bits.add(first + bit);
@@ -69,6 +75,23 @@ export function setDirty(kernel: Kernel, context: Context, id: number): Answer {
   setU64(call, DIRTY.out_nr_dirty, Math.floor(marked / 4096), marked % 4096);
   respond(call, IOMMU_TEST_CMD.sizeBytes);
   return null;
+}
+
+/** The generic page table gets an address for each bit; every bit counts, also where nothing is mapped. */
+function markByAddress(kernel: Kernel, context: Context, hwpt: HwptPaging, bitmap: Uint8Array): number {
+  const iova = big(kernel, DIRTY.iova);
+  const pageSize = big(kernel, DIRTY.page_size);
+  const count = Number(big(kernel, DIRTY.length) / pageSize);
+  const step = BigInt(mockPageBytes(kernel));
+  const bits = dirtyBits(kernel, hwpt);
+  let marked = 0;
+  for (let bit = 0; bit < count; bit += 1) {
+    if ((bitmap[bit >> 3]! & (1 << (bit & 7))) === 0) continue;
+    marked += 1;
+    const index = Number(BigInt.asUintN(64, iova + BigInt(bit) * pageSize) / step);
+    if (entryKind(kernel, context, hwpt, index) !== 'none') bits.add(index);
+  }
+  return marked;
 }
 
 function big(kernel: Kernel, at: number): bigint {

@@ -14,7 +14,7 @@ import type { AddressSpace, FileMemory, UserMemory } from './user-memory.ts';
  */
 
 /** Changes whenever the bytes or the model's behaviour change: an older snapshot is not used then. */
-export const MODEL_VERSION = '2';
+export const MODEL_VERSION = '3';
 
 const MAGIC = 'ioasis state 1\n';
 

@@ -16,6 +16,8 @@ export interface ControlState {
   readonly processes: Record<number, Process>;
   /** The selftest's dma-bufs by open file. */
   readonly dmabufs: Record<number, Dmabuf>;
+  /** Windows of vIOMMUs that processes have mapped. */
+  windows: WindowMapping[];
   nextContext: number;
   nextFile: number;
   nextSpace: number;
@@ -31,6 +33,15 @@ export interface Dmabuf {
   readonly bytes: number;
   /** No new mapping is allowed. */
   revoked: boolean;
+}
+
+/** A mapped window of a vIOMMU: pages of 4096 bytes of an address space, both inclusive. */
+export interface WindowMapping {
+  readonly mm: number;
+  readonly firstPage: number;
+  readonly lastPage: number;
+  readonly context: number;
+  readonly viommu: number;
 }
 
 export interface Process {
@@ -254,6 +265,7 @@ export function createControlState(): ControlState {
     files: {},
     processes: {},
     dmabufs: {},
+    windows: [],
     nextContext: 1,
     nextFile: 1,
     nextSpace: 1,

@@ -126,6 +126,22 @@ describe('a vIOMMU', () => {
     expect([destroy(session, 9), destroy(session, 6), destroy(session, 5)]).toEqual([0, 0, 0]);
   });
 
+  test('is busy while its window is mapped, also by a child', () => {
+    const session = startWithViommu();
+    viommuAlloc(session, { data_len: 24, data_uptr: DATA }, new Uint8Array(24));
+    const base = { seq: 0, tid: null, tNs: null, extra: null, replied: true, ret: 0, errno: 0 } as const;
+    const at = { addr: 0x7ffc00400000n, len: 0x2000n };
+    const mapped = at.addr;
+    const file = { fd: 3, kind: 'iommufd', prot: 3, flags: 1n, off: 0x1000n } as const;
+    execute(session.kernel, { ...base, ...at, ...file, op: 'mmap', pid: PID, mapped });
+    execute(session.kernel, { ...base, op: 'fork', pid: PID, child: PID + 1, ret: PID + 1 });
+    expect(destroy(session, 7)).toBe(ERRNO.EBUSY);
+    execute(session.kernel, { ...base, ...at, op: 'munmap', pid: PID });
+    expect(destroy(session, 7)).toBe(ERRNO.EBUSY);
+    execute(session.kernel, { ...base, op: 'waitpid', pid: PID, child: PID + 1, status: 0 });
+    expect(destroy(session, 7)).toBe(0);
+  });
+
   test('survives a snapshot with all that hangs on it', () => {
     const session = startWithViommu();
     nestedAlloc(session);
