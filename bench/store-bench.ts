@@ -92,7 +92,9 @@ function check(replayed: { readonly calls: number; readonly diverged: number }, 
   }
 }
 
-/** Reaching the call at three quarters of the trace, half an interval of snapshots (2 % of it) away from one. */
+/**
+ * Reaching the call at three quarters of the trace, half an interval of snapshots (2 % of it) away from one.
+ */
 function measureSeek(store: Store, traceId: number, calls: readonly Call[]): BenchResult[] {
   const target = Math.floor(calls.length * 0.75);
   replayTrace(store, traceId, { snapshotEvery: Math.floor(calls.length / 50) });
