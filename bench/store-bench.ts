@@ -52,8 +52,8 @@ function append(store: Store, name: string, calls: readonly Call[]): void {
 /** Milliseconds to insert the same rows into a table of the same shape, without chain and triggers. */
 function insertBare(folder: string, path: string): number {
   const database = new Database(join(folder, 'bare.db'));
-  database.pragma('journal_mode = WAL');
-  database.pragma('synchronous = NORMAL');
+  database.exec('PRAGMA journal_mode = WAL');
+  database.exec('PRAGMA synchronous = NORMAL');
   database.exec(`CREATE TABLE call (trace, ${COLUMNS}, PRIMARY KEY (trace, seq)) WITHOUT ROWID`);
   const source = new Database(path, { readonly: true });
   const rows = source.prepare(`SELECT trace, ${COLUMNS} FROM call`).raw().all() as unknown[][];

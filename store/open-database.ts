@@ -68,7 +68,7 @@ function checkFile(path: string, mayCreate: boolean): void {
 
 function connect(path: string): SqliteDatabase {
   try {
-    return new Database(path);
+    return keepAlive(new Database(path));
   } catch (error) {
     // better-sqlite3 looks at the directory itself, and throws a TypeError.
     if (error instanceof TypeError)
@@ -77,28 +77,48 @@ function connect(path: string): SqliteDatabase {
   }
 }
 
+/** Every database and statement of this process. */
+const kept: object[] = [];
+
+/**
+ * Keeps a database and all its statements from the garbage collector. Node 24.19 and newer abort the process
+ * when it collects one of better-sqlite3 12 (RemoveEnvironmentCleanupHook asserts env != nullptr), closed or
+ * not. A store prepares a few dozen statements, so keeping them costs little; pragmas go through exec and
+ * prepare because Database#pragma makes a statement that it drops.
+ */
+function keepAlive(database: SqliteDatabase): SqliteDatabase {
+  const prepareStatement = database.prepare.bind(database);
+  database.prepare = ((source: string) => {
+    const statement = prepareStatement(source);
+    kept.push(statement);
+    return statement;
+  }) as SqliteDatabase['prepare'];
+  kept.push(database);
+  return database;
+}
+
 function prepare(database: SqliteDatabase, path: string, isFile: boolean): void {
   const isFresh = requireOurs(database, path);
-  if (isFresh) database.pragma(`page_size = ${PAGE_BYTES}`);
+  if (isFresh) database.exec(`PRAGMA page_size = ${PAGE_BYTES}`);
   if (isFile) {
     // NORMAL: a killed process loses nothing that was committed; a power cut may lose the last batches.
-    database.pragma('journal_mode = WAL');
-    database.pragma('synchronous = NORMAL');
+    database.exec('PRAGMA journal_mode = WAL');
+    database.exec('PRAGMA synchronous = NORMAL');
   } else {
-    database.pragma('synchronous = OFF');
+    database.exec('PRAGMA synchronous = OFF');
   }
   if (versionOf(database) < SCHEMA_VERSION) database.transaction(() => migrate(database, path)).immediate();
 }
 
 function versionOf(database: SqliteDatabase): number {
-  return database.pragma('user_version', { simple: true }) as number;
+  return database.prepare('PRAGMA user_version').pluck().get() as number;
 }
 
 /**
  * Says whether the database is empty. @throws StoreError when it is another program's, or a newer one of ours
  */
 function requireOurs(database: SqliteDatabase, path: string): boolean {
-  const applicationId = database.pragma('application_id', { simple: true }) as number;
+  const applicationId = database.prepare('PRAGMA application_id').pluck().get() as number;
   const version = versionOf(database);
   const objectCount = database.prepare('SELECT count(*) FROM sqlite_master').pluck().get() as number;
   if (applicationId === 0 && version === 0 && objectCount === 0) return true;
@@ -120,6 +140,6 @@ function migrate(database: SqliteDatabase, path: string): void {
   for (let version = versionOf(database); version < SCHEMA_VERSION; version++) {
     database.exec(MIGRATIONS[version]!);
   }
-  database.pragma(`application_id = ${APPLICATION_ID}`);
-  database.pragma(`user_version = ${SCHEMA_VERSION}`);
+  database.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
+  database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
 }

@@ -74,8 +74,8 @@ export function openStore(path: string, options: OpenOptions = {}): Store {
     deleteSnapshots: (traceId) => guarded(() => deleteSnapshots(database, traceId ?? null)),
     sizeBytes: () =>
       guarded(() => {
-        const pages = database.pragma('page_count', { simple: true }) as number;
-        return pages * (database.pragma('page_size', { simple: true }) as number);
+        const pages = database.prepare('PRAGMA page_count').pluck().get() as number;
+        return pages * (database.prepare('PRAGMA page_size').pluck().get() as number);
       }),
     close: () => guarded(() => void database.close()),
   };
