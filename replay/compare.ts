@@ -24,6 +24,11 @@ export type Verdict =
   | 'partial'
   | 'diverged';
 
+/** Whether the model answers a call of this kind. mmap, fork and their like are inputs, taken as recorded. */
+export function isPredicted({ op }: Call): boolean {
+  return op === 'ioctl' || op === 'read' || op === 'open' || op === 'close' || op === 'write';
+}
+
 /**
  * Compares a call that was answered with the model's reply to it. Allocates nothing when a plain ioctl
  * matches.
@@ -44,7 +49,7 @@ export function compareReply(kernel: Kernel, call: Call, reply: Reply): Verdict 
     case 'write':
       return reply.ret === call.ret && reply.errno === call.errno ? 'matched' : 'diverged';
     default:
-      // mmap, fork and their like are inputs: there is nothing to predict.
+      // An input: there is nothing to predict.
       return 'matched';
   }
 }

@@ -1,5 +1,7 @@
 /** The public entry of replay: traces applied to the model, and compared with what was recorded. */
-export { compareReply, type Verdict } from './compare.ts';
+export { compareReply, isPredicted, type Verdict } from './compare.ts';
 export type { Divergence } from './divergence.ts';
+export { type ExplainedObject, type Explanation, explainAt, explainCall } from './explain.ts';
+export { type NamedObject, objectsNamed } from './named-objects.ts';
 export { type Prediction, type PredictSummary, predictTrace } from './predict.ts';
 export { digestOf, type ReplayOptions, type ReplayResult, replayTrace } from './replayer.ts';

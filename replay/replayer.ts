@@ -7,9 +7,10 @@ import {
   execute,
   exitProcess,
   type Kernel,
-  MODEL_VERSION,
+  type Profile,
   restoreKernel,
   serializeKernel,
+  snapshotVersion,
 } from '../src/model/index.ts';
 import type { Call } from '../src/trace/index.ts';
 import type { Store, TraceInfo } from '../store/index.ts';
@@ -79,21 +80,10 @@ export function replayTrace(store: Store, traceId: number, options: ReplayOption
   if (trace === null) throw new Error(`no trace ${traceId}`);
   const { profile, exact } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
   const { sink, counts } = countEffects();
-  const start = options.fromSnapshot === true ? snapshotBefore(store, trace, options.untilSeq) : null;
-  const kernel =
-    start === null ? createKernel(profile, servesContainers(trace)) : restoreKernel(start.state, profile);
+  const { kernel, fromSeq } = startKernel(store, trace, profile, options);
   kernel.effects = sink;
-  const tally: Tally = {
-    calls: 0,
-    matched: 0,
-    diverged: 0,
-    partial: 0,
-    learned: 0,
-    divergences: [],
-    notModelled: new Map(),
-    assumptions: [],
-  };
-  applyAll(store, trace, kernel, tally, options, start === null ? 0 : start.seq + 1);
+  const tally = newTally();
+  applyAll(store, trace, kernel, tally, options, fromSeq);
   return {
     profile: profile.name,
     profileExact: exact,
@@ -114,8 +104,33 @@ export function servesContainers(trace: TraceInfo): boolean {
   return !trace.header.quirks.some((quirk) => quirk.includes('vfio-container=type1'));
 }
 
-function snapshotBefore(store: Store, trace: TraceInfo, untilSeq: number | undefined) {
-  return store.nearestSnapshot(trace.id, untilSeq ?? Number.MAX_SAFE_INTEGER, MODEL_VERSION);
+/** The kernel as it is right before a call: from the nearest snapshot, with what the replay adopts. */
+export function kernelBefore(store: Store, trace: TraceInfo, profile: Profile, seq: number): Kernel {
+  const options = { untilSeq: seq - 1, fromSnapshot: true, maxDivergences: 0 };
+  const { kernel, fromSeq } = startKernel(store, trace, profile, options);
+  applyAll(store, trace, kernel, newTally(), options, fromSeq);
+  return kernel;
+}
+
+/** A kernel to begin with, and the first call that it has not seen. */
+function startKernel(store: Store, trace: TraceInfo, profile: Profile, options: ReplayOptions) {
+  const { fromSnapshot = false, untilSeq = Number.MAX_SAFE_INTEGER } = options;
+  const start = fromSnapshot ? store.nearestSnapshot(trace.id, untilSeq, snapshotVersion(profile)) : null;
+  if (start === null) return { kernel: createKernel(profile, servesContainers(trace)), fromSeq: 0 };
+  return { kernel: restoreKernel(start.state, profile), fromSeq: start.seq + 1 };
+}
+
+function newTally(): Tally {
+  return {
+    calls: 0,
+    matched: 0,
+    diverged: 0,
+    partial: 0,
+    learned: 0,
+    divergences: [],
+    notModelled: new Map(),
+    assumptions: [],
+  };
 }
 
 function applyAll(
@@ -140,7 +155,7 @@ function applyAll(
     if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0)
       options.onProgress(tally.calls);
     if (snapshotEvery > 0 && tally.calls % snapshotEvery === 0) {
-      store.putSnapshot(trace.id, call.seq, MODEL_VERSION, serializeKernel(kernel));
+      store.putSnapshot(trace.id, call.seq, snapshotVersion(kernel.profile), serializeKernel(kernel));
     }
   });
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { registerCompletion } from './commands/completion.ts';
+import { registerExplain } from './commands/explain.ts';
 import { registerImport } from './commands/import.ts';
 import { registerList } from './commands/list.ts';
 import { registerMachines } from './commands/machines.ts';
@@ -58,6 +59,7 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerList,
     registerShow,
     registerReplay,
+    registerExplain,
     registerPredict,
     registerVerify,
     registerMachines,

@@ -1,8 +1,10 @@
 /** The public entry of src/model: the executable kernel. */
 export { adoptReply } from './adopt.ts';
+export { type Effect, type EffectList, listEffects } from './effect-list.ts';
 export { countEffects, type EffectCounts, type EffectSink, NO_EFFECTS } from './effects.ts';
 export { execute, exitProcess } from './execute.ts';
 export { createKernel, type Kernel, type Reply } from './kernel.ts';
+export { describeObject, type FactValue, type ObjectFacts } from './object-facts.ts';
 export {
   isStructAsRecorded,
   type PredictedBuffer,
@@ -12,5 +14,7 @@ export {
 } from './outcome.ts';
 export { executeWithPatches, type PatchedReply } from './patches.ts';
 export { chooseProfile, type Profile, type ProfileChoice } from './profile.ts';
-export type { Reason } from './reason.ts';
-export { MODEL_VERSION, restoreKernel, serializeKernel } from './serialize.ts';
+export { allReasons, type Reason } from './reason.ts';
+export { restoreKernel, serializeKernel, snapshotVersion } from './serialize.ts';
+export type { Context } from './state.ts';
+export { describeChanges } from './state-changes.ts';

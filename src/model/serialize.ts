@@ -16,6 +16,11 @@ import type { AddressSpace, FileMemory, UserMemory } from './user-memory.ts';
 /** Changes whenever the bytes or the model's behaviour change: an older snapshot is not used then. */
 export const MODEL_VERSION = '3';
 
+/** What a snapshot is kept under: states of one kernel profile are none of another. */
+export function snapshotVersion(profile: Profile): string {
+  return `${MODEL_VERSION} ${profile.name}`;
+}
+
 const MAGIC = 'ioasis state 1\n';
 
 /** Everything but areas and pages. */

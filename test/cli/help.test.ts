@@ -3,7 +3,17 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { ROOT, runCli, runCommand } from './run-cli.ts';
 
-const COMMANDS = ['import', 'list', 'show', 'replay', 'predict', 'verify', 'machines', 'completion'];
+const COMMANDS = [
+  'import',
+  'list',
+  'show',
+  'replay',
+  'explain',
+  'predict',
+  'verify',
+  'machines',
+  'completion',
+];
 
 describe('help', () => {
   test.each(COMMANDS)('of %s has examples and the common options', async (name) => {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type ReplayOptions, type ReplayResult, replayTrace } from '../../replay/index.ts';
-import { exitProcess, MODEL_VERSION } from '../../src/model/index.ts';
+import { chooseProfile, exitProcess, snapshotVersion } from '../../src/model/index.ts';
 import type { Capture } from '../../src/trace/index.ts';
 import {
   buildStruct,
@@ -22,6 +22,7 @@ import { type Recording, withStored } from '../support/stored.ts';
  */
 
 const GOLDEN = join(import.meta.dirname, '..', 'golden', 'digests.txt');
+const VERSION = snapshotVersion(chooseProfile('6.12', 4096).profile);
 const NAMES = fixtureNames();
 /** Without the traces that read bitmaps of a million pages: those take seconds a replay-and-snapshot. */
 const QUICK = NAMES.filter((name) => !/dirty(64|128)M\.get_dirty_bitmap/.test(name));
@@ -48,7 +49,7 @@ function takeSnapshots(
   expect(replayTrace(store, traceId, { snapshotEvery: every })).toEqual(expected);
   const snapshots = new Map<number, Uint8Array>();
   for (const { seq } of capture.calls) {
-    const found = store.nearestSnapshot(traceId, seq, MODEL_VERSION);
+    const found = store.nearestSnapshot(traceId, seq, VERSION);
     if (found !== null) snapshots.set(found.seq, found.state);
   }
   store.deleteSnapshots(traceId);
@@ -58,7 +59,7 @@ function takeSnapshots(
 /** Replays from one snapshot, and says how that differs from what is left of a replay from the start. */
 function replayFrom(store: Store, traceId: number, seq: number, state: Uint8Array): ReplayResult {
   store.deleteSnapshots(traceId);
-  store.putSnapshot(traceId, seq, MODEL_VERSION, state);
+  store.putSnapshot(traceId, seq, VERSION, state);
   return replayTrace(store, traceId, { fromSnapshot: true });
 }
 

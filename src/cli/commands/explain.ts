@@ -1,0 +1,38 @@
+import type { Command } from 'commander';
+import { explainCall } from '../../../replay/index.ts';
+import { UsageError } from '../errors.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import { jsonOfExplanation, printExplanation } from '../explain-report.ts';
+import { addExamples, parseInteger } from '../options.ts';
+import type { Runner, Session } from '../session.ts';
+import { type Target, withTarget } from '../target.ts';
+
+interface ExplainFlags {
+  readonly at: number;
+  readonly kernel?: string;
+}
+
+/** `ioasis explain`: what one call met, what the model answers to it and why, and what it changed. */
+export function registerExplain(program: Command, run: Runner): void {
+  const command = program
+    .command('explain')
+    .description('explain one call: the objects it names, why the model refuses it or what it changed')
+    .argument('<trace>', 'name of a trace, or a capture file; - for standard input')
+    .requiredOption('--at <seq>', 'the call, by its number', parseInteger)
+    .option('--kernel <release>', 'kernel to model in place of the recorded one, such as 6.12');
+  addExamples(command, [
+    ['ioasis explain run.jsonl.gz --at 57', 'why call 57 was answered as it was'],
+    ['ioasis explain run --at 57 --json', 'the same as one JSON object'],
+  ]);
+  command.action((name: string, flags: ExplainFlags) =>
+    run(command, (session) => withTarget(session, name, (target) => explain(session, target, flags))),
+  );
+}
+
+function explain(session: Session, { store, trace, label }: Target, { at, kernel }: ExplainFlags): ExitCode {
+  const explanation = explainCall(store, trace.id, at, { kernel: kernel ?? null });
+  if (explanation === null) throw new UsageError(`${label}: no call has the number ${at}`);
+  if (session.json) session.print(jsonOfExplanation(explanation));
+  else printExplanation(session, explanation);
+  return EXIT.clean;
+}

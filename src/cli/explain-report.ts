@@ -1,0 +1,146 @@
+import { type ExplainedObject, type Explanation, isPredicted } from '../../replay/index.ts';
+import type { Effect, FactValue } from '../model/index.ts';
+import { errnoName } from '../uapi/index.ts';
+import { jsonOfCall } from './call-json.ts';
+import { renderCall } from './call-text.ts';
+import { errnoText } from './errno-text.ts';
+import type { Session } from './session.ts';
+
+/** Entries of a list of facts, and effects, that a person is shown; `--json` has more. */
+const FACTS_SHOWN = 8;
+const EFFECTS_SHOWN = 20;
+
+/** Facts whose name in words is not the name itself. */
+const FACT_NAMES: Readonly<Record<string, string>> = {
+  alignmentBytes: 'alignment',
+  pageTables: 'page tables',
+  accessObjects: 'access objects',
+  nestParent: 'nest parent',
+  tracking: 'dirty tracking',
+  virtualId: 'virtual id',
+  hwQueues: 'HW queues',
+  vdevices: 'vDEVICEs',
+  veventqs: 'vEVENTQs',
+  viommu: 'vIOMMU',
+  vdevice: 'vDEVICE',
+  hwpt: 'HWPT',
+  ioas: 'IOAS',
+};
+
+/** Prints an explanation as a person reads it. */
+export function printExplanation(session: Session, explanation: Explanation): void {
+  const { bold, red } = session.colors;
+  const { call, divergence } = explanation;
+  session.print(`${bold(`seq ${call.seq}`)}  [${call.pid}] ${renderCall(call)}`);
+  const section = (title: string, lines: readonly string[]): void => {
+    if (lines.length === 0) return;
+    session.print(`\n${bold(title)}`);
+    for (const line of lines) session.print(`  ${line}`);
+  };
+  section('before the call', explanation.objects.flatMap(linesOfObject));
+  section(`answer of ${explanation.profile}`, linesOfAnswer(explanation));
+  if (explanation.modelled) section('what changed', linesOfChange(explanation));
+  if (divergence === null) return;
+  const { field, recorded, predicted } = divergence;
+  session.print(`\n${red('diverges')}: ${field} recorded ${recorded}, predicted ${predicted}`);
+}
+
+function linesOfObject({ fields, id, object }: ExplainedObject): string[] {
+  const name = fields.join(', ');
+  if (object === null) return [`${name} ${id}: no such object`];
+  const { label, users, state, facts } = object;
+  const head = `${name}: ${label}, ${state === null ? '' : `${state}, `}${users} user${users === 1 ? '' : 's'}`;
+  const rows = Object.entries(facts).map(
+    ([fact, value]) => `  ${(FACT_NAMES[fact] ?? fact).padEnd(15)} ${factText(fact, value)}`,
+  );
+  return [head, ...rows];
+}
+
+function factText(fact: string, value: FactValue): string {
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (typeof value !== 'object') return fact === 'alignmentBytes' ? bytesText(BigInt(value)) : String(value);
+  if (value.length === 0) return fact === 'allowed' ? 'everything not reserved' : 'none';
+  const hidden = value.length - FACTS_SHOWN;
+  return `${value.slice(0, FACTS_SHOWN).join(', ')}${hidden > 0 ? ` and ${hidden} more` : ''}`;
+}
+
+function linesOfAnswer({ call, modelled, ret, errno, reason, profileExact }: Explanation): string[] {
+  const caution = profileExact ? [] : ['WARNING: the kernel has no profile of its own: answers may differ'];
+  if (!modelled) return [...caution, 'not modelled'];
+  if (!isPredicted(call)) return [...caution, 'taken as recorded: an input of the model'];
+  if (errno === 0) return [...caution, `succeeds with ${ret}`];
+  const refused = `${ret} ${errnoText(errnoName(errno))}`;
+  if (reason === null) return [...caution, refused];
+  return [...caution, refused, `because ${reason.says}`, `reason ${reason.id}, in ${reason.source}`];
+}
+
+function linesOfChange({ changes, effects, effectCount }: Explanation): string[] {
+  const told = effects.flatMap(effectText);
+  const shown = told.slice(0, EFFECTS_SHOWN);
+  // Effects that the changes tell already have no text; only those past the kept ones are unknown.
+  const hidden = told.length - shown.length + effectCount - effects.length;
+  const lines = [...changes, ...shown, ...(hidden > 0 ? [`and ${hidden} more effects`] : [])];
+  return lines.length === 0 ? ['nothing'] : lines;
+}
+
+/** An effect in words; nothing for those that the changed objects tell. */
+function effectText(effect: Effect): string[] {
+  switch (effect.effect) {
+    case 'contextOpened':
+    case 'contextReleased':
+    case 'objectCreated':
+    case 'objectDestroyed':
+      return [];
+    case 'rangeMapped':
+    case 'rangeUnmapped': {
+      const { ioas, iova, iovaLast, lengthBytes } = effect;
+      const what = effect.effect === 'rangeMapped' ? 'mapped' : 'unmapped';
+      return [`IOAS ${ioas}: area ${hex(iova)}-${hex(iovaLast)} ${what}, ${bytesText(lengthBytes)}`];
+    }
+    case 'deviceAttached':
+      return [`device ${effect.device} attached to HWPT ${effect.hwpt}${pasidText(effect.pasid)}`];
+    case 'deviceDetached':
+      return [`device ${effect.device} detached from HWPT ${effect.hwpt}${pasidText(effect.pasid)}`];
+    case 'deviceReplaced':
+      return [
+        `device ${effect.device} moved from HWPT ${effect.from} to HWPT ${effect.to}${pasidText(effect.pasid)}`,
+      ];
+    case 'faultReported':
+      return [`fault of device ${effect.device} reported to fault queue ${effect.queue}`];
+  }
+}
+
+function pasidText(pasid: number): string {
+  return pasid === 0 ? '' : ` by PASID ${pasid}`;
+}
+
+function bytesText(bytes: bigint): string {
+  return `${bytes} byte${bytes === 1n ? '' : 's'}`;
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}
+
+/** An explanation as one JSON object; addresses and lengths are hex text, as in `show --json`. */
+export function jsonOfExplanation({ call, errno, ...rest }: Explanation): string {
+  const { modelled, ret, reason, objects, changes, effects, effectCount, divergence } = rest;
+  const why = reason === null ? null : { id: reason.id, says: reason.says, source: reason.source };
+  const answer =
+    modelled && isPredicted(call) ? { ret, errno: errno === 0 ? null : errnoName(errno), reason: why } : null;
+  return JSON.stringify(
+    {
+      call: jsonOfCall(call),
+      profile: rest.profile,
+      profileExact: rest.profileExact,
+      objects,
+      modelled,
+      answer,
+      changes,
+      effects,
+      effectCount,
+      divergence,
+    },
+    (_, value: unknown) => (typeof value === 'bigint' ? hex(value) : value),
+  );
+}

@@ -1,0 +1,168 @@
+import {
+  accessLifecycle,
+  deviceLifecycle,
+  faultQueueLifecycle,
+  hwptNestedLifecycle,
+  hwptPagingLifecycle,
+  hwQueueLifecycle,
+  ioasLifecycle,
+  vdeviceLifecycle,
+  veventqLifecycle,
+  viommuLifecycle,
+} from '../../machines/index.ts';
+import { toBigInt } from './address.ts';
+import type { IovaRange } from './iova-space.ts';
+import { type Kernel, spaceOf } from './kernel.ts';
+import type { Access, Context, Device, Ioas, KernelObject, ObjectType } from './state.ts';
+
+/** Objects of the control state as a person asks about them: names, and what matters of each type. */
+
+/** A fact: a number, a name, or a list of them. */
+export type FactValue = number | boolean | string | readonly (number | string)[];
+
+/** One object, in plain values. */
+export interface ObjectFacts {
+  readonly type: ObjectType;
+  readonly id: number;
+  /** Type and id in words, such as `IOAS 1`. */
+  readonly label: string;
+  readonly users: number;
+  /** State of its lifecycle; null for a selftest object, which has none. */
+  readonly state: string | null;
+  readonly facts: Readonly<Record<string, FactValue>>;
+}
+
+const LABELS: Readonly<Record<ObjectType, string>> = {
+  ioas: 'IOAS',
+  'hwpt-paging': 'HWPT',
+  'hwpt-nested': 'nested HWPT',
+  device: 'device',
+  access: 'access object',
+  fault: 'fault queue',
+  selftest: 'selftest device',
+  viommu: 'vIOMMU',
+  vdevice: 'vDEVICE',
+  veventq: 'vEVENTQ',
+  'hw-queue': 'HW queue',
+};
+
+const LIFECYCLES = {
+  ioas: ioasLifecycle,
+  'hwpt-paging': hwptPagingLifecycle,
+  'hwpt-nested': hwptNestedLifecycle,
+  device: deviceLifecycle,
+  access: accessLifecycle,
+  fault: faultQueueLifecycle,
+  viommu: viommuLifecycle,
+  vdevice: vdeviceLifecycle,
+  veventq: veventqLifecycle,
+  'hw-queue': hwQueueLifecycle,
+} as const;
+
+/** Type and id in words. */
+export function objectLabel({ type, id }: { readonly type: ObjectType; readonly id: number }): string {
+  return `${LABELS[type]} ${id}`;
+}
+
+/** Name of a state in the lifecycle of a type; null where the type has no lifecycle. */
+export function stateName(type: ObjectType, state: number): string | null {
+  if (type === 'selftest') return null;
+  return LIFECYCLES[type].flat.states[state] ?? null;
+}
+
+/** `0x1000-0x1fff`; the last address is inclusive. */
+export function rangeText({ startPage, startOffset, lastPage, lastOffset }: IovaRange): string {
+  const hex = (page: number, offset: number): string => `0x${toBigInt(page, offset).toString(16)}`;
+  return `${hex(startPage, startOffset)}-${hex(lastPage, lastOffset)}`;
+}
+
+/** Name of an attachment slot: the device's own requester id, or a PASID. */
+export function slotName(pasid: number): string {
+  return pasid === 0 ? 'RID' : `PASID ${pasid}`;
+}
+
+/** The facts of one object; null when no object has that id. */
+export function describeObject(kernel: Kernel, context: Context, id: number): ObjectFacts | null {
+  const object = context.objects[id];
+  if (object === undefined) return null;
+  const { type, users, lifecycle } = object;
+  const state = stateName(type, lifecycle);
+  return { type, id, label: objectLabel(object), users, state, facts: factsOf(kernel, context, object) };
+}
+
+function factsOf(kernel: Kernel, context: Context, object: KernelObject): Record<string, FactValue> {
+  switch (object.type) {
+    case 'ioas':
+      return factsOfIoas(kernel, object);
+    case 'hwpt-paging': {
+      const { ioas, auto, nestParent, fault, tracking } = object;
+      const optional = fault === 0 ? {} : { fault };
+      return { ioas, auto, nestParent, tracking, ...optional, devices: devicesAt(context, object.id) };
+    }
+    case 'hwpt-nested': {
+      const { parent, viommu, fault } = object;
+      const optional = { ...(viommu === 0 ? {} : { viommu }), ...(fault === 0 ? {} : { fault }) };
+      return { parent, ...optional, devices: devicesAt(context, object.id) };
+    }
+    case 'device':
+      return factsOfDevice(context, object);
+    case 'access':
+      return factsOfAccess(object);
+    case 'fault':
+      return { unread: object.deliver.length, unanswered: Object.keys(object.responses).length };
+    case 'selftest':
+      return { device: object.device };
+    case 'viommu':
+      return {
+        hwpt: object.hwpt,
+        vdevices: Object.values(object.vdevices),
+        veventqs: Object.values(object.veventqs),
+        hwQueues: Object.values(object.hwQueues),
+      };
+    case 'vdevice': {
+      const virtualId = `0x${toBigInt(object.virtPage, object.virtOffset).toString(16)}`;
+      return { viommu: object.viommu, device: object.device, virtualId };
+    }
+    case 'veventq':
+      return { viommu: object.viommu, depth: object.depth, unread: object.events.length };
+    case 'hw-queue':
+      return { viommu: object.viommu, index: object.index };
+  }
+}
+
+function factsOfIoas(kernel: Kernel, ioas: Ioas): Record<string, FactValue> {
+  return {
+    areas: spaceOf(kernel, ioas).areas.count,
+    alignmentBytes: ioas.alignment,
+    pageTables: [...ioas.hwpts],
+    accessObjects: Object.values(ioas.accesses),
+    allowed: ioas.allowed.map(rangeText),
+    reserved: ioas.reserved.map((range) => `${rangeText(range)} by ${range.owner}`),
+  };
+}
+
+function factsOfDevice(context: Context, { id, group, vdevice }: Device): Record<string, FactValue> {
+  const slots = Object.entries(context.groups[group]?.slots ?? {});
+  const attached = slots
+    .filter(([, { devices }]) => devices.includes(id))
+    .map(([pasid, { hwpt }]) => `${slotName(Number(pasid))} to HWPT ${hwpt}`);
+  return { group, attached, ...(vdevice === 0 ? {} : { vdevice }) };
+}
+
+function factsOfAccess({ ioas, pinning, items }: Access): Record<string, FactValue> {
+  const pins = items.map(({ id, iovaPage, iovaOffset, length }) => {
+    return `${id}: ${length} bytes at 0x${toBigInt(iovaPage, iovaOffset).toString(16)}`;
+  });
+  return { ioas: ioas === 0 ? 'none' : ioas, pinning, pins };
+}
+
+/** Devices attached to a page table, by their RID or a PASID. */
+function devicesAt(context: Context, hwpt: number): (number | string)[] {
+  return Object.values(context.groups).flatMap(({ slots }) =>
+    Object.entries(slots)
+      .filter(([, slot]) => slot.hwpt === hwpt)
+      .flatMap(([pasid, { devices }]) =>
+        devices.map((device) => (pasid === '0' ? device : `${device} by ${slotName(Number(pasid))}`)),
+      ),
+  );
+}

@@ -1,0 +1,38 @@
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { EXAMPLE, ROOT, runCli } from './run-cli.ts';
+
+const FIXTURES = join(ROOT, 'test/fixtures/linux-6.12-selftests');
+const NESTED = join(FIXTURES, 'iommufd_ioas.mock_domain.alloc_hwpt_nested.jsonl.gz');
+
+describe('ioasis explain', () => {
+  test.each([
+    ['mock-domain', EXAMPLE, '57'],
+    ['map-efault', EXAMPLE, '64'],
+    ['mmap-input', EXAMPLE, '52'],
+    ['destroy-ebusy', NESTED, '84'],
+  ])('prints %s as reviewed', async (name, path, seq) => {
+    const run = await runCli(['explain', path, '--at', seq]);
+    expect(run).toMatchObject({ code: 0, stderr: '' });
+    await expect(run.stdout).toMatchFileSnapshot(join(ROOT, `test/golden/explain/${name}.txt`));
+  });
+
+  test('prints the same as one JSON object', async () => {
+    const run = await runCli(['explain', NESTED, '--at', '84', '--json']);
+    expect(run).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(run.stdout)).toMatchObject({
+      call: { seq: 84, name: 'IOMMU_DESTROY' },
+      profile: 'linux-6.12',
+      objects: [{ fields: ['id'], id: 5, object: { type: 'hwpt-paging', users: 4 } }],
+      answer: { ret: -1, errno: 'EBUSY', reason: { id: 'object-in-use' } },
+      changes: [],
+      divergence: null,
+    });
+  });
+
+  test('refuses a call that is not in the trace', async () => {
+    const run = await runCli(['explain', EXAMPLE, '--at', '1']);
+    expect(run.code).toBe(2);
+    expect(run.stderr).toMatch(/^ioasis: .*no call has the number 1\n$/);
+  });
+});
