@@ -257,16 +257,20 @@ export function unpinArea(
   slot: number,
 ): void {
   const { areas } = space;
-  const range = {
+  const range = rangeOf(areas, slot);
+  for (const id of Object.values(ioas.accesses)) {
+    const access = mustGet(context, id, 'access');
+    if (!access.internal) dropItems(kernel, access, space, (item) => touches(item, range));
+  }
+}
+
+function rangeOf(areas: AreaTable, slot: number): IovaRange {
+  return {
     startPage: areas.startPage[slot]!,
     startOffset: areas.startOffset[slot]!,
     lastPage: areas.lastPage[slot]!,
     lastOffset: areas.lastOffset[slot]!,
   };
-  for (const id of Object.values(ioas.accesses)) {
-    const access = mustGet(context, id, 'access');
-    if (!access.internal) dropItems(kernel, access, space, (item) => touches(item, range));
-  }
 }
 
 function touches({ iovaPage, iovaOffset, length }: AccessItem, range: IovaRange): boolean {
@@ -282,12 +286,7 @@ function touches({ iovaPage, iovaOffset, length }: AccessItem, range: IovaRange)
  * Whether a HW queue holds the area (`num_locks`). Asked only for an area that is pinned by an access object.
  */
 export function refuseLocked(context: Context, ioas: Ioas, { areas }: IovaSpace, slot: number): Refusal {
-  const range = {
-    startPage: areas.startPage[slot]!,
-    startOffset: areas.startOffset[slot]!,
-    lastPage: areas.lastPage[slot]!,
-    lastOffset: areas.lastOffset[slot]!,
-  };
+  const range = rangeOf(areas, slot);
   for (const id of Object.values(ioas.accesses)) {
     const { internal, items } = mustGet(context, id, 'access');
     if (internal && items.some((item) => touches(item, range))) return AREA_LOCKED;

@@ -1,6 +1,6 @@
 import { IOMMU_IOAS_COPY, IOMMU_IOAS_COPY_FLAGS, IOMMU_IOAS_MAP_FLAGS, offsetsOf } from '../uapi/index.ts';
 import { addWide, compareWide, isTop, subWide, wide } from './address.ts';
-import { firstArea, firstAreaIn, NONE, nextArea } from './area-table.ts';
+import { firstAreaIn, NONE } from './area-table.ts';
 import { IOAS_NOT_FOUND, UNKNOWN_FLAGS } from './check.ts';
 import {
   ADDRESS_TOO_HIGH,
@@ -17,6 +17,7 @@ import { getObject } from './objects.ts';
 import { refusePin } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
+import { syzAddress } from './syz-address.ts';
 import { fieldOffset, fieldPage, respond, setU64, u32 } from './user-call.ts';
 
 /** IOMMU_IOAS_COPY: ioas.c and io_pagetable.c of iommufd. */
@@ -49,7 +50,10 @@ export function ioasCopy(kernel: Kernel, context: Context): Refusal {
   if (kernel.profile.selftest && (flags & SYZ) !== 0) {
     flags &= ~SYZ;
     const source = getObject(context, u32(call, COPY.src_ioas_id), 'ioas');
-    if (source !== undefined) convertNthArea(kernel, spaceOf(kernel, source), COPY.src_iova);
+    if (source !== undefined) {
+      const at = syzAddress(call, COPY.src_iova, spaceOf(kernel, source).areas);
+      setU64(call, COPY.src_iova, at.page, at.offset);
+    }
     // The kernel converts in its own copy of the struct, and that copy is what goes back to the user.
     call.view.setUint32(COPY.flags, flags, true);
   }
@@ -188,30 +192,4 @@ function refuseSlicePins(kernel: Kernel, slices: readonly Slice[]): Refusal {
     if (refusal !== null) return refusal;
   }
   return null;
-}
-
-/**
- * The selftest's way to name an address for a fuzzer: {u32 nth_area, u32 offset} becomes the IOVA `offset`
- * bytes into the n-th area, or 0 when there is none. Source: selftest.c __iommufd_test_syz_conv_iova.
- */
-export function convertNthArea(kernel: Kernel, { areas }: IovaSpace, field: number): void {
-  const { call } = kernel;
-  let nth = u32(call, field);
-  const distance = u32(call, field + 4);
-  let slot = firstArea(areas);
-  while (slot !== NONE && nth > 0) {
-    slot = nextArea(areas, slot);
-    nth -= 1;
-  }
-  const at = wide();
-  if (slot !== NONE) {
-    addWide(
-      at,
-      areas.startPage[slot]!,
-      areas.startOffset[slot]!,
-      Math.floor(distance / 4096),
-      distance % 4096,
-    );
-  }
-  setU64(call, field, at.page, at.offset);
 }

@@ -8,8 +8,7 @@ import {
 } from '../uapi/index.ts';
 import { attachAccess, closeAccess, replaceAccess } from './access.ts';
 import { dropItems, pinPages } from './access-pins.ts';
-import { addWide, type Wide, wide } from './address.ts';
-import { firstArea, NONE, nextArea } from './area-table.ts';
+import { type Wide, wide } from './address.ts';
 import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
 import { fileOf, installDescriptor } from './descriptors.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
@@ -17,6 +16,7 @@ import { addObject, dropContext, holdContext, mustGet, nextId } from './objects.
 import { refuseUserPage } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Access, Context } from './state.ts';
+import { syzAddress } from './syz-address.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
 import { canRespond } from './user-copy.ts';
 import { locatePage, type PageIdentity } from './user-memory.ts';
@@ -137,22 +137,8 @@ export function iovaOf(
 ): Wide {
   const { call } = kernel;
   if (!syz) return wide(fieldPage(call, field), fieldOffset(call, field));
-  const at = wide();
-  if (access.ioas === 0) return at;
-  const { areas } = spaceOf(kernel, mustGet(context, access.ioas, 'ioas'));
-  let slot = firstArea(areas);
-  for (let nth = u32(call, field); slot !== NONE && nth > 0; nth -= 1) slot = nextArea(areas, slot);
-  const distance = u32(call, field + 4);
-  if (slot !== NONE) {
-    addWide(
-      at,
-      areas.startPage[slot]!,
-      areas.startOffset[slot]!,
-      Math.floor(distance / 4096),
-      distance % 4096,
-    );
-  }
-  return at;
+  if (access.ioas === 0) return wide();
+  return syzAddress(call, field, spaceOf(kernel, mustGet(context, access.ioas, 'ioas')).areas);
 }
 
 /** Length of the call in bytes, or -1 above 16 MiB. */
