@@ -55,19 +55,21 @@ export function compareReply(kernel: Kernel, call: Call, reply: Reply): Verdict 
 }
 
 function compareIoctl(kernel: Kernel, call: IoctlCall): Verdict {
-  const unknown = kernel.call.unknown.length > 0;
+  const { unknown } = kernel.call;
   if (call.arg !== null && call.out !== null && !isStructAsRecorded(kernel, call.arg, call.out)) {
-    if (!unknown) return 'diverged';
+    if (unknown.length === 0) return 'diverged';
     const out = predictedStruct(kernel, call);
     return out !== null && sameBytes(masked(kernel, call.out), masked(kernel, out)) ? 'partial' : 'diverged';
   }
-  return call.mem.length === 0 ? 'matched' : compareBuffers(kernel, call);
+  const verdict = call.mem.length === 0 ? 'matched' : compareBuffers(kernel, call);
+  // A guess may prove right; a fact that nobody guessed was not predicted, even where it happens to be zero.
+  return verdict === 'matched' && unknown.some(({ guess }) => guess === null) ? 'partial' : verdict;
 }
 
 /** Struct bytes without the fields that nobody can know. */
 function masked(kernel: Kernel, bytes: Uint8Array): Uint8Array {
   const copy = Uint8Array.from(bytes);
-  for (const { at } of kernel.call.unknown) copy.fill(0, at, at + 4);
+  for (const { at, bytes: length } of kernel.call.unknown) copy.fill(0, at, at + length);
   return copy;
 }
 
@@ -129,8 +131,10 @@ function firstDifference(kernel: Kernel, call: Call, reply: Reply): Difference {
   }
   if (call.op !== 'ioctl') throw new Error(`a ${call.op} does not differ`);
   const out = predictedStruct(kernel, call);
-  if (out !== null && call.out !== null && !sameBytes(masked(kernel, out), masked(kernel, call.out))) {
-    return structDifference(call, call.out, out);
+  if (out !== null && call.out !== null) {
+    const recorded = masked(kernel, call.out);
+    const predicted = masked(kernel, out);
+    if (!sameBytes(recorded, predicted)) return structDifference(call, recorded, predicted);
   }
   return bufferDifference(kernel, call);
 }

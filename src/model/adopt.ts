@@ -48,6 +48,7 @@ export function adoptReply(kernel: Kernel, record: IoctlCall): number {
   if (record.errno !== 0) return undo(kernel, context, record);
   let learned = 0;
   for (const { at, guess } of kernel.call.unknown) {
+    if (guess === null) continue;
     const fd = recorded.getInt32(at, true);
     if (fd === guess) continue;
     renumberDescriptor(process, guess, fd);

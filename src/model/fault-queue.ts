@@ -75,7 +75,7 @@ export function faultQueueAlloc(kernel: Kernel, context: Context): Refusal {
   setU32(call, ALLOC.out_fault_id, queue.id);
   const guess = installDescriptor(kernel, call.pid, 'fault', context.id, queue.id);
   setU32(call, ALLOC.out_fault_fd, guess);
-  call.unknown.push({ name: 'out_fault_fd', at: ALLOC.out_fault_fd, guess });
+  call.unknown.push({ name: 'out_fault_fd', at: ALLOC.out_fault_fd, bytes: 4, guess });
   respond(call, IOMMU_FAULT_QUEUE_ALLOC.sizeBytes);
   return null;
 }

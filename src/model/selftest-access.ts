@@ -98,7 +98,7 @@ export function createAccess(kernel: Kernel, context: Context, ioasId: number): 
   }
   const guess = installDescriptor(kernel, call.pid, 'access', context.id, access.id);
   setU32(call, CREATE.out_access_fd, guess);
-  call.unknown.push({ name: 'out_access_fd', at: CREATE.out_access_fd, guess });
+  call.unknown.push({ name: 'out_access_fd', at: CREATE.out_access_fd, bytes: 4, guess });
   respond(call, IOMMU_TEST_CMD.sizeBytes);
   return null;
 }

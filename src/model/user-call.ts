@@ -30,19 +30,21 @@ export interface UserCall {
   ret: number;
   /** Other writes to user memory, in order. Empty for the hot calls. */
   readonly writes: UserWrite[];
-  /** Reply fields that nothing recorded tells: the number of a new descriptor. */
+  /** Reply fields that nothing recorded tells: the number of a new descriptor, a fact of the hardware. */
   readonly unknown: UnknownField[];
   /** Recorded buffers that the struct points to. */
   buffers: readonly InputBuffer[];
 }
 
-/** A u32 of the reply that holds a guess. */
+/** Bytes of the user's struct that the reply fills with what the model can not know. */
 export interface UnknownField {
   readonly name: string;
-  /** Offset in the struct. */
+  /** Offset in the user's struct. */
   readonly at: number;
-  /** Descriptor number guessed. */
-  readonly guess: number;
+  /** Length of the field. */
+  readonly bytes: number;
+  /** Descriptor number guessed, 4 bytes; null when it is a fact of the hardware, which nobody can guess. */
+  readonly guess: number | null;
 }
 
 export interface StructWrite {

@@ -80,7 +80,7 @@ export function veventqAlloc(kernel: Kernel, context: Context): Refusal {
   setU32(call, ALLOC.out_veventq_id, queue.id);
   const guess = installDescriptor(kernel, call.pid, 'veventq', context.id, queue.id);
   setU32(call, ALLOC.out_veventq_fd, guess);
-  call.unknown.push({ name: 'out_veventq_fd', at: ALLOC.out_veventq_fd, guess });
+  call.unknown.push({ name: 'out_veventq_fd', at: ALLOC.out_veventq_fd, bytes: 4, guess });
   respond(call, IOMMU_VEVENTQ_ALLOC.sizeBytes);
   return null;
 }
