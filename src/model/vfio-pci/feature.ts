@@ -1,0 +1,123 @@
+import {
+  offsetsOf,
+  unionOffsetsOf,
+  VFIO_DEVICE_FEATURE,
+  VFIO_FEATURE,
+  VFIO_FEATURE_FLAGS,
+} from '../../uapi/index.ts';
+import type { Answer, Kernel } from '../kernel.ts';
+import { type Refusal, reason } from '../reason.ts';
+import { u32 } from '../user-call.ts';
+import { copyVfioStruct } from '../vfio-compat.ts';
+import type { PciDevice } from './device.ts';
+import { pciFeatures } from './features.ts';
+import { checkEventfd } from './irq-set.ts';
+import { ARGSZ_TOO_SMALL, STRUCT_FAULT } from './reasons.ts';
+
+/** VFIO_DEVICE_FEATURE: vfio_main.c vfio_ioctl_device_feature, then vfio_pci_core_ioctl_feature. */
+
+const FEATURE = offsetsOf(VFIO_DEVICE_FEATURE);
+const HEAD_BYTES = VFIO_DEVICE_FEATURE.sizeBytes;
+const { GET, SET, PROBE } = VFIO_FEATURE_FLAGS;
+const NUMBER = 0xffff;
+const WAKEUP = unionOffsetsOf(VFIO_DEVICE_FEATURE, VFIO_FEATURE.LOW_POWER_ENTRY_WITH_WAKEUP);
+const WAKEUP_BYTES = 8;
+
+const BAD_FLAGS = reason(
+  'vfio-feature-flags',
+  'EINVAL',
+  'vfio_main.c vfio_ioctl_device_feature',
+  'an unknown flag, or GET and SET at once without PROBE',
+);
+const UNKNOWN_FEATURE = reason(
+  'vfio-feature-unknown',
+  'ENOTTY',
+  'vfio_pci_core.c vfio_pci_core_ioctl_feature',
+  'vfio-pci does not have this feature: it neither migrates devices nor logs their DMA',
+);
+const BAD_OPERATION = reason(
+  'vfio-feature-operation',
+  'EINVAL',
+  'vfio.h vfio_check_feature',
+  'the feature can not be got or set so, nothing was asked for, or its data does not fit argsz',
+);
+const NO_PRECOPY = reason(
+  'vfio-feature-no-precopy',
+  'EINVAL',
+  'vfio_main.c vfio_ioctl_device_feature_migration_precopy_info_v2, 7.x',
+  'the device does not migrate with pre-copy',
+);
+const DATA_FAULT = reason(
+  'vfio-feature-data-unreadable',
+  'EFAULT',
+  'vfio_pci_core.c, each feature',
+  'the data behind the struct can not be read',
+);
+const NEGATIVE_EVENTFD = reason(
+  'vfio-feature-wakeup-descriptor',
+  'EINVAL',
+  'vfio_pci_core.c vfio_pci_core_pm_entry_with_wakeup',
+  'the eventfd to wake up by is negative',
+);
+const ALREADY_LOW_POWER = reason(
+  'vfio-feature-low-power-entered',
+  'EINVAL',
+  'vfio_pci_core.c vfio_pci_runtime_pm_entry',
+  'the device may go to low power already',
+);
+
+export function deviceFeature(kernel: Kernel, device: PciDevice): Answer {
+  const { call } = kernel;
+  if (!copyVfioStruct(kernel, HEAD_BYTES)) return STRUCT_FAULT;
+  if (call.userSize < HEAD_BYTES) return ARGSZ_TOO_SMALL;
+  const flags = u32(call, FEATURE.flags);
+  if ((flags & ~(NUMBER | GET | SET | PROBE)) !== 0) return BAD_FLAGS;
+  if ((flags & (GET | SET | PROBE)) === (GET | SET)) return BAD_FLAGS;
+  switch (flags & NUMBER) {
+    case VFIO_FEATURE.LOW_POWER_ENTRY:
+      return setFeature(flags, call.userSize, 0, () => enterLowPower(device, 'on'));
+    case VFIO_FEATURE.LOW_POWER_ENTRY_WITH_WAKEUP:
+      return setFeature(flags, call.userSize, WAKEUP_BYTES, () => enterUntilWakeup(kernel, device));
+    case VFIO_FEATURE.LOW_POWER_EXIT:
+      return setFeature(flags, call.userSize, 0, () => exitLowPower(device));
+    case VFIO_FEATURE.PCI_VF_TOKEN:
+      // Only a physical function that makes virtual ones has a token.
+      return 'not-modelled';
+    case VFIO_FEATURE.DMA_BUF:
+      // The platform decides whether BARs can be exported, before anything else is looked at.
+      return pciFeatures(kernel.profile).exportsDmabuf ? 'not-modelled' : UNKNOWN_FEATURE;
+    case VFIO_FEATURE.MIG_PRECOPY_INFOv2:
+      return pciFeatures(kernel.profile).precopyInfo2 ? NO_PRECOPY : UNKNOWN_FEATURE;
+    default:
+      return UNKNOWN_FEATURE;
+  }
+}
+
+/** `vfio_check_feature` of a feature that can be set only. */
+function setFeature(flags: number, argsz: number, dataBytes: number, set: () => Answer): Answer {
+  if ((flags & GET) !== 0) return BAD_OPERATION;
+  if ((flags & PROBE) !== 0) return null;
+  if ((flags & SET) === 0 || argsz - HEAD_BYTES < dataBytes) return BAD_OPERATION;
+  return set();
+}
+
+function enterLowPower({ open }: PciDevice, how: 'on' | 'until-wakeup'): Answer {
+  if (open.lowPower === 'on') return ALREADY_LOW_POWER;
+  // Waking up leaves low power, and whether the device slept is not seen.
+  if (open.lowPower === 'until-wakeup') return 'not-modelled';
+  open.lowPower = how;
+  return null;
+}
+
+function enterUntilWakeup(kernel: Kernel, device: PciDevice): Answer {
+  const { arg } = kernel.call;
+  if (arg.length < HEAD_BYTES + WAKEUP_BYTES) return DATA_FAULT;
+  const fd = new DataView(arg.buffer, arg.byteOffset).getInt32(WAKEUP.wakeup_eventfd, true);
+  if (fd < 0) return NEGATIVE_EVENTFD;
+  return checkEventfd(device, fd) ?? enterLowPower(device, 'until-wakeup');
+}
+
+function exitLowPower({ open }: PciDevice): Refusal {
+  open.lowPower = 'off';
+  return null;
+}

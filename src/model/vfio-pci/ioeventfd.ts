@@ -1,0 +1,98 @@
+import { offsetsOf, VFIO_DEVICE_IOEVENTFD, VFIO_IOEVENTFD_FLAGS } from '../../uapi/index.ts';
+import type { Answer, Kernel } from '../kernel.ts';
+import { reason } from '../reason.ts';
+import { u32 } from '../user-call.ts';
+import { copyVfioStruct } from '../vfio-compat.ts';
+import type { PciDevice } from './device.ts';
+import { IRQ, REGION, REGION_SHIFT } from './facts.ts';
+import { pciFeatures } from './features.ts';
+import { checkEventfd } from './irq-set.ts';
+import type { Ioeventfd } from './open-state.ts';
+import { ARGSZ_TOO_SMALL, STRUCT_FAULT } from './reasons.ts';
+
+/** VFIO_DEVICE_IOEVENTFD: vfio_pci_ioctl_ioeventfd and vfio_pci_ioeventfd. */
+
+const EVENT = offsetsOf(VFIO_DEVICE_IOEVENTFD);
+const LEAST_BYTES = VFIO_DEVICE_IOEVENTFD.minBytes;
+const { SIZE_8, SIZE_16, SIZE_32, SIZE_64 } = VFIO_IOEVENTFD_FLAGS;
+const SIZES: readonly number[] = [SIZE_8, SIZE_16, SIZE_32, SIZE_64];
+/** VFIO_PCI_IOEVENTFD_MAX. */
+const MOST = 1000;
+
+const BAD_FORM = reason(
+  'vfio-ioeventfd-form',
+  'EINVAL',
+  'vfio_pci_core.c vfio_pci_ioctl_ioeventfd',
+  'not exactly one size, an unknown flag, or a descriptor below -1',
+);
+const NOT_IN_BAR = reason(
+  'vfio-ioeventfd-place',
+  'EINVAL',
+  'vfio_pci_rdwr.c vfio_pci_ioeventfd',
+  'the write does not lie in a BAR',
+);
+const TOO_WIDE = reason(
+  'vfio-ioeventfd-too-wide',
+  'EINVAL',
+  'vfio_pci_rdwr.c vfio_pci_ioeventfd',
+  'eight bytes can not be written at once',
+);
+const EXISTS = reason(
+  'vfio-ioeventfd-exists',
+  'EEXIST',
+  'vfio_pci_rdwr.c vfio_pci_ioeventfd',
+  'there is an ioeventfd for the same write',
+);
+const NONE_THERE = reason(
+  'vfio-ioeventfd-missing',
+  'ENODEV',
+  'vfio_pci_rdwr.c vfio_pci_ioeventfd',
+  'there is no ioeventfd for this write to take away',
+);
+const TOO_MANY = reason(
+  'vfio-ioeventfd-too-many',
+  'ENOSPC',
+  'vfio_pci_rdwr.c vfio_pci_ioeventfd',
+  'the device has a thousand ioeventfds',
+);
+
+export function ioeventfd(kernel: Kernel, device: PciDevice): Answer {
+  const { call } = kernel;
+  if (!copyVfioStruct(kernel, LEAST_BYTES)) return STRUCT_FAULT;
+  if (call.userSize < LEAST_BYTES) return ARGSZ_TOO_SMALL;
+  const bytes = u32(call, EVENT.flags);
+  const fd = call.view.getInt32(EVENT.fd, true);
+  if (!SIZES.includes(bytes) || fd < -1) return BAD_FORM;
+  const offset = call.view.getBigInt64(EVENT.offset, true);
+  const bar = Number(offset >> REGION_SHIFT);
+  if (bar > REGION.BAR5) return NOT_IN_BAR;
+  // A negative index reads beside the table of resources.
+  if (bar < 0) return 'not-modelled';
+  const region = device.facts.regions[bar];
+  if (region === undefined) return 'not-modelled';
+  const at = Number(BigInt.asUintN(Number(REGION_SHIFT), offset));
+  if (at + bytes > region.sizeBytes) return NOT_IN_BAR;
+  // Where in its BAR the MSI-X table lies is not known; nothing may be written there.
+  if (device.facts.irqs[IRQ.MSIX]!.count !== 0) return 'not-modelled';
+  if (bytes === SIZE_64) return pciFeatures(kernel.profile).refusesWideIoeventfd ? TOO_WIDE : 'not-modelled';
+  const data = call.view.getBigUint64(EVENT.data, true).toString(16);
+  return change(device, { bar, at, data, bytes }, fd);
+}
+
+function change(device: PciDevice, wanted: Ioeventfd, fd: number): Answer {
+  const { ioeventfds } = device.open;
+  const found = ioeventfds.findIndex(
+    ({ bar, at, data, bytes }) =>
+      bar === wanted.bar && at === wanted.at && data === wanted.data && bytes === wanted.bytes,
+  );
+  if (found >= 0) {
+    if (fd !== -1) return EXISTS;
+    ioeventfds.splice(found, 1);
+    return null;
+  }
+  if (fd < 0) return NONE_THERE;
+  if (ioeventfds.length >= MOST) return TOO_MANY;
+  const refusal = checkEventfd(device, fd);
+  if (refusal === null) ioeventfds.push(wanted);
+  return refusal;
+}
