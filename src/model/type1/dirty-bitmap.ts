@@ -44,8 +44,11 @@ export interface UserBitmap {
   readonly address: bigint;
 }
 
-/** `TASK_SIZE_MAX` of x86-64 with four-level tables; a range may end right at it. */
-const USER_END = 2n ** 47n - 4096n;
+/**
+ * `TASK_SIZE_MAX` of x86-64 with five-level tables; a range may end right at it. With four levels it is
+ * 2^47 - 4096, and a bitmap in between is refused here instead of when it is written.
+ */
+const USER_END = 2n ** 56n - 4096n;
 
 /** `access_ok`, then `verify_bitmap_size`; a page size of 0 is refused later and shifts nothing. */
 export function refuseBitmap(sizeBytes: bigint, { pageBytes, bytes, address }: UserBitmap): Refusal {
