@@ -18,3 +18,12 @@ export { allReasons, type Reason } from './reason.ts';
 export { restoreKernel, serializeKernel, snapshotVersion } from './serialize.ts';
 export type { Context } from './state.ts';
 export { describeChanges } from './state-changes.ts';
+export {
+  attachGroup,
+  createType1Container,
+  detachGroup,
+  type ReservedRegion,
+  type Type1Container,
+  type Type1Group,
+  type1Ioctl,
+} from './type1/container.ts';

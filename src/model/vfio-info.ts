@@ -1,11 +1,17 @@
-import { offsetsOf, VFIO_IOMMU_CAP, VFIO_IOMMU_GET_INFO, VFIO_IOMMU_INFO_FLAGS } from '../uapi/index.ts';
-import { writeWide } from './address.ts';
+import { offsetsOf, VFIO_IOMMU_GET_INFO, VFIO_IOMMU_INFO_FLAGS } from '../uapi/index.ts';
 import { holesOf, type IovaRange } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { mustGet } from './objects.ts';
 import type { Refusal } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
 import { setU32 } from './user-call.ts';
+import {
+  alignedBytes,
+  dmaAvailableCap,
+  IOVA_CAP_ENTRY_BYTES,
+  IOVA_CAP_HEAD_BYTES,
+  iovaRangeCap,
+} from './vfio-caps.ts';
 import { ARGSZ_TOO_SMALL, copyVfioStruct, VFIO_STRUCT_FAULT } from './vfio-compat.ts';
 import { compatIoas, NO_COMPAT_IOAS } from './vfio-ioas.ts';
 
@@ -15,7 +21,6 @@ const INFO = offsetsOf(VFIO_IOMMU_GET_INFO);
 const INFO_BYTES = VFIO_IOMMU_GET_INFO.sizeBytes;
 /** Smallest argsz: up to iova_pgsizes. */
 const LEAST_BYTES = 16;
-const CAP_HEADER_BYTES = 8;
 
 export function getIommuInfo(kernel: Kernel, context: Context): Refusal {
   const { call } = kernel;
@@ -32,7 +37,7 @@ export function getIommuInfo(kernel: Kernel, context: Context): Refusal {
     writeFitting(kernel, total, cap, room);
     if (previous >= 0 && argsz >= total) writeNext(kernel, previous, total);
     previous = total;
-    total += Math.ceil(cap.bytes.length / 8) * 8;
+    total += alignedBytes(cap.bytes);
   }
   call.struct.fill(0, 0, INFO_BYTES);
   setU32(call, INFO.argsz, total);
@@ -53,26 +58,12 @@ interface Capability {
 }
 
 function dmaAvailable(): Capability {
-  const bytes = new Uint8Array(CAP_HEADER_BYTES + 4);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, VFIO_IOMMU_CAP.DMA_AVAIL, true);
-  view.setUint16(2, 1, true);
-  view.setUint32(CAP_HEADER_BYTES, 0xffffffff, true);
+  const bytes = dmaAvailableCap(0xffffffff);
   return { bytes, headBytes: bytes.length, entryBytes: 0 };
 }
 
 function iovaRanges(holes: readonly IovaRange[]): Capability {
-  const headBytes = CAP_HEADER_BYTES + 8;
-  const bytes = new Uint8Array(headBytes + holes.length * 16);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, VFIO_IOMMU_CAP.IOVA_RANGE, true);
-  view.setUint16(2, 1, true);
-  view.setUint32(CAP_HEADER_BYTES, holes.length, true);
-  holes.forEach((hole, index) => {
-    writeWide(view, headBytes + index * 16, hole.startPage, hole.startOffset);
-    writeWide(view, headBytes + index * 16 + 8, hole.lastPage, hole.lastOffset);
-  });
-  return { bytes, headBytes, entryBytes: 16 };
+  return { bytes: iovaRangeCap(holes), headBytes: IOVA_CAP_HEAD_BYTES, entryBytes: IOVA_CAP_ENTRY_BYTES };
 }
 
 function writeFitting(

@@ -31,7 +31,8 @@ describe('reasons', () => {
 
   test('of every file of the model are in the list, under ids of their own', () => {
     const folder = join(ROOT, 'src/model');
-    const ids = readdirSync(folder)
+    const ids = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
       .map((file) => readFileSync(join(folder, file), 'utf8'))
       .flatMap((text) => [...text.matchAll(/\breason\(\s*'([^']+)'/g)].map(([, id]) => id!));
     expect(ids.length).toBeGreaterThan(100);
