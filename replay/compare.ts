@@ -24,9 +24,19 @@ export type Verdict =
   | 'partial'
   | 'diverged';
 
+const PREDICTED: ReadonlySet<string> = new Set([
+  'ioctl',
+  'read',
+  'pread',
+  'open',
+  'close',
+  'write',
+  'pwrite',
+]);
+
 /** Whether the model answers a call of this kind. mmap, fork and their like are inputs, taken as recorded. */
 export function isPredicted({ op }: Call): boolean {
-  return op === 'ioctl' || op === 'read' || op === 'open' || op === 'close' || op === 'write';
+  return PREDICTED.has(op);
 }
 
 /**
@@ -37,6 +47,9 @@ export function compareReply(kernel: Kernel, call: Call, reply: Reply): Verdict 
   if (!reply.modelled) return 'partial';
   switch (call.op) {
     case 'ioctl':
+      // The number of a new descriptor is a guess.
+      if (kernel.call.retIsDescriptor && call.errno === 0 && reply.errno === 0)
+        return reply.ret === call.ret ? 'matched' : 'partial';
       if (reply.ret !== call.ret || reply.errno !== call.errno) return 'diverged';
       return compareIoctl(kernel, call);
     case 'read': {
@@ -44,9 +57,14 @@ export function compareReply(kernel: Kernel, call: Call, reply: Reply): Verdict 
       if (call.out === null || isSkipped(call.out)) return 'matched';
       return sameBytes(call.out, predictedRead(kernel)) ? 'matched' : 'diverged';
     }
+    case 'pread':
+      // What a device's memory holds is never known.
+      if (reply.ret !== call.ret || reply.errno !== call.errno) return 'diverged';
+      return call.ret > 0 ? 'partial' : 'matched';
     case 'open':
     case 'close':
     case 'write':
+    case 'pwrite':
       return reply.ret === call.ret && reply.errno === call.errno ? 'matched' : 'diverged';
     default:
       // An input: there is nothing to predict.

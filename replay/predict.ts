@@ -3,6 +3,8 @@ import {
   createKernel,
   execute,
   type Kernel,
+  machineOf,
+  NO_EFFECTS,
   predictedBuffers,
   predictedRead,
   predictedStruct,
@@ -48,7 +50,8 @@ export function predictTrace(
   const trace = store.findTrace(traceId);
   if (trace === null) throw new Error(`no trace ${traceId}`);
   const { profile } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
-  const kernel = createKernel(profile, servesContainers(trace));
+  const machine = machineOf(trace.header);
+  const kernel = createKernel(profile, servesContainers(trace), NO_EFFECTS, machine);
   const exits = createExitWatch(store, traceId, kernel, []);
   let calls = 0;
   let unknown = 0;
@@ -93,7 +96,9 @@ function describe(kernel: Kernel, call: Call, reply: Reply): Prediction {
   const { seq } = call;
   const input = inputResult(call);
   if (input !== null) return { seq, ...input };
-  if (!reply.modelled) return { seq, unknown: ['*'] };
+  // An answer that rests on an open fact of the hardware is none.
+  if (!reply.modelled || (call.op === 'ioctl' && kernel.call.rests.length > 0))
+    return { seq, unknown: ['*'] };
   const base = {
     seq,
     ret: reply.ret,
@@ -105,6 +110,7 @@ function describe(kernel: Kernel, call: Call, reply: Reply): Prediction {
   const out = predictedStruct(kernel, call);
   const buffers = predictedBuffers(kernel, call);
   const unknown = kernel.call.unknown.map(({ name }) => name);
+  if (kernel.call.retIsDescriptor) unknown.push('ret');
   const mem: { addr: string; after: string }[] = [];
   for (const [index, { addr, after }] of buffers.entries()) {
     if (after === null) unknown.push(`mem[${index}].after`);

@@ -42,6 +42,10 @@ export function adoptReply(kernel: Kernel, record: IoctlCall): number {
   const process = kernel.state.processes[record.pid];
   const file = process === undefined ? undefined : fileOf(kernel, process, record.fd);
   const context = file === undefined ? undefined : kernel.state.contexts[file.context];
+  if (process !== undefined && kernel.call.retIsDescriptor && kernel.reply.errno === 0 && record.ret >= 0) {
+    renumberDescriptor(process, kernel.reply.ret, record.ret);
+    return kernel.reply.ret === record.ret ? 0 : 1;
+  }
   if (process === undefined || context === undefined || record.out === null) return 0;
   const recorded = new DataView(record.out.buffer, record.out.byteOffset, record.out.length);
   if (kernel.reply.errno !== 0) return 0;

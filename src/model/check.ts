@@ -44,3 +44,15 @@ export const BAD_USER_POINTER = reason(
   'copy_from_user / copy_to_user',
   'a buffer that the call points to can not be read or written',
 );
+export const OTHER_IOMMU = reason(
+  'viommu-of-other-iommu',
+  'EINVAL',
+  'hw_pagetable.c iommufd_hwpt_alloc; viommu.c iommufd_vdevice_alloc_ioctl',
+  'the device is behind another IOMMU than the vIOMMU',
+);
+export const UNKNOWN_TAIL = reason(
+  'struct-tail-not-zero',
+  'E2BIG',
+  'uaccess.h copy_struct_from_user',
+  'the struct is longer than this kernel knows, and a byte beyond is not zero',
+);

@@ -72,8 +72,9 @@ export function addFile(
   kind: OpenFile['kind'],
   context: number,
   object: number,
+  viaGroup = false,
 ): OpenFile {
-  const file: OpenFile = { id: kernel.state.nextFile, kind, context, object, descriptors: 1 };
+  const file: OpenFile = { id: kernel.state.nextFile, kind, viaGroup, context, object, descriptors: 1 };
   kernel.state.nextFile += 1;
   kernel.state.files[file.id] = file;
   process.descriptors[fd] = file.id;
@@ -90,11 +91,12 @@ export function installDescriptor(
   kind: OpenFile['kind'],
   context: number,
   object: number,
+  viaGroup = false,
 ): number {
   const process = kernel.state.processes[pid]!;
   let fd = 0;
   while (process.descriptors[fd] !== undefined || fd < STANDARD_DESCRIPTORS) fd += 1;
-  addFile(kernel, process, fd, kind, context, object);
+  addFile(kernel, process, fd, kind, context, object, viaGroup);
   return fd;
 }
 
@@ -135,7 +137,7 @@ export function adoptDescriptor(
   kernel: Kernel,
   process: Process,
   fd: number,
-  kind: 'access' | 'fault' | 'veventq' | 'dmabuf',
+  kind: 'access' | 'fault' | 'veventq' | 'dmabuf' | 'device',
 ): OpenFile | undefined {
   for (const [number, id] of Object.entries(process.descriptors)) {
     const file = kernel.state.files[id];

@@ -1,12 +1,15 @@
 import { deviceLifecycle } from '../../machines/index.ts';
 import { ERRNO } from '../uapi/index.ts';
+import { loseReserved, moveReserved, refuseReserved, reserveFor, unreserve } from './device-reserved.ts';
+import { DRIVERS, NO_DATA } from './drivers/index.ts';
+import { notePasidAttempt, noteRidDomain } from './drivers/mock-attach.ts';
+import { createMockDevice } from './drivers/mock-device.ts';
 import { answerFaultsOf } from './fault-queue.ts';
-import { createPaging, refusePaging } from './hwpt.ts';
+import { installPaging, newPaging, refusePaging } from './hwpt.ts';
 import { acquireHwpt, releaseHwpt } from './hwpt-users.ts';
 import { refuseDomain } from './iova-domains.ts';
 import type { Kernel } from './kernel.ts';
-import { notePasidAttempt, noteRidDomain, refuseDriverAttach } from './mock-attach.ts';
-import { createMockDevice, makePagingDomain, NO_MOCK_DATA } from './mock-iommu.ts';
+import type { DriverName } from './machine.ts';
 import { moved, mustGet, removeObject } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import {
@@ -16,8 +19,9 @@ import {
   hwptAt,
   isPasidCompatible,
   leaveSlot,
+  PASID_INCOMPATIBLE,
   RID,
-  refuseSlot,
+  refuseHolder,
   slotOf,
   stepSlot,
   takeSlot,
@@ -87,21 +91,41 @@ export function attachedTo(): number {
 /** `iommufd_device_do_attach` and `_do_replace` with one HWPT. */
 function tryHwpt(kernel: Kernel, context: Context, change: Change, hwpt: Hwpt): Refusal {
   const { device, pasid, replace } = change;
-  const slot = refuseSlot(context, device, pasid, hwpt.id, hwpt.pasidCompatible, replace);
-  if (slot !== null) return slot;
-  // The driver is asked for the first device of the group, and when the group moves to another HWPT.
-  if (hwptAt(context, device, pasid) !== hwpt.id) {
-    const refusal = refuseDriverAttach(context, device, pasid, hwpt);
-    notePasidAttempt(device, pasid);
-    if (refusal !== null) return refusal;
-  }
+  const holder = refuseHolder(context, device, pasid, hwpt.id, replace);
+  if (holder !== null) return holder;
+  const isThere = hwptAt(context, device, pasid) === hwpt.id;
+  // Replacing a page table by itself is a success that looks at nothing.
+  if (isThere && replace) return null;
+  const refusal = refuseMove(kernel, context, change, hwpt, isThere);
+  if (refusal !== null) return refusal;
   take(kernel, context, change, hwpt);
   return null;
 }
 
+/**
+ * The reserved ranges, then the driver, which is asked for the first device of the group and when the group
+ * moves to another HWPT.
+ */
+function refuseMove(kernel: Kernel, context: Context, change: Change, hwpt: Hwpt, isThere: boolean): Refusal {
+  const { device, pasid, replace } = change;
+  const reserved = pasid === RID ? refuseReserved(kernel, context, device, hwpt, replace) : null;
+  if (reserved !== null || isThere) return reserved;
+  const refusal = isPasidCompatible(context, device, pasid, hwpt.pasidCompatible)
+    ? askDriver(kernel, context, device, pasid, hwpt)
+    : PASID_INCOMPATIBLE;
+  if (refusal !== null && replace && pasid === RID) loseReserved(kernel, context, device, hwpt);
+  return refusal;
+}
+
+function askDriver(kernel: Kernel, context: Context, device: Device, pasid: number, hwpt: Hwpt): Refusal {
+  const refusal = DRIVERS[device.driver].refuseAttach(kernel, context, device, pasid, hwpt);
+  if (device.driver === 'mock') notePasidAttempt(device, pasid);
+  return refusal;
+}
+
 /** `iommufd_device_auto_get_domain`: the first automatic HWPT that takes the device, else a new one. */
 function attachAutomatically(kernel: Kernel, context: Context, change: Change, ioas: Ioas): Refusal {
-  const { device, pasid, replace } = change;
+  const { device, replace } = change;
   for (const id of ioas.hwpts) {
     const hwpt = mustGet(context, id, 'hwpt-paging');
     if (!hwpt.auto) continue;
@@ -110,19 +134,24 @@ function attachAutomatically(kernel: Kernel, context: Context, change: Change, i
     // Only EINVAL means "not this one, try the next".
     if (refusal?.errno !== ERRNO.EINVAL) return refusal;
   }
-  const refusal = refusePaging(kernel, device, 0, NO_MOCK_DATA);
+  const refusal = refusePaging(kernel, device, 0, NO_DATA);
   if (refusal !== null) return refusal;
-  const domain = makePagingDomain(kernel, device, 0, NO_MOCK_DATA);
+  const hwpt = newPaging(kernel, context, ioas, device, 0, NO_DATA, true);
   // Attach books the slot before it fills the domain, replace after.
-  const slot = refuseSlot(context, device, pasid, 0, false, replace);
   const unfit = replace
-    ? (refuseDomain(kernel, ioas, domain) ?? slot)
-    : (slot ?? refuseDomain(kernel, ioas, domain));
+    ? (refuseDomain(kernel, ioas, hwpt.domain) ?? refuseSlot(kernel, context, change, hwpt))
+    : (refuseSlot(kernel, context, change, hwpt) ?? refuseDomain(kernel, ioas, hwpt.domain));
   if (unfit !== null) return unfit;
-  const hwpt = createPaging(kernel, context, ioas, domain, 0, true);
+  installPaging(kernel, context, ioas, hwpt);
   take(kernel, context, change, hwpt);
   result.ptId = hwpt.id;
   return null;
+}
+
+/** The holders of the slot, then whatever moving there needs. */
+function refuseSlot(kernel: Kernel, context: Context, change: Change, hwpt: Hwpt): Refusal {
+  const { device, pasid, replace } = change;
+  return refuseHolder(context, device, pasid, 0, replace) ?? refuseMove(kernel, context, change, hwpt, false);
 }
 
 /** Books the attachment; everything has been checked. */
@@ -136,6 +165,7 @@ function take(kernel: Kernel, context: Context, change: Change, hwpt: Hwpt): voi
   if (pasid === RID) noteRidDomain(context, device, hwpt);
   if (!replace) {
     takeSlot(context, device, pasid, hwpt, next);
+    if (pasid === RID) reserveFor(kernel, context, device, hwpt);
     device.users += 1;
     acquireHwpt(hwpt);
     kernel.effects.deviceAttached(context.id, device.id, hwpt.id, pasid);
@@ -144,9 +174,9 @@ function take(kernel: Kernel, context: Context, change: Change, hwpt: Hwpt): voi
   const slot = slotOf(context, device, pasid)!;
   slot.lifecycle = moved(next, 'replacing');
   const old = slot.hwpt;
-  if (old === hwpt.id) return;
   const oldHwpt = context.objects[old] as Hwpt;
   const group = groupOf(context, device);
+  if (pasid === RID) moveReserved(kernel, context, slot, oldHwpt, hwpt);
   answerFaultsOf(context, oldHwpt.fault, group.id, slot.handle);
   group.handles += 1;
   slot.handle = group.handles;
@@ -163,6 +193,7 @@ export function detachDevice(kernel: Kernel, context: Context, device: Device, p
   const hwpt = context.objects[slot.hwpt] as Hwpt;
   const { handle } = slot;
   leaveSlot(context, device, pasid, slot);
+  if (pasid === RID) unreserve(kernel, context, device, hwpt);
   if (slotOf(context, device, pasid) === undefined) {
     answerFaultsOf(context, hwpt.fault, device.group, handle);
     if (pasid === RID) noteRidDomain(context, device, null);
@@ -176,20 +207,36 @@ export function detachDevice(kernel: Kernel, context: Context, device: Device, p
   releaseHwpt(kernel, context, hwpt);
 }
 
-/** Binds a mock device under the given id: `iommufd_device_bind`. */
-export function makeMockDevice(kernel: Kernel, context: Context, id: number, flags: number): Device {
+/** Which device is bound, and how. */
+export interface DeviceIdentity {
+  readonly driver: DriverName;
+  /** Index in the machine's devices; -1 for a mock device. */
+  readonly physical: number;
+  /** MOCK_FLAGS_DEVICE_*. */
+  readonly flags: number;
+  readonly group: number;
+}
+
+/** A mock device is alone in a group of its own. */
+export function mockIdentity(kernel: Kernel, flags: number): DeviceIdentity {
   const group = kernel.state.nextGroup;
   kernel.state.nextGroup += 1;
-  context.groups[group] = { id: group, slots: {}, bound: 1, handles: 0 };
+  return { driver: 'mock', physical: -1, flags, group };
+}
+
+/** Binds a device under the given id: `iommufd_device_bind` after its checks. */
+export function makeDevice(context: Context, id: number, identity: DeviceIdentity): Device {
+  const { group } = identity;
+  const bound = context.groups[group];
+  if (bound === undefined) context.groups[group] = { id: group, slots: {}, bound: 1, handles: 0 };
+  else bound.bound += 1;
   // The calling driver is a user of the object, besides the table of ids.
   return {
     type: 'device',
     id,
     users: 2,
     lifecycle: deviceLifecycle.initial,
-    driver: 'mock',
-    flags,
-    group,
+    ...identity,
     vdevice: 0,
     mock: createMockDevice(),
   };

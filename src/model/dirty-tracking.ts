@@ -6,7 +6,19 @@ import {
   IOMMU_HWPT_SET_DIRTY_TRACKING,
   offsetsOf,
 } from '../uapi/index.ts';
-import { addWide, compareWide, isAligned, subWide, TOP_PAGE, toNumber, type Wide, wide } from './address.ts';
+import {
+  addWide,
+  compareWide,
+  isAligned,
+  offsetOf,
+  pageOf,
+  subWide,
+  TOP_PAGE,
+  toBigInt,
+  toNumber,
+  type Wide,
+  wide,
+} from './address.ts';
 import { firstAreaIn, NONE } from './area-table.ts';
 import { HWPT_NOT_FOUND, RESERVED_SET, UNKNOWN_FLAGS } from './check.ts';
 import { dirtyBits, entryKind, entrySteps, mockPageBytes, testDirty } from './dirty-bits.ts';
@@ -118,6 +130,10 @@ function isMasked(value: Wide, size: Wide): boolean {
 
 /** `iopt_for_each_contig_area` with the mock's `read_and_clear_dirty`: up to the first hole of the range. */
 function readDirty(kernel: Kernel, context: Context, hwpt: HwptPaging, iova: Wide, clear: boolean): void {
+  if (hwpt.domain.driver !== 'mock') {
+    leaveOpen(kernel);
+    return;
+  }
   const { areas } = spaceOf(kernel, mustGet(context, hwpt.ioas, 'ioas'));
   const bits = dirtyBits(kernel, hwpt);
   const step = mockPageBytes(kernel);
@@ -139,6 +155,17 @@ function readDirty(kernel: Kernel, context: Context, hwpt: HwptPaging, iova: Wid
     addWide(at, partPage, partOffset, 0, 1);
   }
   writeBitmap(kernel, masks);
+}
+
+/** Which pages a real device has written no record tells: the user's bitmap is not known then. */
+function leaveOpen(kernel: Kernel): void {
+  const { call } = kernel;
+  const data = toBigInt(fieldPage(call, GET.data), fieldOffset(call, GET.data));
+  for (const { addr, len } of call.buffers) {
+    if (addr !== data) continue;
+    const bytes = { length: len, bytes: new Uint8Array(len), known: new Uint8Array(len) };
+    copyToUser(kernel, pageOf(addr), offsetOf(addr), bytes);
+  }
 }
 
 /** Half pages from..end (exclusive) of one area. */

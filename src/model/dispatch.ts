@@ -1,6 +1,6 @@
 import { CMD, IOMMUFD_IOCTLS, SELFTEST_IOCTLS, type StructLayout } from '../uapi/index.ts';
 import { ioasChangeProcess } from './change-process.ts';
-import { BAD_USER_POINTER } from './check.ts';
+import { BAD_USER_POINTER, UNKNOWN_TAIL } from './check.ts';
 import { destroy } from './destroy.ts';
 import { getDirtyBitmap, setDirtyTracking } from './dirty-tracking.ts';
 import { faultQueueAlloc } from './fault-queue.ts';
@@ -46,12 +46,6 @@ const STRUCT_TOO_SMALL = reason(
   'EINVAL',
   'main.c iommufd_fops_ioctl',
   'the size field is below the smallest struct that this command takes',
-);
-const UNKNOWN_TAIL = reason(
-  'struct-tail-not-zero',
-  'E2BIG',
-  'uaccess.h copy_struct_from_user',
-  'the struct is longer than this kernel knows, and a byte beyond is not zero',
 );
 
 const NO_IOMMU_OFF = reason(

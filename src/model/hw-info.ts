@@ -1,17 +1,12 @@
-import {
-  IOMMU_GET_HW_INFO,
-  IOMMU_GET_HW_INFO_FLAGS,
-  IOMMU_HW_CAP,
-  IOMMU_HW_INFO_TYPE,
-  offsetsOf,
-} from '../uapi/index.ts';
+import { IOMMU_GET_HW_INFO, IOMMU_GET_HW_INFO_FLAGS, IOMMU_HW_CAP, offsetsOf } from '../uapi/index.ts';
 import { addWide, wide } from './address.ts';
 import { BAD_USER_POINTER, DEVICE_NOT_FOUND, RESERVED_SET, UNKNOWN_FLAGS } from './check.ts';
+import { can, deviceName, physicalOf } from './drivers/facts.ts';
+import { DRIVERS } from './drivers/index.ts';
 import type { Kernel } from './kernel.ts';
-import { isDirtyCapable, MOCK_HW_INFO, mockPasidLimit } from './mock-iommu.ts';
 import { getObject } from './objects.ts';
-import { type Refusal, reason } from './reason.ts';
-import type { Context } from './state.ts';
+import type { Refusal } from './reason.ts';
+import type { Context, Device } from './state.ts';
 import { knownBytes } from './user-bytes.ts';
 import { fieldOffset, fieldPage, respond, setU32, setU64, u32 } from './user-call.ts';
 import { copyToUser } from './user-copy.ts';
@@ -19,13 +14,6 @@ import { copyToUser } from './user-copy.ts';
 /** IOMMU_GET_HW_INFO: device.c iommufd_get_hw_info. */
 
 const INFO = offsetsOf(IOMMU_GET_HW_INFO);
-
-const TYPE_UNSUPPORTED = reason(
-  'hw-info-type-unsupported',
-  'EOPNOTSUPP',
-  'selftest.c mock_domain_hw_info',
-  'the IOMMU driver does not have information of the type asked for',
-);
 
 export function getHwInfo(kernel: Kernel, context: Context): Refusal {
   const { call } = kernel;
@@ -35,14 +23,18 @@ export function getHwInfo(kernel: Kernel, context: Context): Refusal {
   for (let at = 0; at < 3; at += 1) if (call.struct[INFO.__reserved + at] !== 0) return RESERVED_SET;
   const device = getObject(context, u32(call, INFO.dev_id), 'device');
   if (device === undefined) return DEVICE_NOT_FOUND;
-  const { type, bytes } = MOCK_HW_INFO;
-  const asked = flags === 0 ? IOMMU_HW_INFO_TYPE.NONE : u32(call, INFO.out_data_type);
-  if (asked !== IOMMU_HW_INFO_TYPE.NONE && asked !== type) return TYPE_UNSUPPORTED;
+  const driver = DRIVERS[device.driver];
+  const info = driver.hwInfo(kernel, device, flags === 0 ? 0 : u32(call, INFO.out_data_type));
+  if ('refusal' in info) return info.refusal;
+  const { type, bytes } = info;
   const room = u32(call, INFO.data_len);
   const copied = Math.min(room, bytes.length);
   const page = fieldPage(call, INFO.data_uptr);
   const offset = fieldOffset(call, INFO.data_uptr);
-  if (!copyToUser(kernel, page, offset, knownBytes(bytes.subarray(0, copied)))) return BAD_USER_POINTER;
+  const isOpen = call.rests.some(({ fact }) => fact === 'hw info');
+  const known = isOpen ? new Uint8Array(copied) : null;
+  const data = { length: copied, bytes: bytes.subarray(0, copied), known };
+  if (!copyToUser(kernel, page, offset, data)) return BAD_USER_POINTER;
   if (copied < room) {
     // A longer buffer than the kernel fills is zeroed to its end.
     const rest = wide();
@@ -52,10 +44,20 @@ export function getHwInfo(kernel: Kernel, context: Context): Refusal {
   }
   setU32(call, INFO.data_len, bytes.length);
   setU32(call, INFO.out_data_type, type);
-  call.struct[INFO.out_max_pasid_log2] = Math.log2(mockPasidLimit(device));
-  const dirty = isDirtyCapable(device) ? IOMMU_HW_CAP.DIRTY_TRACKING : 0;
-  const ats = has.reportsMissingAts ? IOMMU_HW_CAP.PCI_ATS_NOT_SUPPORTED : 0;
-  setU64(call, INFO.out_capabilities, 0, dirty | ats);
+  const pasids = driver.pasidLimit(kernel, device);
+  call.struct[INFO.out_max_pasid_log2] = pasids === 0 ? 0 : Math.log2(pasids);
+  const dirty = driver.isDirtyCapable(kernel, device) ? IOMMU_HW_CAP.DIRTY_TRACKING : 0;
+  const ats =
+    has.reportsMissingAts && !driver.supportsAts(kernel, device) ? IOMMU_HW_CAP.PCI_ATS_NOT_SUPPORTED : 0;
+  setU64(call, INFO.out_capabilities, 0, dirty | ats | pasidCapabilities(kernel, device, pasids));
   respond(call, IOMMU_GET_HW_INFO.sizeBytes);
   return null;
+}
+
+/** What the PASID capability of a PCI device has switched on; the mock one is no PCI device. */
+function pasidCapabilities(kernel: Kernel, device: Device, pasids: number): number {
+  if (pasids === 0 || device.physical < 0 || !kernel.profile.has.pasid) return 0;
+  const owner = deviceName(physicalOf(kernel, device));
+  const executes = can(kernel, owner, 'PASID execution', null) ? IOMMU_HW_CAP.PCI_PASID_EXEC : 0;
+  return executes | (can(kernel, owner, 'PASID privilege', null) ? IOMMU_HW_CAP.PCI_PASID_PRIV : 0);
 }

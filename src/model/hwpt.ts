@@ -1,30 +1,15 @@
 import { hwptNestedLifecycle, hwptPagingLifecycle } from '../../machines/index.ts';
 import { IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC_FLAGS, IOMMU_HWPT_DATA, offsetsOf } from '../uapi/index.ts';
 import { acquireIoas } from './access.ts';
-import { BAD_USER_POINTER, DEVICE_NOT_FOUND, RESERVED_SET } from './check.ts';
+import { BAD_USER_POINTER, DEVICE_NOT_FOUND, OTHER_IOMMU, RESERVED_SET } from './check.ts';
+import { DRIVERS, type UserData } from './drivers/index.ts';
 import { acquireFault, acquireHwpt } from './hwpt-users.ts';
 import { addDomain, refuseDomain } from './iova-domains.ts';
 import type { Kernel } from './kernel.ts';
-import {
-  isDirtyCapable,
-  MOCK_IOTLB_ENTRIES,
-  type MockData,
-  makePagingDomain,
-  readMockData,
-  refusePagingDomain,
-} from './mock-iommu.ts';
+import { iommuName } from './machine.ts';
 import { addObject, getObject, moved, mustGet, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
-import type {
-  Context,
-  Device,
-  FaultQueue,
-  HwptNested,
-  HwptPaging,
-  Ioas,
-  PagingDomain,
-  Viommu,
-} from './state.ts';
+import type { Context, Device, FaultQueue, HwptNested, HwptPaging, Ioas, Viommu } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
 import { canRespond } from './user-copy.ts';
 import { acquireViommu } from './viommu-users.ts';
@@ -57,6 +42,12 @@ const PAGING_FLAGS = reason(
   'EOPNOTSUPP',
   'hw_pagetable.c iommufd_hwpt_paging_alloc',
   'a flag that a paging HWPT of this kernel does not take',
+);
+const DRIVER_WITHOUT_FLAGS = reason(
+  'driver-without-flags',
+  'EOPNOTSUPP',
+  'hw_pagetable.c iommufd_hwpt_paging_alloc',
+  'the IOMMU driver makes page tables without flags and user data only',
 );
 const NO_DIRTY_CAPABILITY = reason(
   'dirty-tracking-not-capable',
@@ -91,8 +82,9 @@ const FAULT_QUEUE_NOT_FOUND = reason(
 
 /** The driver data and fault queue that the call names, and whether they may be used. */
 interface Request {
+  readonly device: Device;
   readonly flags: number;
-  readonly data: MockData;
+  readonly data: UserData;
   readonly queue: FaultQueue | undefined;
   /** Refusal of the fault queue: told after the driver has made the domain. */
   readonly badQueue: Refusal;
@@ -108,128 +100,158 @@ export function hwptAlloc(kernel: Kernel, context: Context): Refusal {
   if (device === undefined) return DEVICE_NOT_FOUND;
   const parent = context.objects[u32(call, ALLOC.pt_id)];
   if (parent === undefined) return PARENT_NOT_FOUND;
-  const request = readRequest(kernel, context, dataType, dataLength);
+  const request = readRequest(kernel, context, device, { type: dataType, length: dataLength });
   let refusal: Refusal;
-  if (parent.type === 'ioas') refusal = allocPaging(kernel, context, parent, device, request);
+  if (parent.type === 'ioas') refusal = allocPaging(kernel, context, parent, request);
   else if (parent.type === 'hwpt-paging') refusal = allocOnPaging(kernel, context, parent, request);
-  else if (parent.type === 'viommu') refusal = allocNested(kernel, context, parent.hwpt, parent, request);
+  else if (parent.type === 'viommu') refusal = allocOnViommu(kernel, context, parent, request);
   else refusal = PARENT_OF_WRONG_TYPE;
   if (refusal !== null) return refusal;
   respond(call, IOMMU_HWPT_ALLOC.sizeBytes);
   return null;
 }
 
-function readRequest(kernel: Kernel, context: Context, dataType: number, dataLength: number): Request {
+function readRequest(
+  kernel: Kernel,
+  context: Context,
+  device: Device,
+  given: Pick<UserData, 'type' | 'length'>,
+): Request {
   const { call } = kernel;
-  const page = fieldPage(call, ALLOC.data_uptr);
-  const data = readMockData(kernel, dataType, dataLength, page, fieldOffset(call, ALLOC.data_uptr));
+  const data = {
+    ...given,
+    page: fieldPage(call, ALLOC.data_uptr),
+    offset: fieldOffset(call, ALLOC.data_uptr),
+  };
   const flags = u32(call, ALLOC.flags);
-  if ((flags & FAULT_ID_VALID) === 0) return { flags, data, queue: undefined, badQueue: null };
+  if ((flags & FAULT_ID_VALID) === 0) return { device, flags, data, queue: undefined, badQueue: null };
   const queue = getObject(context, u32(call, ALLOC.fault_id), 'fault');
-  return { flags, data, queue, badQueue: queue === undefined ? FAULT_QUEUE_NOT_FOUND : null };
+  return { device, flags, data, queue, badQueue: queue === undefined ? FAULT_QUEUE_NOT_FOUND : null };
 }
 
 function allocPaging(
   kernel: Kernel,
   context: Context,
   ioas: Ioas,
-  device: Device,
-  { flags, data, queue, badQueue }: Request,
+  { device, flags, data, queue, badQueue }: Request,
 ): Refusal {
   const refusal = refusePaging(kernel, device, flags, data);
   if (refusal !== null) return refusal;
-  const domain = makePagingDomain(kernel, device, flags, data);
-  const unfit = refuseDomain(kernel, ioas, domain) ?? badQueue;
+  const hwpt = newPaging(kernel, context, ioas, device, flags, data);
+  const unfit = refuseDomain(kernel, ioas, hwpt.domain) ?? badQueue;
   if (unfit !== null) return unfit;
   if (!canRespond(kernel)) return BAD_USER_POINTER;
-  const hwpt = createPaging(kernel, context, ioas, domain, flags, false);
+  installPaging(kernel, context, ioas, hwpt);
   if (queue !== undefined) acquireFault(hwpt, queue);
   setU32(kernel.call, ALLOC.out_hwpt_id, hwpt.id);
   return null;
 }
 
 /** What `iommufd_hwpt_paging_alloc` and the driver refuse before the domain meets the IOAS. */
-export function refusePaging(kernel: Kernel, device: Device, flags: number, data: MockData): Refusal {
+export function refusePaging(kernel: Kernel, device: Device, flags: number, data: UserData): Refusal {
   const { has } = kernel.profile;
+  const driver = DRIVERS[device.driver];
+  if (!driver.takesFlags && (flags !== 0 || data.length > 0)) return DRIVER_WITHOUT_FLAGS;
   const known =
     NEST_PARENT | DIRTY_TRACKING | (has.faultOnPaging ? FAULT_ID_VALID : 0) | (has.pasid ? PASID : 0);
   if ((flags & ~known) !== 0) return PAGING_FLAGS;
-  if ((flags & DIRTY_TRACKING) !== 0 && !isDirtyCapable(device)) return NO_DIRTY_CAPABILITY;
+  if ((flags & DIRTY_TRACKING) !== 0 && !driver.isDirtyCapable(kernel, device)) return NO_DIRTY_CAPABILITY;
   if ((flags & FAULT_ID_VALID) !== 0 && (flags & NEST_PARENT) !== 0) return NEST_PARENT_WITH_FAULTS;
-  return refusePagingDomain(kernel, device, flags, data);
+  // The core keeps FAULT_ID_VALID for itself.
+  return driver.refusePaging(kernel, device, flags & ~FAULT_ID_VALID, data);
 }
 
-/** Makes a paging HWPT and fills its domain; everything has been checked. */
-export function createPaging(
+/**
+ * A paging HWPT with a domain of the device's driver, which `refusePaging` has let pass. Nobody knows it yet.
+ */
+export function newPaging(
   kernel: Kernel,
   context: Context,
   ioas: Ioas,
-  domain: PagingDomain,
+  device: Device,
   flags: number,
-  auto: boolean,
+  data: UserData,
+  auto = false,
 ): HwptPaging {
-  const { event, guard } = hwptPagingLifecycle;
-  const hwpt: HwptPaging = {
+  const driver = DRIVERS[device.driver];
+  return {
     type: 'hwpt-paging',
     id: nextId(context),
     users: 1,
-    lifecycle: moved(
-      hwptPagingLifecycle.step(hwptPagingLifecycle.initial, event.FINALIZE, auto ? guard.auto : 0),
-      'making a HWPT',
-    ),
+    lifecycle: hwptPagingLifecycle.initial,
     ioas: ioas.id,
     auto,
     nestParent: (flags & NEST_PARENT) !== 0,
-    enforceCacheCoherency: false,
+    enforceCacheCoherency: driver.enforcesCoherency(kernel, device),
     pasidCompatible: (flags & PASID) !== 0,
     fault: 0,
     tracking: false,
-    domain,
+    domain: driver.makePaging(kernel, device, flags & ~FAULT_ID_VALID, data),
   };
+}
+
+/** Adds the HWPT to its context and fills its domain; everything has been checked. */
+export function installPaging(kernel: Kernel, context: Context, ioas: Ioas, hwpt: HwptPaging): void {
+  const { event, guard, initial } = hwptPagingLifecycle;
+  hwpt.lifecycle = moved(
+    hwptPagingLifecycle.step(initial, event.FINALIZE, hwpt.auto ? guard.auto : 0),
+    'making a HWPT',
+  );
   addObject(kernel, context, hwpt);
   acquireIoas(ioas);
-  addDomain(kernel, ioas, hwpt.id, domain);
+  addDomain(kernel, ioas, hwpt.id, hwpt.domain);
   ioas.hwpts.push(hwpt.id);
-  return hwpt;
 }
 
 function allocOnPaging(kernel: Kernel, context: Context, parent: HwptPaging, request: Request): Refusal {
   const refusal = refuseNestedFlags(kernel, request);
   if (refusal !== null) return refusal;
-  if (parent.auto || !parent.nestParent) return NOT_A_NEST_PARENT;
-  return allocNested(kernel, context, parent.id, null, request);
+  const isForeign = parent.domain.driver !== request.device.driver;
+  if (parent.auto || !parent.nestParent || isForeign) return NOT_A_NEST_PARENT;
+  return allocNested(kernel, context, parent, null, request);
+}
+
+function allocOnViommu(kernel: Kernel, context: Context, viommu: Viommu, request: Request): Refusal {
+  const { device } = request;
+  if (viommu.driver !== device.driver || viommu.iommu !== iommuName(kernel, device)) return OTHER_IOMMU;
+  const refusal = refuseNestedFlags(kernel, request);
+  if (refusal !== null) return refusal;
+  return allocNested(kernel, context, mustGet(context, viommu.hwpt, 'hwpt-paging'), viommu, request);
 }
 
 function refuseNestedFlags(kernel: Kernel, { flags, data }: Request): Refusal {
   const known = FAULT_ID_VALID | (kernel.profile.has.pasid ? PASID : 0);
-  return (flags & ~known) !== 0 || !data.given ? NESTED_FLAGS : null;
+  return (flags & ~known) !== 0 || data.length === 0 ? NESTED_FLAGS : null;
 }
 
-/** `iommufd_hwpt_nested_alloc` and `iommufd_viommu_alloc_hwpt_nested`. */
+/** `iommufd_hwpt_nested_alloc` and `iommufd_viommu_alloc_hwpt_nested`, after the flags. */
 function allocNested(
   kernel: Kernel,
   context: Context,
-  parent: number,
+  parent: HwptPaging,
   viommu: Viommu | null,
-  request: Request,
+  { device, flags, data, queue, badQueue }: Request,
 ): Refusal {
-  const { flags, data, queue, badQueue } = request;
-  const refusal = refuseNestedFlags(kernel, request) ?? data.refusal ?? badQueue;
-  if (refusal !== null) return refusal;
+  const driver = DRIVERS[device.driver];
+  const contents = driver.makeNested(kernel, device, parent, viommu, flags & ~FAULT_ID_VALID, data);
+  if ('refusal' in contents) return contents.refusal;
+  if (badQueue !== null) return badQueue;
   if (!canRespond(kernel)) return BAD_USER_POINTER;
   const hwpt: HwptNested = {
     type: 'hwpt-nested',
     id: nextId(context),
     users: 1,
     lifecycle: hwptNestedLifecycle.initial,
-    parent,
+    parent: parent.id,
     viommu: viommu?.id ?? 0,
     pasidCompatible: (flags & PASID) !== 0,
     fault: 0,
-    iotlb: new Array<number>(MOCK_IOTLB_ENTRIES).fill(data.iotlb),
+    iotlb: contents.iotlb,
+    driver: device.driver,
+    data: contents.data,
   };
   addObject(kernel, context, hwpt);
-  if (viommu === null) acquireHwpt(mustGet(context, parent, 'hwpt-paging'), 'nested');
+  if (viommu === null) acquireHwpt(parent, 'nested');
   else acquireViommu(viommu);
   if (queue !== undefined) acquireFault(hwpt, queue);
   setU32(kernel.call, ALLOC.out_hwpt_id, hwpt.id);

@@ -4,6 +4,8 @@ export { type Effect, type EffectList, listEffects } from './effect-list.ts';
 export { countEffects, type EffectCounts, type EffectSink, NO_EFFECTS } from './effects.ts';
 export { execute, exitProcess } from './execute.ts';
 export { createKernel, type Kernel, type Reply } from './kernel.ts';
+export { type Learned, learnReply } from './learn.ts';
+export { type Machine, machineOf } from './machine.ts';
 export { describeObject, type FactValue, type ObjectFacts } from './object-facts.ts';
 export {
   isStructAsRecorded,
@@ -18,12 +20,3 @@ export { allReasons, type Reason } from './reason.ts';
 export { restoreKernel, serializeKernel, snapshotVersion } from './serialize.ts';
 export type { Context } from './state.ts';
 export { describeChanges } from './state-changes.ts';
-export {
-  attachGroup,
-  createType1Container,
-  detachGroup,
-  type ReservedRegion,
-  type Type1Container,
-  type Type1Group,
-  type1Ioctl,
-} from './type1/container.ts';

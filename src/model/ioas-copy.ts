@@ -14,7 +14,7 @@ import type { IovaSpace } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { insertArea, placeRange, refuseSlice } from './mapping.ts';
 import { getObject } from './objects.ts';
-import { refusePin } from './pinning.ts';
+import { refusePin, refuseProtections } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
 import { syzAddress } from './syz-address.ts';
@@ -159,7 +159,10 @@ function mapSlices(
     const unfit = refuseSlice(ioas, prot, table.writable[slice.pages] === 1, slice.pageOffset);
     if (unfit !== null) return unfit;
   }
-  const unpinnable = ioas.domains.length === 0 ? null : refuseSlicePins(kernel, slices);
+  const unpinnable =
+    ioas.domains.length === 0
+      ? null
+      : (refuseSlicePins(kernel, slices) ?? refuseProtections(context, ioas, prot));
   if (unpinnable !== null) return unpinnable;
   const at = wide(iova.page, iova.offset);
   for (const slice of slices) {

@@ -7,7 +7,7 @@ import { type Kernel, spaceOf } from './kernel.ts';
 import { insertArea, placeRange, refuseSlice, unmapRange } from './mapping.ts';
 import { getObject } from './objects.ts';
 import { allocatePages, FROM_USER, putPages } from './pages-table.ts';
-import { refusePin, refuseProtection } from './pinning.ts';
+import { refusePin, refuseProtections } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU64, u32 } from './user-call.ts';
@@ -143,7 +143,7 @@ export function mapCommon(
   const writable = (prot & PROT_WRITE) !== 0;
   const pages = allocatePages(kernel.pages, mm, from.page, pageCount, writable, source);
   if (ioas.domains.length > 0) {
-    const unpinnable = refusePin(kernel, pages, 0, pageCount - 1) ?? refuseProtection(kernel, prot);
+    const unpinnable = refusePin(kernel, pages, 0, pageCount - 1) ?? refuseProtections(context, ioas, prot);
     if (unpinnable !== null) {
       putPages(kernel.pages, pages);
       return unpinnable;

@@ -11,7 +11,7 @@ import { RANGE_IN_USE, setAllowed } from './iova-domains.ts';
 import { hitsRange, holesOf, type IovaRange } from './iova-space.ts';
 import { createSpaceFor, type Kernel, spaceOf } from './kernel.ts';
 import { dropAllAreas } from './mapping.ts';
-import { addObject, getObject, nextId } from './objects.ts';
+import { addObject, getObject, mustGet, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
 import { knownBytes } from './user-bytes.ts';
@@ -142,6 +142,7 @@ export function ioasIovaRanges(kernel: Kernel, context: Context): Refusal {
   if (u32(call, RANGES.__reserved) !== 0) return RESERVED_SET;
   const ioas = getObject(context, u32(call, RANGES.ioas_id), 'ioas');
   if (ioas === undefined) return IOAS_NOT_FOUND;
+  noteOpenApertures(kernel, context, ioas);
   const room = u32(call, RANGES.num_iovas);
   const holes = holesOf(spaceOf(kernel, ioas).reserved);
   const written = Math.min(room, holes.length);
@@ -152,6 +153,18 @@ export function ioasIovaRanges(kernel: Kernel, context: Context): Refusal {
   setU64(call, RANGES.out_iova_alignment, Math.floor(ioas.alignment / 4096), ioas.alignment % 4096);
   respond(call, IOMMU_IOAS_IOVA_RANGES.sizeBytes);
   return holes.length > room ? BUFFER_TOO_SHORT : null;
+}
+
+/** The ranges rest on the aperture of each page table, which the topology may have left open. */
+function noteOpenApertures(kernel: Kernel, context: Context, ioas: Ioas): void {
+  for (const id of ioas.domains) {
+    const { iommu } = mustGet(context, id, 'hwpt-paging').domain;
+    const facts = kernel.machine.iommus.find(({ name }) => name === iommu);
+    if (facts === undefined || facts.aperture !== null || kernel.state.learned[iommu]?.aperture !== undefined)
+      continue;
+    if (!kernel.call.rests.some(({ owner }) => owner === iommu))
+      kernel.call.rests.push({ owner: iommu, fact: 'aperture' });
+  }
 }
 
 function writeRange(kernel: Kernel, index: number, range: IovaRange): boolean {

@@ -94,7 +94,7 @@ export function refuseDomain(kernel: Kernel, ioas: Ioas, domain: PagingDomain): 
     const refusal = refuseReserve(kernel, ioas, range);
     if (refusal !== null) return refusal;
   }
-  return refuseFill(kernel, ioas, space);
+  return refuseFill(kernel, ioas, space, domain);
 }
 
 /** `iopt_table_add_domain` after `refuseDomain` let it pass. */

@@ -1,10 +1,12 @@
 import { type EffectSink, NO_EFFECTS } from './effects.ts';
 import { createIovaSpace, type IovaSpace } from './iova-space.ts';
+import { type Machine, MOCK_MACHINE } from './machine.ts';
 import { createPagesTable, type PagesTable } from './pages-table.ts';
 import type { Profile } from './profile.ts';
 import type { Reason, Refusal } from './reason.ts';
 import { type Context, type ControlState, createControlState, type Ioas } from './state.ts';
 import { createUserCall, type UserCall } from './user-call.ts';
+import { layoutOf } from './user-layout.ts';
 import { createUserMemory, type UserMemory } from './user-memory.ts';
 
 /** The executable kernel: everything that a trace has built up so far. */
@@ -20,6 +22,8 @@ export interface Kernel {
   readonly dirty: Map<number, Set<number>>;
   readonly call: UserCall;
   readonly reply: Reply;
+  /** The machine it runs on. */
+  readonly machine: Machine;
   /** Process of the previous record: the parent of one never seen before. */
   lastPid: number;
   /** iommufd serves /dev/vfio/vfio (CONFIG_IOMMUFD_VFIO_CONTAINER), not the classic type1 driver. */
@@ -41,16 +45,18 @@ export function createKernel(
   profile: Profile,
   servesContainers = true,
   effects: EffectSink = NO_EFFECTS,
+  machine: Machine = MOCK_MACHINE,
 ): Kernel {
   return {
     profile,
-    state: createControlState(),
+    state: createControlState(1 + Math.max(0, ...machine.devices.map(({ group }) => group))),
     spaces: new Map(),
     pages: createPagesTable(),
-    memory: createUserMemory(),
+    memory: createUserMemory(layoutOf(machine.arch)),
     dirty: new Map(),
     call: createUserCall(),
     reply: { modelled: true, ret: 0, errno: 0, reason: null },
+    machine,
     lastPid: 0,
     servesContainers,
     effects,

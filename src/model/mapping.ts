@@ -20,7 +20,7 @@ import type { Kernel } from './kernel.ts';
 import { putPages } from './pages-table.ts';
 import { refusePin, refuseProtection } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
-import type { Context, Ioas } from './state.ts';
+import type { Context, Ioas, PagingDomain } from './state.ts';
 
 /** Putting areas into an IOAS and taking them out: io_pagetable.c of iommufd. */
 
@@ -212,16 +212,18 @@ export function dropAllAreas(kernel: Kernel, context: Context, ioas: Ioas, space
   }
 }
 
-/** `iopt_fill_domain` for the first domain of an IOAS: every area must be pinned. */
-export function refuseFill(kernel: Kernel, ioas: Ioas, space: IovaSpace): Refusal {
-  // The second domain reads the pages from the first one.
-  if (ioas.domains.length > 0) return null;
+/** `iopt_fill_domain`: every area must be pinned by the first domain, and each page table must take it. */
+export function refuseFill(kernel: Kernel, ioas: Ioas, space: IovaSpace, domain: PagingDomain): Refusal {
+  // A further domain takes the pages from the first one.
+  const pins = ioas.domains.length === 0;
+  if (!pins && domain.needsProt === 0) return null;
   let refusal: Refusal = null;
   someArea(space.areas, (slot) => {
     const pages = space.areas.pages[slot]!;
+    const first = space.areas.firstIndex[slot]!;
     refusal =
-      refusePin(kernel, pages, space.areas.firstIndex[slot]!, lastIndex(space, slot)) ??
-      refuseProtection(kernel, space.areas.prot[slot]!);
+      (pins ? refusePin(kernel, pages, first, lastIndex(space, slot)) : null) ??
+      refuseProtection(domain, space.areas.prot[slot]!);
     return refusal !== null;
   });
   return refusal;

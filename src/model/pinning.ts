@@ -1,9 +1,11 @@
 import { TOP_PAGE } from './address.ts';
+import { PROT_READ, PROT_WRITE } from './area-table.ts';
 import { forgetReplaced, holdsPage } from './held-pages.ts';
 import { eachFilledArea, heldRanges, without } from './held-ranges.ts';
 import type { Kernel } from './kernel.ts';
 import { FROM_FILE } from './pages-table.ts';
 import { type Refusal, reason } from './reason.ts';
+import type { Context, Ioas, PagingDomain } from './state.ts';
 import { isAccessible, locatePage } from './user-memory.ts';
 
 /**
@@ -30,6 +32,13 @@ const NO_PERMISSION = reason(
   'iommu_pt.h map_pages of the generic page table',
   'the mapping allows neither reading nor writing, which this page table can not hold',
 );
+const READ_ONLY_PARENT = reason(
+  'nest-parent-read-only',
+  'EINVAL',
+  'iommu_pt.h map_pages of the VT-d second stage; intel/iommu.c __domain_mapping',
+  'a nest parent of VT-d maps nothing read-only, because of erratum 772415',
+);
+const BOTH = PROT_READ | PROT_WRITE;
 const PAGE_RANGE_WRAPS = reason(
   'page-range-wraps',
   'EOVERFLOW',
@@ -51,9 +60,22 @@ export function refuseUserPage(kernel: Kernel, page: number): Refusal {
   return isAccessible(kernel.memory, kernel.call.mm, page, page, false, true) ? null : USER_PAGE_FAULT;
 }
 
-/** Whether the page table takes a mapping with these permissions; only MAP_DMA of VFIO may ask for none. */
-export function refuseProtection(kernel: Kernel, prot: number): Refusal {
-  return prot === 0 && kernel.profile.has.genericMockTable ? NO_PERMISSION : null;
+/** Whether a page table takes a mapping with these permissions; only MAP_DMA of VFIO may ask for none. */
+export function refuseProtection({ needsProt }: PagingDomain, prot: number): Refusal {
+  if (needsProt === 0 || (prot & needsProt) !== 0) return null;
+  return prot === 0 ? NO_PERMISSION : READ_ONLY_PARENT;
+}
+
+/** Whether every page table of an IOAS takes a mapping with these permissions. */
+export function refuseProtections(context: Context, ioas: Ioas, prot: number): Refusal {
+  // What allows both satisfies every page table there is.
+  if (prot === BOTH) return null;
+  for (const id of ioas.domains) {
+    const hwpt = context.objects[id];
+    const refusal = hwpt?.type === 'hwpt-paging' ? refuseProtection(hwpt.domain, prot) : null;
+    if (refusal !== null) return refusal;
+  }
+  return null;
 }
 
 /** Page indexes first..last (inclusive) of an iopt_pages. */

@@ -21,6 +21,14 @@ export interface Features {
   readonly genericMockTable: boolean;
   /** The mock's nested data has the type of page table behind the IOTLB value: 8 bytes, at least 4. */
   readonly nestedDataHasTable: boolean;
+  /** Devices have descriptors of their own, which BIND, ATTACH and DETACH. */
+  readonly vfioCdev: boolean;
+  /** ATTACH and DETACH take a PASID. */
+  readonly vfioPasid: boolean;
+  /** BIND takes a token of a virtual function. */
+  readonly vfioToken: boolean;
+  /** VT-d prefers first-stage tables for user space. */
+  readonly vtdFirstStage: boolean;
   /** Mapping a dma-buf, and the selftest's operations that make and revoke one. */
   readonly dmabuf: boolean;
 }
@@ -54,6 +62,10 @@ const LINUX_6_12: Profile = {
     refusesEmptyBitmap: true,
     genericMockTable: false,
     nestedDataHasTable: false,
+    vfioCdev: true,
+    vfioPasid: false,
+    vfioToken: false,
+    vtdFirstStage: false,
     dmabuf: false,
   },
   pageBytes: 4096,
@@ -75,6 +87,10 @@ const LINUX_7_3: Profile = {
     refusesEmptyBitmap: false,
     genericMockTable: true,
     nestedDataHasTable: true,
+    vfioCdev: true,
+    vfioPasid: true,
+    vfioToken: true,
+    vtdFirstStage: true,
     dmabuf: true,
   },
 };

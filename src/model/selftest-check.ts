@@ -2,9 +2,9 @@ import { IOMMU_TEST_CMD, IOMMU_TEST_OP, unionOffsetsOf } from '../uapi/index.ts'
 import { addWide, isAligned, wide } from './address.ts';
 import { firstAreaIn, NONE, startByte } from './area-table.ts';
 import { HWPT_NOT_FOUND } from './check.ts';
+import { MOCK_IOTLB_ENTRIES } from './drivers/mock-invalidate.ts';
 import { pageAt } from './held-pages.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
-import { MOCK_IOTLB_ENTRIES } from './mock-iommu.ts';
 import { getObject, mustGet } from './objects.ts';
 import { REVOKED_DMABUF } from './pages-table.ts';
 import { countPins, refuseUserPage } from './pinning.ts';

@@ -1,11 +1,18 @@
 import { IOMMU_TEST_CMD, IOMMU_TEST_OP, offsetsOf, unionOffsetsOf } from '../uapi/index.ts';
 import { addWide, subWide, wide } from './address.ts';
 import { BAD_USER_POINTER, IOAS_NOT_FOUND } from './check.ts';
-import { attachedTo, changeAttachment, detachDevice, makeMockDevice, unbindDevice } from './device.ts';
+import {
+  attachedTo,
+  changeAttachment,
+  detachDevice,
+  makeDevice,
+  mockIdentity,
+  unbindDevice,
+} from './device.ts';
 import { getDmabuf, revokeDmabuf } from './dmabuf.ts';
+import { mockDeviceFlags } from './drivers/mock-device.ts';
 import { addReserved, refuseReserve } from './iova-domains.ts';
 import type { Answer, Kernel } from './kernel.ts';
-import { mockDeviceFlags } from './mock-iommu.ts';
 import { addObject, getObject, mustGet, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import { accessPages, createAccess, destroyAccessPages, replaceAccessIoas } from './selftest-access.ts';
@@ -146,7 +153,7 @@ function mockDomain(kernel: Kernel, context: Context, flags: number): Refusal {
   const id = nextId(context);
   // The id of the unfinished selftest object is taken, but it can not be found yet; the device can.
   context.constructing = id;
-  const device = makeMockDevice(kernel, context, nextId(context), flags);
+  const device = makeDevice(context, nextId(context), mockIdentity(kernel, flags));
   context.objects[device.id] = device;
   let refusal = changeAttachment(kernel, context, device, RID, u32(call, CMD.id), false);
   context.constructing = 0;

@@ -1,7 +1,9 @@
 import { type AreaTable, createAreaTable, linkArea, someArea } from './area-table.ts';
+import { NO_EFFECTS } from './effects.ts';
 
 import { mergeRanges } from './iova-space.ts';
 import { createKernel, type Kernel } from './kernel.ts';
+import { type Machine, MOCK_MACHINE } from './machine.ts';
 import { type AccessNode, allocatePages, type PagesTable, type ReplacedPages } from './pages-table.ts';
 import type { Profile } from './profile.ts';
 import type { ControlState } from './state.ts';
@@ -14,7 +16,7 @@ import type { AddressSpace, FileMemory, UserMemory } from './user-memory.ts';
  */
 
 /** Changes whenever the bytes or the model's behaviour change: an older snapshot is not used then. */
-export const MODEL_VERSION = '3';
+export const MODEL_VERSION = '4';
 
 /** What a snapshot is kept under: states of one kernel profile are none of another. */
 export function snapshotVersion(profile: Profile): string {
@@ -156,13 +158,13 @@ function writePages(view: DataView, at: number, pages: PagesTable, slot: number)
  * The kernel that `serializeKernel` wrote. Throws when the bytes are not whole: a snapshot is a cache of
  * ours.
  */
-export function restoreKernel(bytes: Uint8Array, profile: Profile): Kernel {
+export function restoreKernel(bytes: Uint8Array, profile: Profile, machine: Machine = MOCK_MACHINE): Kernel {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const jsonBytes = view.getUint32(0, true);
   const text = Buffer.from(bytes.subarray(4, 4 + jsonBytes)).toString();
   if (!text.startsWith(MAGIC)) throw new Error('a snapshot of the model does not begin as one');
   const head = JSON.parse(text.slice(MAGIC.length)) as Head;
-  const kernel = createKernel(profile, head.servesContainers);
+  const kernel = createKernel(profile, head.servesContainers, NO_EFFECTS, machine);
   kernel.state = head.control;
   kernel.lastPid = head.lastPid;
   restoreMemory(kernel.memory, head.memory);

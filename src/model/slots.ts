@@ -28,7 +28,7 @@ const NOT_ATTACHED = reason(
   'device.c iommufd_device_do_replace',
   'replace needs a device that is attached',
 );
-const PASID_INCOMPATIBLE = reason(
+export const PASID_INCOMPATIBLE = reason(
   'hwpt-not-pasid-compatible',
   'EINVAL',
   'device.c iommufd_hwpt_pasid_compat',
@@ -76,22 +76,20 @@ export function stepSlot(
   );
 }
 
-/** Whether the slot lets the device change to a HWPT; `hwptId` is 0 for one that does not exist yet. */
-export function refuseSlot(
+/**
+ * Whether the slot's holders let the device change to a HWPT; `hwptId` is 0 for one that does not exist yet.
+ */
+export function refuseHolder(
   context: Context,
   device: Device,
   pasid: number,
   hwptId: number,
-  pasidCompatible: boolean,
   replace: boolean,
 ): Refusal {
-  const compatible = isPasidCompatible(context, device, pasid, pasidCompatible);
-  if (stepSlot(context, device, pasid, hwptId, compatible, replace) !== REFUSED) return null;
-  const slot = slotOf(context, device, pasid);
-  const member = slot?.devices.includes(device.id) === true;
-  if (replace) return member ? PASID_INCOMPATIBLE : NOT_ATTACHED;
-  if (member) return ALREADY_ATTACHED;
-  return slot === undefined ? PASID_INCOMPATIBLE : SLOT_HELD;
+  if (stepSlot(context, device, pasid, hwptId, true, replace) !== REFUSED) return null;
+  const member = slotOf(context, device, pasid)?.devices.includes(device.id) === true;
+  if (replace) return NOT_ATTACHED;
+  return member ? ALREADY_ATTACHED : SLOT_HELD;
 }
 
 /** `iommufd_hwpt_pasid_compat`. */

@@ -1,9 +1,13 @@
+import type { DriverName } from './machine.ts';
 import type { ObjectBase } from './object-base.ts';
 
 /** Control state of the virtual IOMMU and what belongs to it: see state.ts. */
 
 export interface Viommu extends ObjectBase {
   readonly type: 'viommu';
+  readonly driver: DriverName;
+  /** IOMMU whose slice it is; empty for the mock one. */
+  readonly iommu: string;
   /** Its nest parent. */
   readonly hwpt: number;
   /** vDEVICEs by virtual id in hex. */

@@ -1,7 +1,12 @@
 import type { IovaRange, ReservedRange } from './iova-space.ts';
+import type { DriverName } from './machine.ts';
 import type { ObjectBase } from './object-base.ts';
+import type { Dmabuf, OpenFile, Process, WindowMapping } from './state-process.ts';
+import { createVfioState, type VfioState } from './state-vfio.ts';
 import type { HwQueue, Vdevice, Veventq, Viommu } from './state-viommu.ts';
 
+export type { Dmabuf, FileKind, OpenFile, Process, WindowMapping } from './state-process.ts';
+export type { VfioDevice, VfioGroup, VfioState } from './state-vfio.ts';
 export type { HwQueue, Vdevice, Vevent, Veventq, Viommu } from './state-viommu.ts';
 
 /**
@@ -16,52 +21,35 @@ export interface ControlState {
   readonly processes: Record<number, Process>;
   /** The selftest's dma-bufs by open file. */
   readonly dmabufs: Record<number, Dmabuf>;
-  /** Windows of vIOMMUs that processes have mapped. */
+  /** Windows of vIOMMUs, and device memory, that processes have mapped. */
   windows: WindowMapping[];
+  /** What VFIO knows of groups and devices. */
+  readonly vfio: VfioState;
+  /**
+   * Facts that the topology left open and a reply told, by the name of
+   * the IOMMU or the address of the device.
+   */
+  readonly learned: Record<string, LearnedFacts>;
   nextContext: number;
   nextFile: number;
   nextSpace: number;
   nextDomain: number;
-  /** Ids of the mock devices' groups: every mock device is alone in its own. */
+  /**
+   * Id of the next mock device's group: every mock device is alone in its own. Above all groups of the
+   * machine.
+   */
   nextGroup: number;
 }
 
-/** A dma-buf: memory of a device, or of the selftest, behind a descriptor. */
-export interface Dmabuf {
-  /** The address space that stands for its memory, as for a memory file. */
-  readonly mm: number;
-  readonly bytes: number;
-  /** No new mapping is allowed. */
-  revoked: boolean;
-}
-
-/** A mapped window of a vIOMMU: pages of 4096 bytes of an address space, both inclusive. */
-export interface WindowMapping {
-  readonly mm: number;
-  readonly firstPage: number;
-  readonly lastPage: number;
-  readonly context: number;
-  readonly viommu: number;
-}
-
-export interface Process {
-  readonly pid: number;
-  /** Address space in UserMemory. */
-  readonly mm: number;
-  /** Open files by descriptor number. */
-  readonly descriptors: Record<number, number>;
-}
-
-/** An open file (`struct file`) that descriptors point to. */
-export interface OpenFile {
-  readonly id: number;
-  readonly kind: 'iommufd' | 'access' | 'fault' | 'veventq' | 'dmabuf' | 'other';
-  /** Context it belongs to; 0 for `other`. */
-  readonly context: number;
-  /** Object behind an access, fault or event descriptor; 0 otherwise. */
-  readonly object: number;
-  /** Descriptors that point to it, over all processes. */
-  descriptors: number;
+/** What a replay learned of one IOMMU or device. */
+export interface LearnedFacts {
+  aperture?: IovaRange;
+  /** `max_pasids` of a device. */
+  pasids?: number;
+  /** Bytes of GET_HW_INFO in hex. */
+  hwInfo?: string;
+  /** What it can do, by name. */
+  readonly can: Record<string, boolean>;
 }
 
 /** `struct iommufd_ctx`: one open of /dev/iommu. */
@@ -107,7 +95,9 @@ export interface Ioas extends ObjectBase {
 
 /** What the driver made for a paging HWPT. */
 export interface PagingDomain {
-  readonly driver: 'mock';
+  readonly driver: DriverName;
+  /** IOMMU that it was made for; empty for the mock one. */
+  readonly iommu: string;
   /** Names the domain for as long as the kernel runs. */
   readonly key: number;
   /** `pgsize_bitmap` as a double. */
@@ -116,6 +106,10 @@ export interface PagingDomain {
   readonly aperture: IovaRange;
   /** The domain has dirty tracking ops. */
   readonly dirtyOps: boolean;
+  /** A mapping must allow these: 0, or bits of PROT_READ and PROT_WRITE of which one is needed at least. */
+  readonly needsProt: number;
+  /** Format of the table where the driver has several: `vtd-fs`, `vtd-ss`, `smmu-s1` …; empty otherwise. */
+  readonly format: string;
 }
 
 export interface HwptPaging extends ObjectBase {
@@ -141,13 +135,18 @@ export interface HwptNested extends ObjectBase {
   readonly viommu: number;
   readonly pasidCompatible: boolean;
   fault: number;
-  /** The mock driver's fake IOTLB. */
+  /** The mock driver's fake IOTLB; empty for other drivers. */
   readonly iotlb: number[];
+  readonly driver: DriverName;
+  /** Driver data of a real IOMMU, as given: struct bytes in hex; empty for the mock one. */
+  readonly data: string;
 }
 
 export interface Device extends ObjectBase {
   readonly type: 'device';
-  readonly driver: 'mock';
+  readonly driver: DriverName;
+  /** Index in the machine's devices; -1 for a mock device. */
+  readonly physical: number;
   /** MOCK_FLAGS_DEVICE_*. */
   readonly flags: number;
   readonly group: number;
@@ -156,7 +155,7 @@ export interface Device extends ObjectBase {
   readonly mock: MockDevice;
 }
 
-/** What the mock driver remembers of a device. */
+/** What the driver remembers of a device: the mock one all of it, a real one only of its vIOMMU. */
 export interface MockDevice {
   /** Fake cache that invalidation through a vIOMMU clears. */
   readonly cache: number[];
@@ -259,7 +258,8 @@ export type KernelObject =
   | HwQueue;
 export type ObjectType = KernelObject['type'];
 
-export function createControlState(): ControlState {
+/** `nextGroup`: see ControlState. */
+export function createControlState(nextGroup = 1): ControlState {
   return {
     contexts: {},
     files: {},
@@ -270,6 +270,8 @@ export function createControlState(): ControlState {
     nextFile: 1,
     nextSpace: 1,
     nextDomain: 1,
-    nextGroup: 1,
+    vfio: createVfioState(),
+    learned: {},
+    nextGroup,
   };
 }

@@ -28,12 +28,22 @@ export interface UserCall {
   readonly structWrites: StructWrite[];
   /** Return value when the call succeeds. */
   ret: number;
+  /** The return value is the number of a new descriptor: a guess. */
+  retIsDescriptor: boolean;
   /** Other writes to user memory, in order. Empty for the hot calls. */
   readonly writes: UserWrite[];
   /** Reply fields that nothing recorded tells: the number of a new descriptor, a fact of the hardware. */
   readonly unknown: UnknownField[];
+  /** Facts of hardware that nobody knows and that the answer rests on: each is taken to be false. */
+  readonly rests: OpenFact[];
   /** Recorded buffers that the struct points to. */
   buffers: readonly InputBuffer[];
+}
+
+/** A fact of an IOMMU (by name) or of a device (by address). */
+export interface OpenFact {
+  readonly owner: string;
+  readonly fact: string;
 }
 
 /** Bytes of the user's struct that the reply fills with what the model can not know. */
@@ -88,8 +98,10 @@ export function createUserCall(): UserCall {
     respondEnd: 0,
     structWrites: [],
     ret: 0,
+    retIsDescriptor: false,
     writes: [],
     unknown: [],
+    rests: [],
     buffers: [],
   };
 }

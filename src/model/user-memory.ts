@@ -1,3 +1,5 @@
+import { LOW_PAGES_END, layoutOf, type UserLayout } from './user-layout.ts';
+
 /**
  * What a trace tells about the memory of its processes: which addresses are mapped, which pages are the same
  * page, and what some of the bytes are. The kernel asks it three things: can this range be pinned, is this
@@ -9,6 +11,7 @@
  * have put something.
  */
 export interface UserMemory {
+  readonly layout: UserLayout;
   /** Address spaces by id; index 0 is unused. */
   readonly spaces: AddressSpace[];
   /** Known bytes by object, then by page of that object. */
@@ -70,13 +73,9 @@ export interface PageContent {
 
 /** Pages below this are never mapped (`vm.mmap_min_addr`, 64 KiB). */
 const LOWEST_USER_PAGE = 16;
-/**
- * First page above user space on x86-64 with four-level tables: the topmost page below 2^47 is kept empty.
- */
-const USER_PAGE_END = 2 ** 35 - 1;
-
-export function createUserMemory(): UserMemory {
+export function createUserMemory(layout: UserLayout = layoutOf(null)): UserMemory {
   return {
+    layout,
     spaces: [{ isFile: false, alive: false, anonymous: 0, ranges: [] }],
     contents: new Map(),
     files: new Map(),
@@ -153,7 +152,7 @@ export function isAccessible(
 ): boolean {
   const space = memory.spaces[mm]!;
   if (space.isFile) return lastPage <= (space.ranges[0]?.lastPage ?? -1);
-  if (!space.alive || firstPage < LOWEST_USER_PAGE || lastPage >= USER_PAGE_END) return false;
+  if (!space.alive || firstPage < LOWEST_USER_PAGE || lastPage >= memory.layout.endPage) return false;
   let page = firstPage;
   let at = rangeAt(space, page);
   while (page <= lastPage) {
@@ -168,7 +167,8 @@ export function isAccessible(
     // recorded one is most likely mapped too.
     const next = space.ranges[at + 1];
     const isLast = next === undefined || next.firstPage > lastPage;
-    if (space.ranges.length > 0 && !isUsualPlace(page, isLast ? lastPage : next.firstPage - 1)) return false;
+    if (space.ranges.length > 0 && !isUsualPlace(memory, page, isLast ? lastPage : next.firstPage - 1))
+      return false;
     if (isBehindHeap(range, page)) return false;
     if (isLast) return true;
     page = next.firstPage;
@@ -177,21 +177,11 @@ export function isAccessible(
   return true;
 }
 
-/**
- * Where Linux on x86-64 puts what a recorder of mmap does not see: a fixed program image and its heap (below
- * 4 GiB), a relocatable image and its heap, libraries and the stack. Elsewhere a program maps only by asking
- * for the address.
- */
-const USUAL_PLACES: readonly (readonly [number, number])[] = [
-  [0, 2 ** 20 - 1],
-  [0x550000000, 0x56fffffff],
-  [0x7e0000000, USER_PAGE_END - 1],
-];
 /** Where an image that is not relocatable begins: 0x400000. */
 const FIXED_IMAGE_PAGE = 0x400;
 
-function isUsualPlace(firstPage: number, lastPage: number): boolean {
-  return USUAL_PLACES.some(([first, last]) => firstPage >= first && lastPage <= last);
+function isUsualPlace({ layout }: UserMemory, firstPage: number, lastPage: number): boolean {
+  return layout.usualPlaces.some(([first, last]) => firstPage >= first && lastPage <= last);
 }
 
 /** Whether a record says of the page that it can be read and not written. */
@@ -208,7 +198,7 @@ export function isReadOnly(memory: UserMemory, mm: number, page: number): boolea
  * image and can not have passed that mapping.
  */
 function isBehindHeap(below: MappedRange | undefined, page: number): boolean {
-  return page <= USUAL_PLACES[0]![1] && below !== undefined && below.firstPage > FIXED_IMAGE_PAGE;
+  return page <= LOW_PAGES_END && below !== undefined && below.firstPage > FIXED_IMAGE_PAGE;
 }
 
 function allows(backing: Backing | null, write: boolean, pin: boolean): boolean {

@@ -1,12 +1,14 @@
 import { vdeviceLifecycle } from '../../machines/index.ts';
 import { IOMMU_VDEVICE_ALLOC, offsetsOf } from '../uapi/index.ts';
-import { DEVICE_NOT_FOUND, VIOMMU_NOT_FOUND } from './check.ts';
+import { DEVICE_NOT_FOUND, OTHER_IOMMU, VIOMMU_NOT_FOUND } from './check.ts';
 import type { Kernel } from './kernel.ts';
+import { iommuName } from './machine.ts';
 import { addObject, getObject, moved, mustGet, nextId, removeObject } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Device, Vdevice } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
 import { acquireViommu, releaseViommu } from './viommu-users.ts';
+import { virtualKey } from './virtual-key.ts';
 
 /** vDEVICEs: a device's name on a vIOMMU. viommu.c of iommufd. */
 
@@ -31,6 +33,7 @@ export function vdeviceAlloc(kernel: Kernel, context: Context): Refusal {
   if (viommu === undefined) return VIOMMU_NOT_FOUND;
   const device = getObject(context, u32(call, ALLOC.dev_id), 'device');
   if (device === undefined) return DEVICE_NOT_FOUND;
+  if (viommu.driver !== device.driver || viommu.iommu !== iommuName(kernel, device)) return OTHER_IOMMU;
   if (device.vdevice !== 0) return DEVICE_HAS_VDEVICE;
   const virtPage = fieldPage(call, ALLOC.virt_id);
   const virtOffset = fieldOffset(call, ALLOC.virt_id);
@@ -53,11 +56,6 @@ export function vdeviceAlloc(kernel: Kernel, context: Context): Refusal {
   setU32(call, ALLOC.out_vdevice_id, vdevice.id);
   respond(call, IOMMU_VDEVICE_ALLOC.sizeBytes);
   return null;
-}
-
-/** A virtual id as a key: 16 hex digits. */
-export function virtualKey(page: number, offset: number): string {
-  return page.toString(16).padStart(13, '0') + offset.toString(16).padStart(3, '0');
 }
 
 /** `iommufd_vdevice_destroy`: the id is free for another one. */

@@ -1,8 +1,10 @@
 import { viommuLifecycle } from '../../machines/index.ts';
 import { IOMMU_VIOMMU_ALLOC, IOMMU_VIOMMU_TYPE, offsetsOf } from '../uapi/index.ts';
 import { BAD_USER_POINTER, DEVICE_NOT_FOUND, HWPT_NOT_FOUND, UNKNOWN_FLAGS } from './check.ts';
+import { DRIVERS } from './drivers/index.ts';
 import { acquireHwpt, releaseHwpt } from './hwpt-users.ts';
 import type { Kernel } from './kernel.ts';
+import { iommuName } from './machine.ts';
 import { addObject, getObject, mustGet, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Viommu } from './state.ts';
@@ -21,17 +23,17 @@ const LEAST_DATA_BYTES = 8;
 /** Pages of the mock vIOMMU's window. */
 const WINDOW_PAGES = 2;
 
-const TYPE_UNSUPPORTED = reason(
-  'viommu-type-unsupported',
-  'EOPNOTSUPP',
-  'viommu.c iommufd_viommu_alloc_ioctl',
-  'the IOMMU of the device does not offer a vIOMMU of this type',
-);
 const NOT_A_NEST_PARENT = reason(
   'viommu-needs-nest-parent',
   'EINVAL',
   'viommu.c iommufd_viommu_alloc_ioctl',
   'the hardware page table was allocated without NEST_PARENT',
+);
+const OTHER_PARENT = reason(
+  'viommu-parent-of-other-iommu',
+  'EINVAL',
+  'arm-smmu-v3-iommufd.c arm_vsmmu_init',
+  'the nest parent was made for another IOMMU than that of the device',
 );
 const DATA_LENGTH = reason(
   'viommu-data-length',
@@ -44,17 +46,24 @@ export function viommuAlloc(kernel: Kernel, context: Context): Refusal {
   const { call } = kernel;
   const type = u32(call, ALLOC.type);
   if (u32(call, ALLOC.flags) !== 0 || type === IOMMU_VIOMMU_TYPE.DEFAULT) return UNKNOWN_FLAGS;
-  if (getObject(context, u32(call, ALLOC.dev_id), 'device') === undefined) return DEVICE_NOT_FOUND;
-  if (type !== IOMMU_VIOMMU_TYPE.SELFTEST) return TYPE_UNSUPPORTED;
+  const device = getObject(context, u32(call, ALLOC.dev_id), 'device');
+  if (device === undefined) return DEVICE_NOT_FOUND;
+  const unsupported = DRIVERS[device.driver].refuseViommu(kernel, device, type);
+  if (unsupported !== null) return unsupported;
   const parent = getObject(context, u32(call, ALLOC.hwpt_id), 'hwpt-paging');
   if (parent === undefined) return HWPT_NOT_FOUND;
   if (!parent.nestParent) return NOT_A_NEST_PARENT;
-  const length = u32(call, ALLOC.data_len);
+  const iommu = iommuName(kernel, device);
+  if (parent.domain.driver !== device.driver || parent.domain.iommu !== iommu) return OTHER_PARENT;
+  // Only the mock driver takes data; the others do not look at it.
+  const length = device.driver === 'mock' ? u32(call, ALLOC.data_len) : 0;
   const window = length === 0 ? 0 : lowestWindow(kernel, context);
   const refusal = length === 0 ? null : loopData(kernel, length, window);
   if (refusal !== null) return refusal;
   const viommu: Viommu = {
     type: 'viommu',
+    driver: device.driver,
+    iommu,
     id: nextId(context),
     users: 1,
     lifecycle: viommuLifecycle.initial,

@@ -1,6 +1,6 @@
 /**
- * What is known of one PCI device beyond the rules of its driver: facts of the hardware, given or learned from
- * recorded replies. Plain JSON, part of the control state. Null: not known yet.
+ * What is known of one PCI device beyond the rules of its driver: facts of the hardware, given or learned
+ * from recorded replies. Plain JSON, part of the control state. Null: not known yet.
  */
 export interface PciFacts {
   /** `0000:01:00.0`. */

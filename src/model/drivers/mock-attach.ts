@@ -1,9 +1,11 @@
-import { isDirtyCapable, mockPasidLimit } from './mock-iommu.ts';
-import { type Refusal, reason } from './reason.ts';
-import { type Hwpt, RID } from './slots.ts';
-import type { Context, Device } from './state.ts';
+import { type Refusal, reason } from '../reason.ts';
+import { type Hwpt, RID } from '../slots.ts';
+import type { Context, Device } from '../state.ts';
+import { isDirtyCapable, mockPasidLimit } from './mock-device.ts';
+import { NO_VDEVICE } from './no-vdevice.ts';
+import { PASID_TOO_LARGE } from './pasid.ts';
 
-/** What the selftest's driver and the IOMMU core say when a device changes its page table. */
+/** What the selftest's driver says when a device changes its page table. */
 
 /** IOMMU_TEST_PASID_RESERVED: every second attachment of this PASID fails. */
 const FAILING_PASID = 1024;
@@ -14,18 +16,6 @@ const DOMAIN_INCOMPATIBLE = reason(
   'selftest.c mock_domain_nop_attach',
   'the page table tracks dirty pages and the device does not support that',
 );
-const NO_VDEVICE = reason(
-  'nested-without-vdevice',
-  'ENOENT',
-  'driver.c iommufd_viommu_get_vdev_id',
-  'the page table belongs to a vIOMMU on which the device has no vDEVICE',
-);
-const PASID_TOO_LARGE = reason(
-  'pasid-too-large',
-  'EINVAL',
-  'iommu.c iommu_attach_device_pasid',
-  'the device has no such PASID',
-);
 const PASID_FAILS = reason(
   'mock-pasid-fails',
   'ENOMEM',
@@ -34,7 +24,7 @@ const PASID_FAILS = reason(
 );
 
 /** `attach_dev` and `set_dev_pasid` of the driver, and what the core checks before the latter. */
-export function refuseDriverAttach(context: Context, device: Device, pasid: number, hwpt: Hwpt): Refusal {
+export function refuseMockAttach(context: Context, device: Device, pasid: number, hwpt: Hwpt): Refusal {
   if (pasid !== RID) {
     if (pasid >= mockPasidLimit(device)) return PASID_TOO_LARGE;
     return pasid === FAILING_PASID && device.mock.failsPasid ? PASID_FAILS : null;

@@ -1,0 +1,63 @@
+import { PROT_READ, PROT_WRITE } from '../area-table.ts';
+import { reason } from '../reason.ts';
+import { RID } from '../slots.ts';
+import type { IommuDriver } from './driver.ts';
+import { apertureOf, physicalOf } from './facts.ts';
+import { NO_VIOMMU } from './no-viommu.ts';
+import { pagingDomain } from './paging-domain.ts';
+import { PASID_UNSUPPORTED } from './pasid.ts';
+
+/** RISC-V IOMMU: riscv/iommu.c of Linux 7.3-rc7. Page tables without flags, and nothing else. */
+
+const GIB = 2 ** 30;
+/** 4 KiB, 64 KiB (Svnapot), 2 MiB, 1 GiB, 512 GiB, 256 TiB. */
+const PAGE_SIZES = 4096 + 65536 + 2 ** 21 + GIB + 512 * GIB + 2 ** 48;
+
+const NO_HW_INFO = reason(
+  'driver-without-hw-info',
+  'EOPNOTSUPP',
+  'device.c iommufd_get_hw_info',
+  'the IOMMU driver has no information to give, so that a type can not be asked for',
+);
+const NO_NESTING = reason(
+  'driver-without-nesting',
+  'EOPNOTSUPP',
+  'hw_pagetable.c iommufd_hwpt_nested_alloc',
+  'the IOMMU driver makes no nested page tables',
+);
+const WIDTH = reason(
+  'riscv-mode-unsupported',
+  'ENODEV',
+  'riscv/iommu.c riscv_iommu_attach_paging_domain',
+  'the IOMMU of the device does not support the mode of the page table',
+);
+
+export const RISCV: IommuDriver = {
+  ...NO_VIOMMU,
+  pasidLimit: () => 0,
+  isDirtyCapable: () => false,
+  enforcesCoherency: () => false,
+  supportsAts: () => false,
+  takesFlags: false,
+  refusePaging: () => null,
+  makePaging(kernel, device) {
+    const { iommu } = physicalOf(kernel, device);
+    return pagingDomain(kernel, iommu, {
+      pageSizes: iommu.pageSizes ?? PAGE_SIZES,
+      aperture: apertureOf(kernel, iommu),
+      dirtyOps: false,
+      needsProt: PROT_READ | PROT_WRITE,
+      format: iommu.tableFormat ?? '',
+    });
+  },
+  makeNested: () => ({ refusal: NO_NESTING }),
+  refuseAttach(kernel, _context, device, pasid, hwpt) {
+    if (pasid !== RID) return PASID_UNSUPPORTED;
+    const { iommu } = physicalOf(kernel, device);
+    const isOther = hwpt.type === 'hwpt-paging' && hwpt.domain.iommu !== iommu.name;
+    return isOther && hwpt.domain.aperture.lastPage > apertureOf(kernel, iommu).lastPage ? WIDTH : null;
+  },
+  hwInfo: (_kernel, _device, asked) =>
+    asked === 0 ? { type: 0, bytes: new Uint8Array(0) } : { refusal: NO_HW_INFO },
+  invalidateNested: null,
+};
