@@ -1,6 +1,6 @@
 /**
- * What the users of an open device have set up in it. Made when the device is opened first, dropped when it is
- * closed last; shared by all descriptors of the device. Plain JSON, part of the control state.
+ * What the users of an open device have set up in it. Made when the device is opened first, dropped when it
+ * is closed last; shared by all descriptors of the device. Plain JSON, part of the control state.
  */
 export interface PciOpenState {
   /** Which kind of interrupt is in use: an index of IRQ up to MSIX, or null. */
