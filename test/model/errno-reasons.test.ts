@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { allReasons, type Reason } from '../../src/model/index.ts';
 import { reason } from '../../src/model/reason.ts';
+// Declares its reasons, whether or not a descriptor leads there yet.
+import '../../src/model/vfio-pci/index.ts';
 import { errnoName } from '../../src/uapi/index.ts';
 
 const ROOT = join(import.meta.dirname, '../..');

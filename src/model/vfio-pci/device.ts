@@ -1,6 +1,11 @@
 import type { Kernel } from '../kernel.ts';
+import type { Refusal } from '../reason.ts';
+import { copyVfioStruct } from '../vfio-compat.ts';
 import type { PciFacts } from './facts.ts';
 import type { PciOpenState } from './open-state.ts';
+import { ARGSZ_TOO_SMALL, STRUCT_FAULT } from './reasons.ts';
+
+const ARGSZ_BYTES = 4;
 
 /** A device descriptor as vfio-pci sees it. What lies outside the driver is asked of the caller. */
 export interface PciDevice {
@@ -10,6 +15,8 @@ export interface PciDevice {
   readonly openedByCdev: boolean;
   /** Bound to an iommufd, or got from a group: `access_granted`. */
   readonly granted: boolean;
+  /** Id of its device object in the iommufd; null when it was got from a group. */
+  readonly id: number | null;
   /** What a number names in the calling process, as far as records tell; null when they do not. */
   descriptorKind(fd: number): string | null;
   /** Number of the IOMMU group behind a group descriptor of the calling process. */
@@ -33,4 +40,16 @@ export function unknownFact(kernel: Kernel, name: string, at: number, bytes: num
 
 export function bytesOfHex(hex: string): Uint8Array {
   return Uint8Array.from(Buffer.from(hex, 'hex'));
+}
+
+/**
+ * Copies the fixed part of a struct in, and checks argsz. A recorder keeps argsz bytes of the struct, so that
+ * fewer bytes than the driver reads do not mean that it could not read them.
+ */
+export function copyPciStruct(kernel: Kernel, bytes: number): Refusal {
+  const { arg } = kernel.call;
+  if (copyVfioStruct(kernel, bytes)) return kernel.call.userSize < bytes ? ARGSZ_TOO_SMALL : null;
+  if (arg.length < ARGSZ_BYTES) return STRUCT_FAULT;
+  const argsz = new DataView(arg.buffer, arg.byteOffset).getUint32(0, true);
+  return argsz <= arg.length ? ARGSZ_TOO_SMALL : STRUCT_FAULT;
 }

@@ -27,6 +27,14 @@ export interface PciFacts {
   dynamicMsix: boolean | null;
   /** Errno with which switching INTx on ends, 0 when it works. */
   intxErrno: number | null;
+  /** Where the MSI-X table lies; null also for a device without. */
+  msixTable: MsixTable | null;
+  /** The device has no ROM: reads of it are refused at any offset. */
+  romAbsent: boolean | null;
+  /** The device makes virtual functions and asks for a token. */
+  vfToken: boolean | null;
+  /** The platform lets the BARs be exported as dma-bufs. */
+  exportsDmabuf: boolean | null;
   /** Where in config space the power state is written; 0 when the device has no power management. */
   powerAt: number | null;
   /** Slot or bus of the device can be reset. */
@@ -50,6 +58,13 @@ export interface RegionFacts {
   /** Without CAPS. */
   flags: number;
   caps: CapChain;
+}
+
+export interface MsixTable {
+  bar: number;
+  /** Offset in the BAR. */
+  at: number;
+  bytes: number;
 }
 
 export interface IrqFacts {
@@ -99,6 +114,10 @@ export function createPciFacts(address: string | null = null): PciFacts {
     express: null,
     dynamicMsix: null,
     intxErrno: null,
+    msixTable: null,
+    romAbsent: null,
+    vfToken: null,
+    exportsDmabuf: null,
     powerAt: null,
     busResets: null,
     dependentCount: null,

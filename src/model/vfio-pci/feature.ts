@@ -8,11 +8,10 @@ import {
 import type { Answer, Kernel } from '../kernel.ts';
 import { type Refusal, reason } from '../reason.ts';
 import { u32 } from '../user-call.ts';
-import { copyVfioStruct } from '../vfio-compat.ts';
-import type { PciDevice } from './device.ts';
+import { copyPciStruct, type PciDevice } from './device.ts';
+import { REGION } from './facts.ts';
 import { pciFeatures } from './features.ts';
 import { checkEventfd } from './irq-set.ts';
-import { ARGSZ_TOO_SMALL, STRUCT_FAULT } from './reasons.ts';
 
 /** VFIO_DEVICE_FEATURE: vfio_main.c vfio_ioctl_device_feature, then vfio_pci_core_ioctl_feature. */
 
@@ -22,6 +21,9 @@ const { GET, SET, PROBE } = VFIO_FEATURE_FLAGS;
 const NUMBER = 0xffff;
 const WAKEUP = unionOffsetsOf(VFIO_DEVICE_FEATURE, VFIO_FEATURE.LOW_POWER_ENTRY_WITH_WAKEUP);
 const WAKEUP_BYTES = 8;
+const UUID_BYTES = 16;
+const DMABUF = unionOffsetsOf(VFIO_DEVICE_FEATURE, VFIO_FEATURE.DMA_BUF);
+const DMABUF_BYTES = 16;
 
 const BAD_FLAGS = reason(
   'vfio-feature-flags',
@@ -53,6 +55,24 @@ const DATA_FAULT = reason(
   'vfio_pci_core.c, each feature',
   'the data behind the struct can not be read',
 );
+const NO_EXPORT = reason(
+  'vfio-feature-no-dmabuf',
+  'EOPNOTSUPP',
+  'vfio_pci_dmabuf.c vfio_pci_core_feature_dma_buf, 7.x',
+  'the platform does not let the BARs of this device be exported',
+);
+const BAD_EXPORT = reason(
+  'vfio-feature-dmabuf-form',
+  'EINVAL',
+  'vfio_pci_dmabuf.c vfio_pci_core_feature_dma_buf, 7.x',
+  'no range, or a flag is set',
+);
+const EXPORT_NOT_BAR = reason(
+  'vfio-feature-dmabuf-region',
+  'ENODEV',
+  'vfio_pci_dmabuf.c vfio_pci_core_feature_dma_buf, 7.x',
+  'the region is no BAR',
+);
 const NEGATIVE_EVENTFD = reason(
   'vfio-feature-wakeup-descriptor',
   'EINVAL',
@@ -68,8 +88,8 @@ const ALREADY_LOW_POWER = reason(
 
 export function deviceFeature(kernel: Kernel, device: PciDevice): Answer {
   const { call } = kernel;
-  if (!copyVfioStruct(kernel, HEAD_BYTES)) return STRUCT_FAULT;
-  if (call.userSize < HEAD_BYTES) return ARGSZ_TOO_SMALL;
+  const malformed = copyPciStruct(kernel, HEAD_BYTES);
+  if (malformed !== null) return malformed;
   const flags = u32(call, FEATURE.flags);
   if ((flags & ~(NUMBER | GET | SET | PROBE)) !== 0) return BAD_FLAGS;
   if ((flags & (GET | SET | PROBE)) === (GET | SET)) return BAD_FLAGS;
@@ -81,11 +101,11 @@ export function deviceFeature(kernel: Kernel, device: PciDevice): Answer {
     case VFIO_FEATURE.LOW_POWER_EXIT:
       return setFeature(flags, call.userSize, 0, () => exitLowPower(device));
     case VFIO_FEATURE.PCI_VF_TOKEN:
-      // Only a physical function that makes virtual ones has a token.
-      return 'not-modelled';
+      return setVfToken(kernel, device, flags);
     case VFIO_FEATURE.DMA_BUF:
-      // The platform decides whether BARs can be exported, before anything else is looked at.
-      return pciFeatures(kernel.profile).exportsDmabuf ? 'not-modelled' : UNKNOWN_FEATURE;
+      return pciFeatures(kernel.profile).exportsDmabuf
+        ? exportDmabuf(kernel, device, flags)
+        : UNKNOWN_FEATURE;
     case VFIO_FEATURE.MIG_PRECOPY_INFOv2:
       return pciFeatures(kernel.profile).precopyInfo2 ? NO_PRECOPY : UNKNOWN_FEATURE;
     default:
@@ -99,6 +119,31 @@ function setFeature(flags: number, argsz: number, dataBytes: number, set: () => 
   if ((flags & PROBE) !== 0) return null;
   if ((flags & SET) === 0 || argsz - HEAD_BYTES < dataBytes) return BAD_OPERATION;
   return set();
+}
+
+/** Only a physical function that makes virtual ones has a token. */
+function setVfToken(kernel: Kernel, { facts }: PciDevice, flags: number): Answer {
+  const { arg, userSize } = kernel.call;
+  if (facts.vfToken === null) return 'not-modelled';
+  if (!facts.vfToken) return UNKNOWN_FEATURE;
+  return setFeature(flags, userSize, UUID_BYTES, () =>
+    arg.length < HEAD_BYTES + UUID_BYTES ? DATA_FAULT : null,
+  );
+}
+
+/** `vfio_pci_core_feature_dma_buf`, as far as it makes none. Before all other checks the platform decides. */
+function exportDmabuf(kernel: Kernel, { facts }: PciDevice, flags: number): Answer {
+  const { arg, userSize } = kernel.call;
+  if (facts.exportsDmabuf === null) return 'not-modelled';
+  if (!facts.exportsDmabuf) return NO_EXPORT;
+  if ((flags & SET) !== 0) return BAD_OPERATION;
+  if ((flags & PROBE) !== 0) return null;
+  if ((flags & GET) === 0 || userSize - HEAD_BYTES < DMABUF_BYTES) return BAD_OPERATION;
+  if (arg.length < HEAD_BYTES + DMABUF_BYTES) return DATA_FAULT;
+  const asked = new DataView(arg.buffer, arg.byteOffset);
+  const rangeCount = asked.getUint32(DMABUF.nr_ranges, true);
+  if (rangeCount === 0 || asked.getUint32(DMABUF.flags, true) !== 0) return BAD_EXPORT;
+  return asked.getUint32(DMABUF.region_index, true) > REGION.BAR5 ? EXPORT_NOT_BAR : 'not-modelled';
 }
 
 function enterLowPower({ open }: PciDevice, how: 'on' | 'until-wakeup'): Answer {

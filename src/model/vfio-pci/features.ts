@@ -8,10 +8,7 @@ export interface PciFeatures {
   readonly precopyInfo2: boolean;
   /** DEVICE_FEATURE can export a BAR as dma-buf. */
   readonly exportsDmabuf: boolean;
-  /**
-   * An ioeventfd of eight bytes is refused on every architecture; before, only where `iowrite64` is no
-   * macro.
-   */
+  /** An ioeventfd of eight bytes is refused; before, only on architectures of 32 bits. */
   readonly refusesWideIoeventfd: boolean;
 }
 

@@ -1,10 +1,8 @@
 import { offsetsOf, VFIO_DEVICE_FLAGS, VFIO_DEVICE_GET_INFO } from '../../uapi/index.ts';
 import type { Answer, Kernel } from '../kernel.ts';
 import { setU32 } from '../user-call.ts';
-import { copyVfioStruct } from '../vfio-compat.ts';
-import { bytesOfHex, type PciDevice, unknownFact } from './device.ts';
+import { bytesOfHex, copyPciStruct, type PciDevice, unknownFact } from './device.ts';
 import { IRQ_INDEXES } from './facts.ts';
-import { ARGSZ_TOO_SMALL, STRUCT_FAULT } from './reasons.ts';
 
 /** VFIO_DEVICE_GET_INFO: vfio_pci_ioctl_get_info. */
 
@@ -14,9 +12,9 @@ const FULL_BYTES = VFIO_DEVICE_GET_INFO.sizeBytes;
 
 export function getDeviceInfo(kernel: Kernel, { facts }: PciDevice): Answer {
   const { call } = kernel;
-  if (!copyVfioStruct(kernel, LEAST_BYTES)) return STRUCT_FAULT;
+  const malformed = copyPciStruct(kernel, LEAST_BYTES);
+  if (malformed !== null) return malformed;
   const argsz = call.userSize;
-  if (argsz < LEAST_BYTES) return ARGSZ_TOO_SMALL;
   call.struct.fill(0, LEAST_BYTES, FULL_BYTES);
   setU32(call, INFO.num_irqs, IRQ_INDEXES);
   let flags = VFIO_DEVICE_FLAGS.PCI | (facts.resets === true ? VFIO_DEVICE_FLAGS.RESET : 0);

@@ -2,10 +2,9 @@ import { offsetsOf, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, VFIO_PCI_HOT_RESET_FLAGS
 import type { Answer, Kernel } from '../kernel.ts';
 import { reason } from '../reason.ts';
 import { setU32 } from '../user-call.ts';
-import { copyVfioStruct } from '../vfio-compat.ts';
-import { NOT_OWNED, type PciDevice, unknownFact } from './device.ts';
+import { copyPciStruct, NOT_OWNED, type PciDevice, unknownFact } from './device.ts';
 import type { DependentFunction } from './facts.ts';
-import { ARGSZ_TOO_SMALL, NO_BUS_RESET, STRUCT_FAULT } from './reasons.ts';
+import { NO_BUS_RESET } from './reasons.ts';
 
 /** VFIO_DEVICE_GET_PCI_HOT_RESET_INFO: vfio_pci_ioctl_get_pci_hot_reset_info. */
 
@@ -25,8 +24,8 @@ const NO_ROOM = reason(
 export function getHotResetInfo(kernel: Kernel, device: PciDevice): Answer {
   const { call } = kernel;
   const { facts } = device;
-  if (!copyVfioStruct(kernel, HOT_RESET_HEAD_BYTES)) return STRUCT_FAULT;
-  if (call.userSize < HOT_RESET_HEAD_BYTES) return ARGSZ_TOO_SMALL;
+  const malformed = copyPciStruct(kernel, HOT_RESET_HEAD_BYTES);
+  if (malformed !== null) return malformed;
   if (facts.busResets === null) return 'not-modelled';
   if (!facts.busResets) return NO_BUS_RESET;
   if (facts.dependentCount === null) return 'not-modelled';

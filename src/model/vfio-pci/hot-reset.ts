@@ -2,11 +2,10 @@ import { offsetsOf, VFIO_DEVICE_PCI_HOT_RESET } from '../../uapi/index.ts';
 import type { Answer, Kernel } from '../kernel.ts';
 import { type Refusal, reason } from '../reason.ts';
 import { u32 } from '../user-call.ts';
-import { copyVfioStruct } from '../vfio-compat.ts';
-import { NOT_OWNED, type PciDevice } from './device.ts';
+import { copyPciStruct, NOT_OWNED, type PciDevice } from './device.ts';
 import type { DependentFunction } from './facts.ts';
 import { learnedRefusal } from './learned-errno.ts';
-import { ARGSZ_TOO_SMALL, NO_BUS_RESET, STRUCT_FAULT } from './reasons.ts';
+import { NO_BUS_RESET } from './reasons.ts';
 
 /** VFIO_DEVICE_PCI_HOT_RESET: vfio_pci_ioctl_pci_hot_reset. */
 
@@ -53,8 +52,8 @@ const FUNCTION_NOT_OWNED = reason(
 export function hotReset(kernel: Kernel, device: PciDevice): Answer {
   const { call } = kernel;
   const { facts, openedByCdev } = device;
-  if (!copyVfioStruct(kernel, HEAD_BYTES)) return STRUCT_FAULT;
-  if (call.userSize < HEAD_BYTES) return ARGSZ_TOO_SMALL;
+  const malformed = copyPciStruct(kernel, HEAD_BYTES);
+  if (malformed !== null) return malformed;
   if (u32(call, RESET.flags) !== 0) return FLAGS_SET;
   const count = u32(call, RESET.count);
   if (count > 0 === openedByCdev) return WRONG_PROOF;

@@ -1,14 +1,17 @@
-import { offsetsOf, VFIO_DEVICE_IOEVENTFD, VFIO_IOEVENTFD_FLAGS } from '../../uapi/index.ts';
+import {
+  offsetsOf,
+  VFIO_DEVICE_IOEVENTFD,
+  VFIO_IOEVENTFD_FLAGS,
+  VFIO_REGION_INFO_FLAGS,
+} from '../../uapi/index.ts';
 import type { Answer, Kernel } from '../kernel.ts';
 import { reason } from '../reason.ts';
 import { u32 } from '../user-call.ts';
-import { copyVfioStruct } from '../vfio-compat.ts';
-import type { PciDevice } from './device.ts';
-import { IRQ, REGION, REGION_SHIFT } from './facts.ts';
+import { copyPciStruct, type PciDevice } from './device.ts';
+import { IRQ, type PciFacts, REGION, REGION_SHIFT } from './facts.ts';
 import { pciFeatures } from './features.ts';
 import { checkEventfd } from './irq-set.ts';
 import type { Ioeventfd } from './open-state.ts';
-import { ARGSZ_TOO_SMALL, STRUCT_FAULT } from './reasons.ts';
 
 /** VFIO_DEVICE_IOEVENTFD: vfio_pci_ioctl_ioeventfd and vfio_pci_ioeventfd. */
 
@@ -37,6 +40,12 @@ const TOO_WIDE = reason(
   'vfio_pci_rdwr.c vfio_pci_ioeventfd',
   'eight bytes can not be written at once',
 );
+const IN_MSIX_TABLE = reason(
+  'vfio-ioeventfd-msix-table',
+  'EINVAL',
+  'vfio_pci_rdwr.c vfio_pci_ioeventfd',
+  'the write would reach the MSI-X table',
+);
 const EXISTS = reason(
   'vfio-ioeventfd-exists',
   'EEXIST',
@@ -58,8 +67,8 @@ const TOO_MANY = reason(
 
 export function ioeventfd(kernel: Kernel, device: PciDevice): Answer {
   const { call } = kernel;
-  if (!copyVfioStruct(kernel, LEAST_BYTES)) return STRUCT_FAULT;
-  if (call.userSize < LEAST_BYTES) return ARGSZ_TOO_SMALL;
+  const malformed = copyPciStruct(kernel, LEAST_BYTES);
+  if (malformed !== null) return malformed;
   const bytes = u32(call, EVENT.flags);
   const fd = call.view.getInt32(EVENT.fd, true);
   if (!SIZES.includes(bytes) || fd < -1) return BAD_FORM;
@@ -72,11 +81,24 @@ export function ioeventfd(kernel: Kernel, device: PciDevice): Answer {
   if (region === undefined) return 'not-modelled';
   const at = Number(BigInt.asUintN(Number(REGION_SHIFT), offset));
   if (at + bytes > region.sizeBytes) return NOT_IN_BAR;
-  // Where in its BAR the MSI-X table lies is not known; nothing may be written there.
-  if (device.facts.irqs[IRQ.MSIX]!.count !== 0) return 'not-modelled';
-  if (bytes === SIZE_64) return pciFeatures(kernel.profile).refusesWideIoeventfd ? TOO_WIDE : 'not-modelled';
+  const { refusesWideIoeventfd } = pciFeatures(kernel.profile);
+  if (bytes === SIZE_64 && refusesWideIoeventfd) return TOO_WIDE;
+  const isTable = touchesTable(device.facts, bar, at, bytes);
+  if (isTable === true) return IN_MSIX_TABLE;
+  if (isTable === null) return 'not-modelled';
   const data = call.view.getBigUint64(EVENT.data, true).toString(16);
   return change(device, { bar, at, data, bytes }, fd);
+}
+
+/** Whether a write would reach the MSI-X table; null when it is not known where that is. */
+function touchesTable(facts: PciFacts, bar: number, at: number, bytes: number): boolean | null {
+  if (facts.irqs[IRQ.MSIX]!.count === 0) return false;
+  const table = facts.msixTable;
+  if (table !== null) return table.bar === bar && at < table.at + table.bytes && at + bytes > table.at;
+  // A BAR that can be mapped says by a capability that it has the table.
+  const region = facts.regions[bar];
+  const isMappable = region !== undefined && (region.flags & VFIO_REGION_INFO_FLAGS.MMAP) !== 0;
+  return isMappable && region.caps.bytes === 0 ? false : null;
 }
 
 function change(device: PciDevice, wanted: Ioeventfd, fd: number): Answer {

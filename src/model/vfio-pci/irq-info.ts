@@ -2,11 +2,9 @@ import { offsetsOf, VFIO_DEVICE_GET_IRQ_INFO, VFIO_IRQ_INFO_FLAGS } from '../../
 import type { Answer, Kernel } from '../kernel.ts';
 import { reason } from '../reason.ts';
 import { setU32, u32 } from '../user-call.ts';
-import { copyVfioStruct } from '../vfio-compat.ts';
-import { type PciDevice, unknownFact } from './device.ts';
+import { copyPciStruct, type PciDevice, unknownFact } from './device.ts';
 import { IRQ, IRQ_INDEXES, type PciFacts } from './facts.ts';
 import { type PciFeatures, pciFeatures } from './features.ts';
-import { ARGSZ_TOO_SMALL, STRUCT_FAULT } from './reasons.ts';
 
 /** VFIO_DEVICE_GET_IRQ_INFO: vfio_pci_ioctl_get_irq_info. */
 
@@ -23,8 +21,8 @@ const BAD_IRQ = reason(
 
 export function getIrqInfo(kernel: Kernel, { facts }: PciDevice): Answer {
   const { call } = kernel;
-  if (!copyVfioStruct(kernel, BYTES)) return STRUCT_FAULT;
-  if (call.userSize < BYTES) return ARGSZ_TOO_SMALL;
+  const malformed = copyPciStruct(kernel, BYTES);
+  if (malformed !== null) return malformed;
   const index = u32(call, INFO.index);
   if (index >= IRQ_INDEXES) return BAD_IRQ;
   const count = irqCount(facts, pciFeatures(kernel.profile), index);

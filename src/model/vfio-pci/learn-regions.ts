@@ -6,7 +6,7 @@ import {
   VFIO_DEVICE_GET_REGION_INFO,
   VFIO_REGION_INFO_FLAGS,
 } from '../../uapi/index.ts';
-import { CAPABILITY_SPACE_BYTES, powerRegisterIn } from './config-writes.ts';
+import { CAPABILITY_SPACE_BYTES, msixTableIn, powerRegisterIn } from './config-writes.ts';
 import { type CapChain, FIXED_REGIONS, type PciFacts, REGION, REGION_SHIFT } from './facts.ts';
 import { note } from './note-fact.ts';
 
@@ -87,15 +87,18 @@ function endOfChain(reply: DataView, first: number): number {
 /** What a read of config space tells: that it reaches so far, and where the power state is. */
 export function learnPciRead(facts: PciFacts, record: ReadCall, offset: bigint): number {
   const { out } = record;
-  if (record.errno !== 0 || Number(offset >> REGION_SHIFT) !== REGION.CONFIG) return 0;
+  const region = Number(offset >> REGION_SHIFT);
   const at = Number(BigInt.asUintN(Number(REGION_SHIFT), offset));
+  if (region === REGION.ROM && at === 0 && record.errno === ERRNO.EINVAL)
+    return record.len > 0 ? note(facts, 'romAbsent', true) : 0;
+  if (record.errno !== 0 || region !== REGION.CONFIG) return 0;
   let learned = 0;
   if (at + record.ret > CAPABILITY_SPACE_BYTES && facts.regions[REGION.CONFIG] === undefined) {
     const caps = { bytes: 0, content: null };
     const sizeBytes = 4096;
     learned += note(facts.regions, String(REGION.CONFIG), { sizeBytes, flags: READ | WRITE, caps });
   }
-  if (at === 0 && out instanceof Uint8Array && out.length >= CAPABILITY_SPACE_BYTES)
-    learned += note(facts, 'powerAt', powerRegisterIn(out));
-  return learned;
+  if (at > 0 || !(out instanceof Uint8Array) || out.length < CAPABILITY_SPACE_BYTES) return learned;
+  learned += note(facts, 'powerAt', powerRegisterIn(out));
+  return learned + note(facts, 'msixTable', msixTableIn(out));
 }

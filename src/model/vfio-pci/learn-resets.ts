@@ -1,3 +1,4 @@
+import type { IoctlCall } from '../../trace/index.ts';
 import {
   ERRNO,
   offsetsOf,
@@ -5,6 +6,7 @@ import {
   VFIO_DEVICE_PCI_HOT_RESET,
   VFIO_PCI_HOT_RESET_FLAGS,
 } from '../../uapi/index.ts';
+import type { PciDevice } from './device.ts';
 import type { DependentFunction, PciFacts } from './facts.ts';
 import { DEPENDENT_BYTES, HOT_RESET_HEAD_BYTES } from './hot-reset-info.ts';
 import { canLearn } from './learned-errno.ts';
@@ -51,6 +53,17 @@ function dependentsIn(facts: PciFacts, after: DataView, count: number): Dependen
 function addressOf(segment: number, bus: number, devfn: number): string {
   const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
   return `${hex(segment, 4)}:${hex(bus, 2)}:${hex(devfn >> 3, 2)}.${devfn & 7}`;
+}
+
+/** The function that a reply gives the asking device's own id is that device. */
+export function learnAddress({ facts, id }: PciDevice, { errno, out }: IoctlCall): number {
+  if (errno !== 0 || out === null || id === null || facts.dependents === null) return 0;
+  const view = new DataView(out.buffer, out.byteOffset, out.length);
+  const own = facts.dependents.find((_, index) => {
+    const at = INFO.devices + index * DEPENDENT_BYTES;
+    return at + 4 <= view.byteLength && view.getUint32(at, true) === id;
+  });
+  return own === undefined ? 0 : note(facts, 'address', own.address);
 }
 
 /** EINVAL may be the caller's fault, EAGAIN and EBUSY pass. */

@@ -2,6 +2,7 @@ import type { IoctlCall } from '../../trace/index.ts';
 import {
   CMD,
   ERRNO,
+  findIoctl,
   offsetsOf,
   VFIO_DEVICE_FLAGS,
   VFIO_DEVICE_GET_INFO,
@@ -14,9 +15,10 @@ import type { PciDevice } from './device.ts';
 import { IRQ, IRQ_INDEXES, type PciFacts } from './facts.ts';
 import { pciFeatures } from './features.ts';
 import { vfioPciIoctl } from './ioctl.ts';
+import { learnFeature } from './learn-features.ts';
 import { learnIrqs } from './learn-irqs.ts';
 import { capsOf, learnRegion } from './learn-regions.ts';
-import { learnHotReset, learnHotResetInfo, learnReset } from './learn-resets.ts';
+import { learnAddress, learnHotReset, learnHotResetInfo, learnReset } from './learn-resets.ts';
 import { note } from './note-fact.ts';
 
 /** Taking over what recorded replies tell of the hardware behind a device. */
@@ -34,7 +36,8 @@ const CHANGING: readonly number[] = [
 export function learnPciFacts(facts: PciFacts, record: IoctlCall, profile: Profile): number {
   if (record.cmd === CMD.VFIO_DEVICE_RESET) return learnReset(facts, record.errno);
   const { arg, out } = record;
-  if (arg === null || out === null) return 0;
+  const least = findIoctl('device', record.cmd)?.layout?.minBytes;
+  if (arg === null || out === null || least === undefined || arg.length < least) return 0;
   const before = viewOf(arg);
   const after = viewOf(out);
   switch (record.cmd) {
@@ -50,6 +53,8 @@ export function learnPciFacts(facts: PciFacts, record: IoctlCall, profile: Profi
       return learnHotResetInfo(facts, before, after, record.errno);
     case CMD.VFIO_DEVICE_PCI_HOT_RESET:
       return learnHotReset(facts, before, record.errno);
+    case CMD.VFIO_DEVICE_FEATURE:
+      return learnFeature(facts, before, record.errno, pciFeatures(profile));
     default:
       return 0;
   }
@@ -60,7 +65,8 @@ export function learnPciFacts(facts: PciFacts, record: IoctlCall, profile: Profi
  * does what the call did.
  */
 export function learnPciReply(kernel: Kernel, device: PciDevice, record: IoctlCall): number {
-  const learned = learnPciFacts(device.facts, record, kernel.profile);
+  let learned = learnPciFacts(device.facts, record, kernel.profile);
+  if (record.cmd === CMD.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO) learned += learnAddress(device, record);
   if (kernel.reply.modelled || record.errno !== 0 || !CHANGING.includes(record.cmd)) return learned;
   vfioPciIoctl(kernel, device, record.cmd);
   return learned;

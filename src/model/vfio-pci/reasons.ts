@@ -44,9 +44,3 @@ export const NO_BUS_RESET = reason(
   'vfio_pci_core.c vfio_pci_ioctl_get_pci_hot_reset_info',
   'neither slot nor bus of the device can be reset',
 );
-export const BUFFER_FAULT = reason(
-  'vfio-device-buffer-fault',
-  'EFAULT',
-  'vfio_pci_rdwr.c vfio_pci_core_do_io_rw, vfio_pci_config.c',
-  'the buffer of the transfer can not be read or written',
-);

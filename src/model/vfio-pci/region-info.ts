@@ -1,10 +1,9 @@
 import { offsetsOf, VFIO_DEVICE_GET_REGION_INFO, VFIO_REGION_INFO_FLAGS } from '../../uapi/index.ts';
 import type { Answer, Kernel } from '../kernel.ts';
 import { setU32, u32 } from '../user-call.ts';
-import { copyVfioStruct } from '../vfio-compat.ts';
-import { bytesOfHex, type PciDevice, unknownFact } from './device.ts';
+import { bytesOfHex, copyPciStruct, type PciDevice, unknownFact } from './device.ts';
 import { hasRegion, REGION, REGION_SHIFT, type RegionFacts } from './facts.ts';
-import { ARGSZ_TOO_SMALL, BAD_REGION, STRUCT_FAULT } from './reasons.ts';
+import { BAD_REGION } from './reasons.ts';
 
 /** VFIO_DEVICE_GET_REGION_INFO: vfio_pci_ioctl_get_region_info, since 7.x behind vfio_get_region_info. */
 
@@ -18,8 +17,8 @@ export const MSIX_MAPPABLE = '0300010000000000';
 
 export function getRegionInfo(kernel: Kernel, { facts }: PciDevice): Answer {
   const { call } = kernel;
-  if (!copyVfioStruct(kernel, BYTES)) return STRUCT_FAULT;
-  if (call.userSize < BYTES) return ARGSZ_TOO_SMALL;
+  const malformed = copyPciStruct(kernel, BYTES);
+  if (malformed !== null) return malformed;
   const index = u32(call, INFO.index);
   const exists = index === REGION.VGA ? facts.vga : hasRegion(facts, index);
   if (exists === false) return BAD_REGION;

@@ -2,8 +2,7 @@ import { offsetsOf, VFIO_DEVICE_SET_IRQS, VFIO_IRQ_SET_FLAGS } from '../../uapi/
 import type { Answer, Kernel } from '../kernel.ts';
 import { reason } from '../reason.ts';
 import { u32 } from '../user-call.ts';
-import { copyVfioStruct } from '../vfio-compat.ts';
-import type { PciDevice } from './device.ts';
+import { copyPciStruct, type PciDevice } from './device.ts';
 import { IRQ, IRQ_INDEXES, MOST_IRQS } from './facts.ts';
 import { pciFeatures } from './features.ts';
 import { setEventTrigger } from './irq-events.ts';
@@ -11,7 +10,7 @@ import { irqCount } from './irq-info.ts';
 import { maskIntx, triggerIntx, unmaskIntx } from './irq-intx.ts';
 import { triggerMsi } from './irq-msi.ts';
 import type { IrqDecision, IrqSet } from './irq-set.ts';
-import { ARGSZ_TOO_SMALL, STRUCT_FAULT } from './reasons.ts';
+import { ARGSZ_TOO_SMALL } from './reasons.ts';
 
 /** VFIO_DEVICE_SET_IRQS: vfio_pci_ioctl_set_irqs, with vfio_set_irqs_validate_and_prepare. */
 
@@ -49,8 +48,8 @@ const NO_ACTION = reason(
 
 export function setIrqs(kernel: Kernel, device: PciDevice): Answer {
   const { call } = kernel;
-  if (!copyVfioStruct(kernel, HEAD_BYTES)) return STRUCT_FAULT;
-  if (call.userSize < HEAD_BYTES) return ARGSZ_TOO_SMALL;
+  const malformed = copyPciStruct(kernel, HEAD_BYTES);
+  if (malformed !== null) return malformed;
   const index = u32(call, SET.index);
   const start = u32(call, SET.start);
   const count = u32(call, SET.count);

@@ -5,7 +5,7 @@ import { canWrite, copyFromUser, copyToUser } from '../user-copy.ts';
 import { noteConfigWrite } from './config-writes.ts';
 import type { PciDevice } from './device.ts';
 import { hasRegion, type PciFacts, REGION, REGION_SHIFT } from './facts.ts';
-import { BAD_REGION, BUFFER_FAULT, NOT_GRANTED } from './reasons.ts';
+import { BAD_REGION, NOT_GRANTED } from './reasons.ts';
 
 /** read, write, pread and pwrite of a device descriptor: vfio_pci_core.c vfio_pci_rw. */
 
@@ -84,12 +84,13 @@ export function vfioPciTransfer(
   const page = Number(transfer.addr / BigInt(PAGE_BYTES));
   const offset = Number(transfer.addr % BigInt(PAGE_BYTES));
   if (transfer.isWrite) {
-    // Where the driver drops a write it does not read the buffer either.
+    // EFAULT, unless the driver drops all of the write: then it does not read the buffer either.
     if (copyFromUser(kernel, page, offset, extent) === null) return null;
     if (index === REGION.CONFIG) noteConfigWrite(device, at, extent, transfer.data);
     return { refusal: null, done: extent };
   }
-  if (!canWrite(kernel, page, offset, extent)) return { refusal: BUFFER_FAULT, done: 0 };
+  // EFAULT; but stacks of other architectures lie where x86-64 has no user memory.
+  if (!canWrite(kernel, page, offset, extent)) return null;
   const bytes = new Uint8Array(extent);
   copyToUser(kernel, page, offset, { length: extent, bytes, known: new Uint8Array(extent) });
   return { refusal: null, done: extent };
@@ -104,7 +105,7 @@ function extentOf(device: PciDevice, index: number, at: number, wanted: number, 
   const sizeBytes = facts.regions[index]?.sizeBytes;
   if (sizeBytes === undefined) return null;
   // A ROM that is there and not valid can not be mapped, one that is not there has no place in it.
-  if (index === REGION.ROM && sizeBytes === 0) return null;
+  if (index === REGION.ROM && sizeBytes === 0) return facts.romAbsent === true ? OUTSIDE_REGION : null;
   if (at >= sizeBytes) return OUTSIDE_REGION;
   // Memory that is switched off gives EIO, ports and the memory of a virtual function do not.
   if (!device.open.memory || device.open.asleep) return null;
