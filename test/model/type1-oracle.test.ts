@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { freePages } from '../../src/model/pages-table.ts';
 import { EMPTY_HEADER, parseTopology } from '../../src/trace/index.ts';
 import { fixtureNames, readFixture } from '../support/fixtures.ts';
-import { replayContainers } from '../support/type1-replay.ts';
+import { type ContainerReplayOptions, replayContainers } from '../support/type1-replay.ts';
 
 /** Questions put to the classic driver of a real Linux 6.12: PROVENANCE.md beside the captures says which. */
 
@@ -24,8 +25,8 @@ const MACHINE = parseTopology({
 });
 const HEADER = { ...EMPTY_HEADER, kernel: '6.12.117', topology: MACHINE };
 
-function replayFixture(name: string) {
-  return replayContainers({ header: HEADER, calls: readFixture(name, FOLDER).calls });
+function replayFixture(name: string, options?: ContainerReplayOptions) {
+  return replayContainers({ header: HEADER, calls: readFixture(name, FOLDER).calls }, options);
 }
 
 describe('answers of a real classic container', () => {
@@ -33,6 +34,20 @@ describe('answers of a real classic container', () => {
     const { divergences, partial } = replayFixture(name);
     expect(divergences).toEqual([]);
     expect(partial).toEqual([]);
+  });
+
+  test.each(NAMES)('%s: the same on Immer drafts, and from snapshots', (name) => {
+    const drafted = replayFixture(name, { draft: true });
+    expect([drafted.divergences, drafted.partial]).toEqual([[], []]);
+    const restored = replayFixture(name, { snapshotCalls: 29 });
+    expect([restored.divergences, restored.partial]).toEqual([[], []]);
+  });
+
+  test.each(NAMES)('%s: nothing is left once containers and groups are closed', (name) => {
+    const { kernel } = replayFixture(name);
+    expect(kernel.pages.slotCount).toBeGreaterThan(0);
+    expect(freePages(kernel.pages).size).toBe(kernel.pages.slotCount);
+    expect(kernel.spaces.size).toBe(0);
   });
 
   test('the captures hold what they are meant to hold', () => {
