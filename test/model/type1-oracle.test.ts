@@ -5,12 +5,16 @@ import { EMPTY_HEADER, parseTopology } from '../../src/trace/index.ts';
 import { fixtureNames, readFixture } from '../support/fixtures.ts';
 import { type ContainerReplayOptions, replayContainers } from '../support/type1-replay.ts';
 
-/** Questions put to the classic driver of a real Linux 6.12: PROVENANCE.md beside the captures says which. */
+/** Questions put to the classic driver of real kernels: PROVENANCE.md beside the captures says which. */
 
-const FOLDER = join(import.meta.dirname, '..', 'fixtures', 'type1-6.12');
-const NAMES = fixtureNames(FOLDER);
+const FOLDER = join(import.meta.dirname, '..', 'fixtures', 'type1');
 /** Container ioctls and SET_CONTAINERs in all captures: a comparison of nothing would be worth nothing. */
-const COMPARED = 6683;
+const COMPARED = { '6.12': 6683, '7.3': 6683 } as const;
+type Kernel = keyof typeof COMPARED;
+
+const CAPTURES = (Object.keys(COMPARED) as Kernel[]).flatMap((kernel) =>
+  fixtureNames(join(FOLDER, kernel)).map((name) => [kernel, name] as const),
+);
 
 /** The captures have no header: this is the machine they were made on. */
 const MACHINE = parseTopology({
@@ -23,34 +27,37 @@ const MACHINE = parseTopology({
     reserved: [['0xfee00000', '0xfeefffff', 'msi']],
   })),
 });
-const HEADER = { ...EMPTY_HEADER, kernel: '6.12.117', topology: MACHINE };
 
-function replayFixture(name: string, options?: ContainerReplayOptions) {
-  return replayContainers({ header: HEADER, calls: readFixture(name, FOLDER).calls }, options);
+function replayFixture(kernel: Kernel, name: string, options?: ContainerReplayOptions) {
+  const header = { ...EMPTY_HEADER, kernel, topology: MACHINE };
+  return replayContainers({ header, calls: readFixture(name, join(FOLDER, kernel)).calls }, options);
 }
 
 describe('answers of a real classic container', () => {
-  test.each(NAMES)('%s: every answer is as recorded', (name) => {
-    const { divergences, partial } = replayFixture(name);
+  test.each(CAPTURES)('of Linux %s, %s: every one is as recorded', (kernel, name) => {
+    const { divergences, partial } = replayFixture(kernel, name);
     expect(divergences).toEqual([]);
     expect(partial).toEqual([]);
   });
 
-  test.each(NAMES)('%s: the same on Immer drafts, and from snapshots', (name) => {
-    const drafted = replayFixture(name, { draft: true });
+  test.each(CAPTURES)('of Linux %s, %s: the same on Immer drafts, and from snapshots', (kernel, name) => {
+    const drafted = replayFixture(kernel, name, { draft: true });
     expect([drafted.divergences, drafted.partial]).toEqual([[], []]);
-    const restored = replayFixture(name, { snapshotCalls: 29 });
+    const restored = replayFixture(kernel, name, { snapshotCalls: 29 });
     expect([restored.divergences, restored.partial]).toEqual([[], []]);
   });
 
-  test.each(NAMES)('%s: nothing is left once containers and groups are closed', (name) => {
-    const { kernel } = replayFixture(name);
-    expect(kernel.pages.slotCount).toBeGreaterThan(0);
-    expect(freePages(kernel.pages).size).toBe(kernel.pages.slotCount);
-    expect(kernel.spaces.size).toBe(0);
+  test.each(CAPTURES)('of Linux %s, %s: nothing is left once all is closed', (kernel, name) => {
+    const result = replayFixture(kernel, name);
+    const { pages, spaces } = result.kernel;
+    expect(pages.slotCount).toBeGreaterThan(0);
+    expect(freePages(pages).size).toBe(pages.slotCount);
+    expect(spaces.size).toBe(0);
   });
 
   test('the captures hold what they are meant to hold', () => {
-    expect(NAMES.reduce((sum, name) => sum + replayFixture(name).compared, 0)).toBe(COMPARED);
+    const compared = { '6.12': 0, '7.3': 0 };
+    for (const [kernel, name] of CAPTURES) compared[kernel] += replayFixture(kernel, name).compared;
+    expect(compared).toEqual(COMPARED);
   });
 });
