@@ -85,7 +85,7 @@ describe('any sequence of maps and unmaps', () => {
   });
 });
 
-/** Version 1 takes mappings whole, from the first one on, if the range holds the first address of that one. */
+/** Version 1 takes whole mappings, and none when the range begins inside one. */
 function removedBy(type: number, pages: Pages, first: number, ids: ReadonlySet<number>): Set<number> {
   if (type === VFIO_EXTENSION.TYPE1v2) return new Set(ids);
   const isInside = first > 0 && pages[first] !== 0 && pages[first - 1] === pages[first];
