@@ -1,5 +1,14 @@
+import { Immer } from 'immer';
 import { compareReply } from '../../replay/index.ts';
-import { chooseProfile, createKernel, execute, type Kernel, type Reply } from '../../src/model/index.ts';
+import {
+  chooseProfile,
+  createKernel,
+  execute,
+  type Kernel,
+  type Reply,
+  restoreKernel,
+  serializeKernel,
+} from '../../src/model/index.ts';
 import type { Answer } from '../../src/model/kernel.ts';
 import { predictedStruct } from '../../src/model/outcome.ts';
 import {
@@ -11,9 +20,11 @@ import {
   type Type1Group,
   type1Ioctl,
 } from '../../src/model/type1/container.ts';
-import type { Call, Capture, CloseCall, IoctlCall, TraceHeader } from '../../src/trace/index.ts';
+import type { Capture, CloseCall, IoctlCall, OpenCall, TraceHeader } from '../../src/trace/index.ts';
 import { CMD, hexOf } from '../../src/uapi/index.ts';
 import { rangeOf } from './iova-range.ts';
+
+const immer = new Immer({ autoFreeze: false });
 
 /**
  * Replays the container calls of a capture whose /dev/vfio/vfio is the classic driver, group descriptors
@@ -21,7 +32,8 @@ import { rangeOf } from './iova-range.ts';
  */
 
 export interface ContainerReplay {
-  readonly kernel: Kernel;
+  /** Replaced when it goes on from a snapshot. */
+  kernel: Kernel;
   /** Container ioctls and SET_CONTAINERs that were compared. */
   compared: number;
   /** Answers that could be predicted in part only, by seq. */
@@ -29,44 +41,88 @@ export interface ContainerReplay {
   readonly divergences: string[];
 }
 
+export interface ContainerReplayOptions {
+  /** Runs each ioctl on an Immer draft of its container instead of in place. */
+  readonly draft?: boolean;
+  /** Goes on from a snapshot of kernel and containers after this many calls, again and again. */
+  readonly snapshotCalls?: number;
+}
+
+/** An open file: what a draft leaves behind takes the place of the container. */
+interface OpenContainer {
+  container: Type1Container;
+}
+
 interface OpenGroup {
   readonly facts: Type1Group;
-  container: Type1Container | null;
+  container: OpenContainer | null;
   /** Descriptors of the group and of its devices: each keeps the group's file open. */
   users: number;
 }
 
 export function replayContainers(
   { header, calls }: Pick<Capture, 'header' | 'calls'>,
-  after: (kernel: Kernel, call: Call) => void = () => {},
+  { draft = false, snapshotCalls = 0 }: ContainerReplayOptions = {},
 ): ContainerReplay {
-  const kernel = createKernel(chooseProfile(header.kernel, header.pageSizeBytes).profile, false);
-  const result: ContainerReplay = { kernel, compared: 0, partial: [], divergences: [] };
-  const containers = new Map<number, Type1Container>();
+  const { profile } = chooseProfile(header.kernel, header.pageSizeBytes);
+  const result: ContainerReplay = {
+    kernel: createKernel(profile, false),
+    compared: 0,
+    partial: [],
+    divergences: [],
+  };
+  const containers = new Map<number, OpenContainer>();
   const groups = new Map<number, OpenGroup>();
-  for (const call of calls) {
+  for (const [index, call] of calls.entries()) {
+    const { kernel } = result;
     const reply = execute(kernel, call);
-    if (call.op === 'open' && call.ret >= 0) {
-      if (call.kind === 'container')
-        containers.set(call.ret, createType1Container(kernel.state.nextContext++));
-      const groupId = /^\/dev\/vfio\/(\d+)$/.exec(call.path)?.[1];
-      if (call.kind === 'group' && groupId !== undefined)
-        groups.set(call.ret, { facts: groupFacts(header, Number(groupId)), container: null, users: 1 });
-    } else if (call.op === 'close' && call.ret === 0) closeDescriptor(kernel, containers, groups, call);
+    if (call.op === 'open' && call.ret >= 0) openDescriptor(kernel, header, containers, groups, call);
+    else if (call.op === 'close' && call.ret === 0) closeDescriptor(kernel, containers, groups, call);
     else if (call.op === 'ioctl' && call.kind === 'container') {
-      const container = containers.get(call.fd);
-      if (container === undefined) throw new Error(`call ${call.seq}: no container ${call.fd}`);
-      compare(result, call, reply, type1Ioctl(kernel, container, call.cmd));
+      const open = containers.get(call.fd);
+      if (open === undefined) throw new Error(`call ${call.seq}: no container ${call.fd}`);
+      compare(result, call, reply, containerIoctl(kernel, open, call.cmd, draft));
     } else if (call.op === 'ioctl' && call.kind === 'group')
       groupIoctl(result, containers, groups, call, reply);
-    after(kernel, call);
+    if (snapshotCalls > 0 && index % snapshotCalls === 0) {
+      result.kernel = restoreKernel(serializeKernel(kernel), profile);
+      const opens = [...containers.values(), ...[...groups.values()].map(({ container }) => container)];
+      for (const open of new Set(opens)) {
+        if (open !== null) open.container = JSON.parse(JSON.stringify(open.container)) as Type1Container;
+      }
+    }
   }
   return result;
 }
 
+function openDescriptor(
+  kernel: Kernel,
+  header: TraceHeader,
+  containers: Map<number, OpenContainer>,
+  groups: Map<number, OpenGroup>,
+  { ret, kind, path }: OpenCall,
+): void {
+  if (kind === 'container') {
+    containers.set(ret, { container: createType1Container(kernel.state.nextContext) });
+    kernel.state.nextContext += 1;
+  }
+  const groupId = /^\/dev\/vfio\/(\d+)$/.exec(path)?.[1];
+  if (kind !== 'group' || groupId === undefined) return;
+  groups.set(ret, { facts: groupFacts(header, Number(groupId)), container: null, users: 1 });
+}
+
+function containerIoctl(kernel: Kernel, open: OpenContainer, cmd: number, draft: boolean): Answer {
+  if (!draft) return type1Ioctl(kernel, open.container, cmd);
+  let answer: Answer = 'not-modelled';
+  open.container = immer.produce(open.container, (container) => {
+    answer = type1Ioctl(kernel, container as Type1Container, cmd);
+  });
+  return answer;
+}
+
 function closeDescriptor(
   kernel: Kernel,
-  containers: Map<number, Type1Container>,
+  containers: Map<number, OpenContainer>,
   groups: Map<number, OpenGroup>,
   { fd }: CloseCall,
 ): void {
@@ -79,13 +135,13 @@ function closeDescriptor(
 }
 
 function leave(kernel: Kernel, group: OpenGroup): void {
-  if (group.container !== null) detachGroup(kernel, group.container, group.facts.id);
+  if (group.container !== null) detachGroup(kernel, group.container.container, group.facts.id);
   group.container = null;
 }
 
 function groupIoctl(
   result: ContainerReplay,
-  containers: Map<number, Type1Container>,
+  containers: Map<number, OpenContainer>,
   groups: Map<number, OpenGroup>,
   call: IoctlCall,
   reply: Reply,
@@ -95,11 +151,11 @@ function groupIoctl(
   switch (call.cmd) {
     case CMD.VFIO_GROUP_SET_CONTAINER: {
       const fd = new DataView(call.arg!.buffer, call.arg!.byteOffset).getInt32(0, true);
-      const container = containers.get(fd);
-      if (group.container !== null || container === undefined) return;
-      const refusal = attachGroup(result.kernel, container, group.facts);
+      const open = containers.get(fd);
+      if (group.container !== null || open === undefined) return;
+      const refusal = attachGroup(result.kernel, open.container, group.facts);
       compare(result, call, reply, refusal);
-      if (refusal === null) group.container = container;
+      if (refusal === null) group.container = open;
       return;
     }
     case CMD.VFIO_GROUP_UNSET_CONTAINER:

@@ -150,9 +150,9 @@ function unmapRequest(kernel: Kernel, container: Type1Container, iommu: Type1Iom
   // Version 1 takes only whole mappings from their first address on: a later one is a success of size 0.
   if (!iommu.v2 && areas.startPage[slot]! < firstPage) return null;
   if ((flags & VADDR) !== 0) return invalidateAddresses(iommu, areas, slot, lastPage);
-  const written = noWord();
+  const written = bitmap === null ? null : noWord();
   while (slot !== NONE && areas.startPage[slot]! <= lastPage) {
-    if (bitmap !== null) {
+    if (bitmap !== null && written !== null) {
       const refusal = writeDirtyBits(kernel, iommu, slot, firstPage, bitmap.address, written);
       if (refusal !== null) return refusal;
     }
