@@ -261,9 +261,9 @@ function readDescriptor(
       addWide(at, pageOf(record.addr), offsetOf(record.addr), Math.floor(from / 4096), from % 4096);
       return canWrite(kernel, at.page, at.offset, length);
     };
-    result = readFaults(mustGet(context, file.object, 'fault'), record.len, fits);
+    result = readFaults(mustGet(context, file.object, 'fault'), record.len, fits, kernel.profile.has);
   } else if (file.kind === 'veventq') {
-    result = readEvents(mustGet(context, file.object, 'veventq'), record.len);
+    result = readEvents(mustGet(context, file.object, 'veventq'), record.len, kernel.profile.has);
   } else return null;
   copyToUser(kernel, pageOf(record.addr), offsetOf(record.addr), knownBytes(result.bytes));
   return result;
@@ -282,5 +282,5 @@ function writeDescriptor(
     recorded ??
     copyFromUser(kernel, pageOf(record.addr), offsetOf(record.addr), record.len)?.bytes ??
     NO_BYTES;
-  return answerFaults(mustGet(context, file.object, 'fault'), bytes, record.len);
+  return answerFaults(mustGet(context, file.object, 'fault'), bytes, record.len, kernel.profile.has);
 }

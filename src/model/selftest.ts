@@ -64,6 +64,7 @@ const LIMIT_TOO_SMALL = reason(
 export function selftest(kernel: Kernel, context: Context): Answer {
   const { call } = kernel;
   const { id } = CMD;
+  if (u32(call, CMD.op) > kernel.profile.lastTestOp) return OP_UNKNOWN;
   switch (u32(call, CMD.op)) {
     case IOMMU_TEST_OP.ADD_RESERVED:
       return addReservedRange(kernel, context);

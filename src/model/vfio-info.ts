@@ -32,7 +32,7 @@ export function getIommuInfo(kernel: Kernel, context: Context): Refusal {
     writeFitting(kernel, total, cap, room);
     if (previous >= 0 && argsz >= total) writeNext(kernel, previous, total);
     previous = total;
-    total += Math.ceil(cap.bytes.length / 8) * 8;
+    total += kernel.profile.has.alignsInfoCaps ? Math.ceil(cap.bytes.length / 8) * 8 : cap.bytes.length;
   }
   call.struct.fill(0, 0, INFO_BYTES);
   setU32(call, INFO.argsz, total);
