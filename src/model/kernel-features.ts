@@ -16,6 +16,11 @@ export const FEATURES = {
     says: 'VFIO devices have character devices, which BIND, ATTACH and DETACH',
     source: 'device_cdev.c',
   },
+  mockTellsDevice: {
+    since: '6.6',
+    says: 'MOCK_DOMAIN of the selftest answers the id of the device',
+    source: 'selftest.c iommufd_test_mock_domain; absent in 6.5, there in 6.8, came with HWPT_ALLOC',
+  },
   alignsInfoCaps: {
     since: '6.6',
     says: 'capabilities of VFIO_IOMMU_GET_INFO begin at multiples of 8 bytes',

@@ -165,7 +165,7 @@ function mockDomain(kernel: Kernel, context: Context, flags: number): Refusal {
   addObject(kernel, context, device);
   setU32(call, DOMAIN.out_stdev_id, object.id);
   setU32(call, DOMAIN.out_hwpt_id, attachedTo());
-  setU32(call, DOMAIN.out_idev_id, device.id);
+  if (kernel.profile.has.mockTellsDevice) setU32(call, DOMAIN.out_idev_id, device.id);
   respond(call, IOMMU_TEST_CMD.sizeBytes);
   return null;
 }

@@ -141,6 +141,7 @@ describe('a profile', () => {
     const before612 = [
       'mockDevice',
       'vfioCdev',
+      'mockTellsDevice',
       'alignsInfoCaps',
       'nesting',
       'faultQueues',
