@@ -13,8 +13,8 @@ import { ioasCopy } from './ioas-copy.ts';
 import { ioasMap, ioasUnmap } from './ioas-map.ts';
 import { ioasMapFile } from './ioas-map-file.ts';
 import type { Answer, Handler, Kernel } from './kernel.ts';
+import { levelOf, RELEASES, type Release } from './kernel-versions.ts';
 import { option } from './option.ts';
-import { levelOf, type Release } from './profile.ts';
 import { reason } from './reason.ts';
 import { selftest } from './selftest.ts';
 import type { Context } from './state.ts';
@@ -59,6 +59,8 @@ interface Operation {
   readonly cmd: number;
   readonly minBytes: number;
   readonly bytes: number;
+  /** sizeof in the newest release, which handlers write: what is beyond `bytes` stays in the kernel. */
+  readonly modelBytes: number;
   /** Null when the model does not know yet what the kernel answers beyond the checks of the dispatcher. */
   readonly handler: Handler | null;
 }
@@ -102,24 +104,28 @@ function operationsOf(release: Release): readonly (Operation | undefined)[] {
     if (layout === null || levelOf(since) > levelOf(release)) continue;
     operations[(cmd & 0xff) - BASE] = {
       cmd,
-      minBytes: layout.minBytes,
-      bytes: sizeIn(layout, release),
+      ...sizeIn(layout, release),
+      modelBytes: layout.sizeBytes,
       handler: HANDLERS.get(cmd) ?? null,
     };
   }
   return operations;
 }
 
-/** sizeof of a struct in a release: the newest of its sizes that is not newer. */
-function sizeIn(layout: StructLayout, release: Release): number {
-  const known = (layout.sizes ?? []).filter(({ since }) => levelOf(since) <= levelOf(release));
-  return known.at(-1)?.bytes ?? layout.sizeBytes;
+/** Smallest size and sizeof of a struct in a release: the newest of its sizes that is not newer. */
+function sizeIn(layout: StructLayout, release: Release): { minBytes: number; bytes: number } {
+  const size = layout.sizes?.findLast(({ since }) => levelOf(since) <= levelOf(release));
+  return { minBytes: size?.minBytes ?? layout.minBytes, bytes: size?.bytes ?? layout.sizeBytes };
 }
 
-const OPERATIONS: Readonly<Record<Release, readonly (Operation | undefined)[]>> = {
-  '6.12': operationsOf('6.12'),
-  '7.3': operationsOf('7.3'),
-};
+const OPERATIONS: ReadonlyMap<Release, readonly (Operation | undefined)[]> = new Map(
+  RELEASES.map((release) => [release, operationsOf(release)]),
+);
+
+/** Commands of a release, with the smallest size and sizeof of their structs. */
+export function commandsIn(release: Release): readonly Omit<Operation, 'handler' | 'modelBytes'>[] {
+  return OPERATIONS.get(release)!.flatMap((operation) => operation ?? []);
+}
 
 const VFIO_HANDLERS: ReadonlyMap<number, Handler> = new Map<number, Handler>([
   [CMD.VFIO_GET_API_VERSION, getApiVersion],
@@ -139,7 +145,7 @@ export function dispatch(kernel: Kernel, context: Context, cmd: number, readable
   }
   const { call } = kernel;
   if (!readable || call.arg.length < 4) return STRUCT_UNREADABLE;
-  const entry = OPERATIONS[kernel.profile.release][slot];
+  const entry = OPERATIONS.get(kernel.profile.release)![slot];
   if (entry === undefined || entry.cmd !== cmd) return UNKNOWN_COMMAND;
   const { arg } = call;
   const size = (arg[0]! | (arg[1]! << 8) | (arg[2]! << 16) | (arg[3]! << 24)) >>> 0;
@@ -154,15 +160,19 @@ export function dispatch(kernel: Kernel, context: Context, cmd: number, readable
   call.userSize = size;
   copyStructIn(call, Math.min(size, entry.bytes));
   if (size < entry.bytes) call.struct.fill(0, size, entry.bytes);
-  return entry.handler === null ? 'not-modelled' : delivered(kernel, entry.handler(kernel, context));
+  if (entry.bytes < entry.modelBytes) call.struct.fill(0, entry.bytes, entry.modelBytes);
+  return entry.handler === null
+    ? 'not-modelled'
+    : delivered(kernel, entry.handler(kernel, context), entry.bytes);
 }
 
 /**
  * `iommufd_ucmd_respond`: a struct that can not be written is a fault, whatever was refused, and undoes
- * nothing.
+ * nothing. `bytes` is sizeof of the struct in this release, if it has a size field.
  */
-function delivered(kernel: Kernel, answer: Answer): Answer {
+function delivered(kernel: Kernel, answer: Answer, bytes = Number.POSITIVE_INFINITY): Answer {
   const { call } = kernel;
+  if (call.respondEnd > bytes) call.respondEnd = bytes;
   if (call.respondEnd <= call.respondFrom || canRespond(kernel)) return answer;
   call.respondEnd = call.respondFrom;
   call.structWrites.length = 0;

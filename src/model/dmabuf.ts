@@ -46,7 +46,7 @@ export function dmabufOf(kernel: Kernel, process: Process, fd: number): Dmabuf |
   return kernel.state.dmabufs[process.descriptors[fd] ?? 0];
 }
 
-/** DMABUF_GET of 7.3-rc7: installs the descriptor and does not answer its number. */
+/** DMABUF_GET: installs the descriptor, whose number 7.3-rc7 does not answer. */
 export function getDmabuf(kernel: Kernel): Refusal {
   const { call } = kernel;
   const { pageBytes } = kernel.profile;
@@ -60,6 +60,7 @@ export function getDmabuf(kernel: Kernel): Refusal {
   const fd = installDescriptor(kernel, call.pid, 'dmabuf', 0, 0);
   const file = kernel.state.processes[call.pid]!.descriptors[fd]!;
   kernel.state.dmabufs[file] = { mm, bytes, revoked: false };
+  if (!kernel.profile.has.dmabufGetHidesFd) call.ret = fd;
   return null;
 }
 

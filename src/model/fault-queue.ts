@@ -11,6 +11,7 @@ import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
 import { installDescriptor } from './descriptors.ts';
 import type { Kernel } from './kernel.ts';
 import { addObject, dropContext, holdContext, moved, nextId } from './objects.ts';
+import type { Features } from './profile.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, FaultGroup, FaultQueue } from './state.ts';
 import { respond, setU32, u32 } from './user-call.ts';
@@ -113,22 +114,26 @@ const NOTHING = new Uint8Array(0);
 
 /**
  * `iommufd_fault_fops_read` of `count` bytes: whole groups while they fit. A group that the buffer does not
- * take (`fits` tells of bytes from..from + length) stays the first to be read.
+ * take (`fits` tells of bytes from..from + length) stays the first to be read; of a short one, older kernels
+ * did not say so by an error.
  */
 export function readFaults(
   queue: FaultQueue,
   count: number,
   fits: (from: number, length: number) => boolean,
+  has: Features,
 ): TransferResult {
   if (count % FAULT_BYTES !== 0) return { refusal: ODD_COUNT, done: 0, bytes: NOTHING };
   const bytes = new Uint8Array(Math.min(count, totalFaults(queue) * FAULT_BYTES));
   let done = 0;
   let refusal: Refusal = null;
+  const tooLarge = has.strictFaultRead ? GROUP_TOO_LARGE : null;
   for (let group = queue.deliver[0]; group !== undefined; group = queue.deliver[0]) {
     const length = group.faults.length * FAULT_BYTES;
-    if (length > count - done) refusal = GROUP_TOO_LARGE;
+    const isTooLarge = length > count - done;
+    if (isTooLarge) refusal = tooLarge;
     else if (!fits(done, length)) refusal = BUFFER_FAULT;
-    if (refusal !== null) break;
+    if (isTooLarge || refusal !== null) break;
     queue.deliver.shift();
     const cookie = lowestCookie(queue);
     queue.responses[cookie] = group;
@@ -168,12 +173,19 @@ function writeFault(
 
 /**
  * `iommufd_fault_fops_write` of `count` bytes: answers one group a response, until one is refused. `bytes` is
- * what of them can be read.
+ * what of them can be read: older kernels answered what was missing of the first response.
  */
-export function answerFaults(queue: FaultQueue, bytes: Uint8Array, count: number): TransferResult {
+export function answerFaults(
+  queue: FaultQueue,
+  bytes: Uint8Array,
+  count: number,
+  has: Features,
+): TransferResult {
   if (count % RESPONSE_BYTES !== 0) return { refusal: ODD_COUNT, done: 0, bytes: NOTHING };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let done = 0;
+  if (!has.answersWriteFault && bytes.length < Math.min(count, RESPONSE_BYTES))
+    return { refusal: null, done: RESPONSE_BYTES - bytes.length, bytes: NOTHING };
   for (; done < count; done += RESPONSE_BYTES) {
     const refusal =
       done + RESPONSE_BYTES > bytes.length

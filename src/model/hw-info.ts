@@ -21,6 +21,8 @@ export function getHwInfo(kernel: Kernel, context: Context): Refusal {
   const flags = u32(call, INFO.flags);
   if ((flags & ~(has.hwInfoInputType ? IOMMU_GET_HW_INFO_FLAGS.INPUT_TYPE : 0)) !== 0) return UNKNOWN_FLAGS;
   for (let at = 0; at < 3; at += 1) if (call.struct[INFO.__reserved + at] !== 0) return RESERVED_SET;
+  // The byte that answers the PASIDs was reserved before.
+  if (!has.hwInfoPasid && call.struct[INFO.out_max_pasid_log2] !== 0) return RESERVED_SET;
   const device = getObject(context, u32(call, INFO.dev_id), 'device');
   if (device === undefined) return DEVICE_NOT_FOUND;
   const driver = DRIVERS[device.driver];
@@ -44,7 +46,7 @@ export function getHwInfo(kernel: Kernel, context: Context): Refusal {
   }
   setU32(call, INFO.data_len, bytes.length);
   setU32(call, INFO.out_data_type, type);
-  const pasids = driver.pasidLimit(kernel, device);
+  const pasids = has.hwInfoPasid ? driver.pasidLimit(kernel, device) : 0;
   call.struct[INFO.out_max_pasid_log2] = pasids === 0 ? 0 : Math.log2(pasids);
   const dirty = driver.isDirtyCapable(kernel, device) ? IOMMU_HW_CAP.DIRTY_TRACKING : 0;
   const ats =

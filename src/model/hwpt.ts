@@ -1,7 +1,7 @@
 import { hwptNestedLifecycle, hwptPagingLifecycle } from '../../machines/index.ts';
 import { IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC_FLAGS, IOMMU_HWPT_DATA, offsetsOf } from '../uapi/index.ts';
 import { acquireIoas } from './access.ts';
-import { BAD_USER_POINTER, DEVICE_NOT_FOUND, OTHER_IOMMU, RESERVED_SET } from './check.ts';
+import { BAD_USER_POINTER, DEVICE_NOT_FOUND, IOAS_NOT_FOUND, OTHER_IOMMU, RESERVED_SET } from './check.ts';
 import { DRIVERS, type UserData } from './drivers/index.ts';
 import { acquireFault, acquireHwpt } from './hwpt-users.ts';
 import { addDomain, refuseDomain } from './iova-domains.ts';
@@ -93,12 +93,16 @@ interface Request {
 export function hwptAlloc(kernel: Kernel, context: Context): Refusal {
   const { call } = kernel;
   if (u32(call, ALLOC.__reserved) !== 0) return RESERVED_SET;
+  const { has } = kernel.profile;
+  if (!has.nesting && u32(call, ALLOC.flags) !== 0) return PAGING_FLAGS;
   const dataType = u32(call, ALLOC.data_type);
   const dataLength = u32(call, ALLOC.data_len);
   if ((dataType === IOMMU_HWPT_DATA.NONE) !== (dataLength === 0)) return DATA_TYPE_AND_LENGTH;
   const device = getObject(context, u32(call, ALLOC.dev_id), 'device');
   if (device === undefined) return DEVICE_NOT_FOUND;
   const parent = context.objects[u32(call, ALLOC.pt_id)];
+  // Before page tables could be nested, only an IOAS was looked up.
+  if (!has.nesting && parent?.type !== 'ioas') return IOAS_NOT_FOUND;
   if (parent === undefined) return PARENT_NOT_FOUND;
   const request = readRequest(kernel, context, device, { type: dataType, length: dataLength });
   let refusal: Refusal;
@@ -156,7 +160,8 @@ export function refusePaging(kernel: Kernel, device: Device, flags: number, data
     NEST_PARENT | DIRTY_TRACKING | (has.faultOnPaging ? FAULT_ID_VALID : 0) | (has.pasid ? PASID : 0);
   if ((flags & ~known) !== 0) return PAGING_FLAGS;
   if ((flags & DIRTY_TRACKING) !== 0 && !driver.isDirtyCapable(kernel, device)) return NO_DIRTY_CAPABILITY;
-  if ((flags & FAULT_ID_VALID) !== 0 && (flags & NEST_PARENT) !== 0) return NEST_PARENT_WITH_FAULTS;
+  const isFaultingParent = (flags & FAULT_ID_VALID) !== 0 && (flags & NEST_PARENT) !== 0;
+  if (has.refusesFaultOnNestParent && isFaultingParent) return NEST_PARENT_WITH_FAULTS;
   // The core keeps FAULT_ID_VALID for itself.
   return driver.refusePaging(kernel, device, flags & ~FAULT_ID_VALID, data);
 }
@@ -220,7 +225,8 @@ function allocOnViommu(kernel: Kernel, context: Context, viommu: Viommu, request
 }
 
 function refuseNestedFlags(kernel: Kernel, { flags, data }: Request): Refusal {
-  const known = FAULT_ID_VALID | (kernel.profile.has.pasid ? PASID : 0);
+  const { has } = kernel.profile;
+  const known = (has.faultQueues ? FAULT_ID_VALID : 0) | (has.pasid ? PASID : 0);
   return (flags & ~known) !== 0 || data.length === 0 ? NESTED_FLAGS : null;
 }
 

@@ -15,7 +15,7 @@ export {
   predictedStruct,
 } from './outcome.ts';
 export { executeWithPatches, type PatchedReply } from './patches.ts';
-export { chooseProfile, type Profile, type ProfileChoice } from './profile.ts';
+export { chooseProfile, type Profile, type ProfileChoice, withoutSelftest } from './profile.ts';
 export { allReasons, type Reason } from './reason.ts';
 export { restoreKernel, serializeKernel, snapshotVersion } from './serialize.ts';
 export type { Context } from './state.ts';

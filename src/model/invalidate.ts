@@ -56,7 +56,10 @@ function invalidate(kernel: Kernel, context: Context): Refusal {
   const isNull = page === 0 && offset === 0;
   if (
     count > 0 &&
-    (isNull || entryLength === 0 || entryLength > kernel.profile.pageBytes || count > MOST_ENTRIES)
+    (isNull ||
+      entryLength === 0 ||
+      (kernel.profile.has.boundsInvalidation &&
+        (entryLength > kernel.profile.pageBytes || count > MOST_ENTRIES)))
   ) {
     return ARRAY_MALFORMED;
   }

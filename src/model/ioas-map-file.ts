@@ -61,6 +61,7 @@ export function ioasMapFile(kernel: Kernel, context: Context): Answer {
   if ((flags & (WRITEABLE | READABLE)) === 0) return NO_PERMISSION_ASKED;
   const ioas = getObject(context, u32(call, MAP.ioas_id), 'ioas');
   if (ioas === undefined) return IOAS_NOT_FOUND;
+  if (!kernel.profile.has.dmabuf && !isOpen(kernel)) return NOT_A_DESCRIPTOR;
   if (lengthPage === 0 && lengthOffset === 0) return LENGTH_ZERO;
   start.page = fieldPage(call, MAP.start);
   start.offset = fieldOffset(call, MAP.start);
@@ -71,6 +72,11 @@ export function ioasMapFile(kernel: Kernel, context: Context): Answer {
   setU64(call, MAP.iova, iova.page, iova.offset);
   respond(call, IOMMU_IOAS_MAP_FILE.sizeBytes);
   return null;
+}
+
+function isOpen({ call, state }: Kernel): boolean {
+  const fd = call.view.getInt32(MAP.fd, true);
+  return state.processes[call.pid]!.descriptors[fd] !== undefined || (fd >= 0 && fd < STANDARD_DESCRIPTORS);
 }
 
 function mapFile(
@@ -84,8 +90,7 @@ function mapFile(
   const { call } = kernel;
   const fd = call.view.getInt32(MAP.fd, true);
   const process = kernel.state.processes[call.pid]!;
-  const isOpen = process.descriptors[fd] !== undefined || (fd >= 0 && fd < STANDARD_DESCRIPTORS);
-  if (!isOpen) return NOT_A_DESCRIPTOR;
+  if (!isOpen(kernel)) return NOT_A_DESCRIPTOR;
   const dmabuf = dmabufOf(kernel, process, fd);
   const outside = dmabuf === undefined ? null : refuseDmabufRange(dmabuf, start, lengthPage, lengthOffset);
   if (outside !== null) return outside;

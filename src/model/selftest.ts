@@ -71,6 +71,7 @@ const LIMIT_TOO_SMALL = reason(
 export function selftest(kernel: Kernel, context: Context): Answer {
   const { call } = kernel;
   const { id } = CMD;
+  if (u32(call, CMD.op) > kernel.profile.lastTestOp) return OP_UNKNOWN;
   switch (u32(call, CMD.op)) {
     case IOMMU_TEST_OP.ADD_RESERVED:
       return addReservedRange(kernel, context);
@@ -171,7 +172,7 @@ function mockDomain(kernel: Kernel, context: Context, flags: number): Refusal {
   addObject(kernel, context, device);
   setU32(call, DOMAIN.out_stdev_id, object.id);
   setU32(call, DOMAIN.out_hwpt_id, attachedTo());
-  setU32(call, DOMAIN.out_idev_id, device.id);
+  if (kernel.profile.has.mockTellsDevice) setU32(call, DOMAIN.out_idev_id, device.id);
   respond(call, IOMMU_TEST_CMD.sizeBytes);
   return null;
 }

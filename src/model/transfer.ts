@@ -76,10 +76,10 @@ function readDescriptor(
       addWide(at, pageOf(record.addr), offsetOf(record.addr), Math.floor(from / 4096), from % 4096);
       return canWrite(kernel, at.page, at.offset, length);
     };
-    result = readFaults(mustGet(context, file.object, 'fault'), record.len, fits);
+    result = readFaults(mustGet(context, file.object, 'fault'), record.len, fits, kernel.profile.has);
   } else if (file.kind === 'veventq') {
     const queue = mustGet(context, file.object, 'veventq');
-    result = readEvents(queue, record.len);
+    result = readEvents(queue, record.len, kernel.profile.has);
     // Events of real hardware come when nothing is called: only a refusal is certain.
     const isMock = mustGet(context, queue.viommu, 'viommu').driver === 'mock';
     if (!isMock && result.refusal === null && record.len >= EVENT_HEADER_BYTES) return null;
@@ -104,7 +104,7 @@ function writeDescriptor(
     recorded ??
     copyFromUser(kernel, pageOf(record.addr), offsetOf(record.addr), record.len)?.bytes ??
     NO_BYTES;
-  return answerFaults(mustGet(context, file.object, 'fault'), bytes, record.len);
+  return answerFaults(mustGet(context, file.object, 'fault'), bytes, record.len, kernel.profile.has);
 }
 
 /**

@@ -5,6 +5,7 @@ import { installDescriptor } from './descriptors.ts';
 import type { TransferResult } from './fault-queue.ts';
 import type { Kernel } from './kernel.ts';
 import { addObject, dropContext, getObject, holdContext, moved, mustGet, nextId } from './objects.ts';
+import type { Features } from './profile.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Vevent, Veventq } from './state.ts';
 import { respond, setU32, u32 } from './user-call.ts';
@@ -57,7 +58,7 @@ export function veventqAlloc(kernel: Kernel, context: Context): Refusal {
   if (u32(call, ALLOC.flags) !== 0 || type === IOMMU_VEVENTQ_TYPE.DEFAULT) return UNKNOWN_FLAGS;
   if (u32(call, ALLOC.__reserved) !== 0) return RESERVED_SET;
   const depth = u32(call, ALLOC.veventq_depth);
-  if (depth === 0 || depth > MOST_EVENTS) return DEPTH;
+  if (depth === 0 || (depth > MOST_EVENTS && kernel.profile.has.boundsVeventDepth)) return DEPTH;
   const viommu = getObject(context, u32(call, ALLOC.viommu_id), 'viommu');
   if (viommu === undefined) return VIOMMU_NOT_FOUND;
   if (viommu.veventqs[type] !== undefined) return TYPE_TAKEN;
@@ -121,10 +122,14 @@ export function reportEvent(
   return null;
 }
 
-/** `iommufd_veventq_fops_read` of `count` bytes: whole events while they fit. */
-export function readEvents(queue: Veventq, count: number): TransferResult {
+/**
+ * `iommufd_veventq_fops_read` of `count` bytes: whole events while they fit. Older kernels answered 0 when
+ * none did.
+ */
+export function readEvents(queue: Veventq, count: number, has: Features): TransferResult {
   const nothing = new Uint8Array(0);
-  if (count < HEADER_BYTES) return { refusal: SHORTER_THAN_HEADER, done: 0, bytes: nothing };
+  if (count < HEADER_BYTES && has.strictVeventRead)
+    return { refusal: SHORTER_THAN_HEADER, done: 0, bytes: nothing };
   const { event } = veventqLifecycle;
   queue.lifecycle = moved(veventqLifecycle.step(queue.lifecycle, event.READ), 'reading events');
   let done = 0;
@@ -134,7 +139,8 @@ export function readEvents(queue: Veventq, count: number): TransferResult {
     done += bytesOf(entry);
     read += 1;
   }
-  if (read === 0 && queue.events.length > 0) return { refusal: EVENT_TOO_LARGE, done: 0, bytes: nothing };
+  if (read === 0 && queue.events.length > 0 && has.strictVeventRead)
+    return { refusal: EVENT_TOO_LARGE, done: 0, bytes: nothing };
   const bytes = new Uint8Array(done);
   let at = 0;
   for (const entry of queue.events.splice(0, read)) {

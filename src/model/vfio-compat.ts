@@ -43,6 +43,12 @@ const TYPE_UNSUPPORTED = reason(
   'vfio_compat.c iommufd_vfio_set_iommu',
   'the IOMMU type is neither TYPE1 nor TYPE1v2',
 );
+const NOTHING_UNMAPPED = reason(
+  'vfio-unmap-empty-range',
+  'ENOENT',
+  'io_pagetable.c iopt_unmap_iova_range, before 6.18',
+  'no mapping is in the range',
+);
 const ALL_WITH_RANGE = reason(
   'vfio-unmap-all-with-range',
   'EINVAL',
@@ -132,6 +138,8 @@ export function unmapDma(kernel: Kernel, context: Context): Refusal {
     refusal = ioas.largePagesOff ? cutEnds(kernel, context, ioas, sizePage, sizeOffset) : null;
     if (refusal !== null) return refusal;
     refusal = unmapIova(kernel, context, ioas, iova.page, iova.offset, sizePage, sizeOffset, unmapped);
+    const isEmpty = refusal === null && unmapped.page === 0 && unmapped.offset === 0;
+    if (isEmpty && !kernel.profile.has.emptyUnmapSucceeds) refusal = NOTHING_UNMAPPED;
   }
   // From here on the size is written back whatever the result: the bytes that are really gone.
   setU64(call, UNMAP.size, unmapped.page, unmapped.offset);

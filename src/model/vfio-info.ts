@@ -37,7 +37,7 @@ export function getIommuInfo(kernel: Kernel, context: Context): Refusal {
     writeFitting(kernel, total, cap, room);
     if (previous >= 0 && argsz >= total) writeNext(kernel, previous, total);
     previous = total;
-    total += alignedBytes(cap.bytes);
+    total += kernel.profile.has.alignsInfoCaps ? alignedBytes(cap.bytes) : cap.bytes.length;
   }
   call.struct.fill(0, 0, INFO_BYTES);
   setU32(call, INFO.argsz, total);

@@ -65,6 +65,14 @@ export interface UnionLayout {
   readonly cases: Readonly<Record<number, UnionCase>>;
 }
 
+/** sizeof of a struct from a release on. */
+export interface StructSize {
+  readonly since: string;
+  readonly bytes: number;
+  /** Smallest size that is accepted from then on, where that grew too. */
+  readonly minBytes?: number;
+}
+
 export interface StructLayout {
   readonly name: string;
   /** sizeof of the newest version known, without a flexible array. */
@@ -72,7 +80,7 @@ export interface StructLayout {
   /** Smallest size that any kernel accepts. */
   readonly minBytes: number;
   /** How the struct grew, oldest first; only where it did. */
-  readonly sizes?: readonly { readonly since: string; readonly bytes: number }[];
+  readonly sizes?: readonly StructSize[];
   /** Data may follow the struct: a flexible array, or a union that starts at its end. */
   readonly flexible?: true;
   readonly fields: readonly Field[];

@@ -26,7 +26,12 @@ export const MOCK_CACHE_ENTRY_COUNT = 4;
 export const IOMMU_TEST_CMD = defineLayout({
   name: 'IOMMU_TEST_CMD',
   sizeBytes: 72,
-  minBytes: 68,
+  minBytes: 52,
+  sizes: [
+    // The union had 32 bytes, and `last` came behind it.
+    { since: '6.2', bytes: 56, minBytes: 52 },
+    { since: '6.7', bytes: 72, minBytes: 68 },
+  ],
   fields: [
     { name: 'size', offset: 0, kind: 'u32', dir: 'in', refers: 'size' },
     { name: 'op', offset: 4, kind: 'u32', dir: 'in', values: 'testOp' },
@@ -201,6 +206,21 @@ export const IOMMU_TEST_CMD = defineLayout({
     },
   },
 });
+
+/**
+ * The newest operation by release; there are no gaps. Compared with the trees of 6.5, 6.8, 6.11, 6.12.117,
+ * 6.14, 6.17, 7.0, 7.2.13 and 7.3-rc7; between them an operation came with the feature that it tests.
+ */
+export const LAST_TEST_OP = [
+  { since: '6.2', op: IOMMU_TEST_OP.SET_TEMP_MEMORY_LIMIT },
+  { since: '6.6', op: IOMMU_TEST_OP.ACCESS_REPLACE_IOAS },
+  { since: '6.7', op: IOMMU_TEST_OP.DIRTY },
+  { since: '6.8', op: IOMMU_TEST_OP.MD_CHECK_IOTLB },
+  { since: '6.11', op: IOMMU_TEST_OP.TRIGGER_IOPF },
+  { since: '6.13', op: IOMMU_TEST_OP.DEV_CHECK_CACHE },
+  { since: '6.15', op: IOMMU_TEST_OP.PASID_CHECK_HWPT },
+  { since: '6.19', op: IOMMU_TEST_OP.DMABUF_REVOKE },
+] as const;
 
 export const SELFTEST_IOCTLS = [
   structIoctl('IOMMU_TEST_CMD', 0x3ba0, ['iommufd', 'container'], IOMMU_TEST_CMD, '6.2'),

@@ -18,10 +18,32 @@ describe('the profile of a kernel', () => {
     ['linux-6.12', 'linux-6.12', true],
     ['7.3.0-rc7', 'linux-7.3', true],
     ['linux-7.3', 'linux-7.3', true],
-    ['6.6.1', 'linux-6.12', false],
-    ['6.17.2', 'linux-6.12', false],
-    ['6.120.1', 'linux-6.12', false],
+    ['linux-6.8', 'linux-6.8', true],
+    ['6.8', 'linux-6.8', true],
+    ['6.8.0', 'linux-6.8', true],
+    ['6.12.117-amd64', 'linux-6.12', true],
+    ['6.12.30', 'linux-6.12.30', true],
+    ['linux-6.12.30', 'linux-6.12.30', true],
+    ['6.12.0', 'linux-6.12.0', true],
+    ['6.17', 'linux-6.17', true],
+    ['7.2.13', 'linux-7.2', true],
+    ['7.3.4', 'linux-7.3.4', true],
+    // Nobody knows which fixes these have.
+    ['6.12.118', 'linux-6.12', false],
+    ['6.6.1', 'linux-6.6', false],
+    ['6.17.9', 'linux-6.17.9', false],
+    ['7.2.5', 'linux-7.2', false],
+    // Nobody knows whether they have one of the features.
+    ['6.13', 'linux-6.13', false],
+    ['7.1', 'linux-7.1', false],
+    ['6.8.0-31-generic', 'linux-6.8', false],
+    ['6.13.0-rc3', 'linux-6.13', false],
+    // No release of ours.
+    ['5.15.203', 'linux-6.2', false],
+    ['6.120.1', 'linux-6.19', false],
     ['8.1', 'linux-7.3', false],
+    ['8.1.117', 'linux-7.3', false],
+    ['custom', 'linux-6.12', false],
   ])('%s is %s (exact: %s)', (kernel, name, exact) => {
     const choice = chooseProfile(kernel, 4096);
     expect([choice.profile.name, choice.exact]).toEqual([name, exact]);

@@ -33,5 +33,6 @@ export function mockPasidLimit(device: Device): number {
 
 /** Flags of a mock device that the kernel knows. */
 export function mockDeviceFlags(kernel: Kernel): number {
-  return DEVICE.NO_DIRTY | (kernel.profile.has.pasid ? DEVICE.PASID : DEVICE.HUGE_IOVA);
+  const { has } = kernel.profile;
+  return DEVICE.NO_DIRTY | (has.genericMockTable ? 0 : DEVICE.HUGE_IOVA) | (has.pasid ? DEVICE.PASID : 0);
 }

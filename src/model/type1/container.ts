@@ -2,7 +2,6 @@ import { CMD, VFIO_EXTENSION } from '../../uapi/index.ts';
 import { type Answer, createSpaceFor, type Kernel } from '../kernel.ts';
 import { type Refusal, reason } from '../reason.ts';
 import { dirtyPages } from './dirty-pages.ts';
-import { type1Features } from './features.ts';
 import { attachToIommu, detachFromIommu, openIommu, releaseIommu } from './groups.ts';
 import { getIommuInfo } from './info.ts';
 import { mapDma } from './map.ts';
@@ -96,7 +95,7 @@ function hasExtension(kernel: Kernel, { iommu }: Type1Container, extension: numb
     case VFIO_EXTENSION.UNMAP_ALL:
       return true;
     case VFIO_EXTENSION.TYPE1_NESTING:
-      return type1Features(kernel.profile).nesting;
+      return !kernel.profile.has.withoutType1Nesting;
     case VFIO_EXTENSION.UPDATE_VADDR:
       return iommu !== null;
     case VFIO_EXTENSION.DMA_CC:

@@ -27,7 +27,6 @@ import {
   type UserBitmap,
   writeDirtyBits,
 } from './dirty-bitmap.ts';
-import { type1Features } from './features.ts';
 import { isBisected, isPageAligned, mappedPages, mappingsOf } from './mappings.ts';
 import type { Type1Iommu } from './state.ts';
 
@@ -107,7 +106,7 @@ const last = wide();
 
 function getBitmap(kernel: Kernel, iommu: Type1Iommu): Refusal {
   const { call, profile } = kernel;
-  const { checksOverflow } = type1Features(profile);
+  const { type1ChecksOverflow: checksOverflow } = profile.has;
   const iovaPage = fieldPage(call, GET.iova);
   const iovaOffset = fieldOffset(call, GET.iova);
   const sizePage = fieldPage(call, GET.size);

@@ -17,7 +17,6 @@ import {
   TYPE1_WRAPS,
 } from './check.ts';
 import { DIRTY_PAGES_MAX } from './dirty-bitmap.ts';
-import { type1Features } from './features.ts';
 import { holdsRange } from './iova-list.ts';
 import { findMapping, isAddressInvalid, isPageAligned, mappingsOf, setAddressInvalid } from './mappings.ts';
 import type { Type1Container, Type1Iommu } from './state.ts';
@@ -95,7 +94,7 @@ export function mapDma(kernel: Kernel, container: Type1Container, iommu: Type1Io
   iova.offset = fieldOffset(call, MAP.iova);
   vaddr.page = fieldPage(call, MAP.vaddr);
   vaddr.offset = fieldOffset(call, MAP.vaddr);
-  const refusal = type1Features(kernel.profile).checksOverflow
+  const refusal = kernel.profile.has.type1ChecksOverflow
     ? (refuseRange(sizePage, sizeOffset, TYPE1_OVERFLOW) ?? refuseFlags(flags))
     : refuseFlags(flags);
   if (refusal !== null) return refusal;

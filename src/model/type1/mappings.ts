@@ -3,7 +3,6 @@ import { type AreaTable, firstAreaIn, freeSlot, NONE, unlinkArea } from '../area
 import type { IovaSpace } from '../iova-space.ts';
 import type { Kernel } from '../kernel.ts';
 import { putPages } from '../pages-table.ts';
-import { type1Features } from './features.ts';
 import type { Type1Container, Type1Iommu } from './state.ts';
 
 /** The mappings of a container (`struct vfio_dma` in `dma_list`): one area each, never split. */
@@ -27,7 +26,7 @@ export function findMapping(
   lastOffset: number,
 ): number {
   const { areas } = mappingsOf(kernel, iommu);
-  if (type1Features(kernel.profile).checksOverflow)
+  if (kernel.profile.has.type1ChecksOverflow)
     return firstAreaIn(areas, firstPage, firstOffset, lastPage, lastOffset);
   if (isTop(lastPage, lastOffset)) return NONE;
   const slot = firstAreaIn(areas, firstPage, firstOffset, lastPage, lastOffset);

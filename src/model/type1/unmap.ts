@@ -17,7 +17,6 @@ import {
 } from './check.ts';
 import { noWord, refuseBitmap, type UserBitmap, writeDirtyBits } from './dirty-bitmap.ts';
 import { TYPE1_BITMAP_PAGE, TYPE1_NOT_TRACKING } from './dirty-pages.ts';
-import { type1Features } from './features.ts';
 import {
   endsAtTop,
   isAddressInvalid,
@@ -123,7 +122,7 @@ function refuseRange(kernel: Kernel, iommu: Type1Iommu): Refusal {
   if (!isPageAligned(iommu, sizePage, sizeOffset)) return TYPE1_MISALIGNED;
   subWide(last, sizePage, sizeOffset, 0, 1);
   if (addWide(last, iovaPage, iovaOffset, last.page, last.offset))
-    return type1Features(kernel.profile).checksOverflow ? TYPE1_OVERFLOW : TYPE1_WRAPS;
+    return kernel.profile.has.type1ChecksOverflow ? TYPE1_OVERFLOW : TYPE1_WRAPS;
   request.lastPage = last.page;
   if (request.bitmap !== null) {
     if (!iommu.tracking) return TYPE1_NOT_TRACKING;
@@ -139,7 +138,7 @@ function unmapRequest(kernel: Kernel, container: Type1Container, iommu: Type1Iom
   const { firstPage, lastPage, flags, bitmap } = request;
   let slot = firstAreaIn(areas, firstPage, 0, lastPage, TOP_OFFSET);
   if (slot === NONE) return null;
-  if (!type1Features(kernel.profile).checksOverflow) {
+  if (!kernel.profile.has.type1ChecksOverflow) {
     // The end of a range up to 2^64 is 0, so that nothing lies below it, unless ALL is meant. A mapping up to
     // there seems to end below every address: it hides from the search what is in the branch of the tree
     // below it, and which branches there are depends on the order of earlier calls.

@@ -10,7 +10,6 @@ import { type Refusal, reason } from '../reason.ts';
 import { u32 } from '../user-call.ts';
 import { copyPciStruct, type PciDevice } from './device.ts';
 import { REGION } from './facts.ts';
-import { pciFeatures } from './features.ts';
 import { checkEventfd } from './irq-set.ts';
 
 /** VFIO_DEVICE_FEATURE: vfio_main.c vfio_ioctl_device_feature, then vfio_pci_core_ioctl_feature. */
@@ -103,11 +102,9 @@ export function deviceFeature(kernel: Kernel, device: PciDevice): Answer {
     case VFIO_FEATURE.PCI_VF_TOKEN:
       return setVfToken(kernel, device, flags);
     case VFIO_FEATURE.DMA_BUF:
-      return pciFeatures(kernel.profile).exportsDmabuf
-        ? exportDmabuf(kernel, device, flags)
-        : UNKNOWN_FEATURE;
+      return kernel.profile.has.pciExportsDmabuf ? exportDmabuf(kernel, device, flags) : UNKNOWN_FEATURE;
     case VFIO_FEATURE.MIG_PRECOPY_INFOv2:
-      return pciFeatures(kernel.profile).precopyInfo2 ? NO_PRECOPY : UNKNOWN_FEATURE;
+      return kernel.profile.has.pciPrecopyInfo2 ? NO_PRECOPY : UNKNOWN_FEATURE;
     default:
       return UNKNOWN_FEATURE;
   }

@@ -9,7 +9,6 @@ import { reason } from '../reason.ts';
 import { u32 } from '../user-call.ts';
 import { copyPciStruct, type PciDevice } from './device.ts';
 import { IRQ, type PciFacts, REGION, REGION_SHIFT } from './facts.ts';
-import { pciFeatures } from './features.ts';
 import { checkEventfd } from './irq-set.ts';
 import type { Ioeventfd } from './open-state.ts';
 
@@ -81,8 +80,7 @@ export function ioeventfd(kernel: Kernel, device: PciDevice): Answer {
   if (region === undefined) return 'not-modelled';
   const at = Number(BigInt.asUintN(Number(REGION_SHIFT), offset));
   if (at + bytes > region.sizeBytes) return NOT_IN_BAR;
-  const { refusesWideIoeventfd } = pciFeatures(kernel.profile);
-  if (bytes === SIZE_64 && refusesWideIoeventfd) return TOO_WIDE;
+  if (bytes === SIZE_64 && kernel.profile.has.pciRefusesWideIoeventfd) return TOO_WIDE;
   const isTable = touchesTable(device.facts, bar, at, bytes);
   if (isTable === true) return IN_MSIX_TABLE;
   if (isTable === null) return 'not-modelled';

@@ -1,10 +1,10 @@
 import { offsetsOf, VFIO_DEVICE_GET_IRQ_INFO, VFIO_IRQ_INFO_FLAGS } from '../../uapi/index.ts';
 import type { Answer, Kernel } from '../kernel.ts';
+import type { Features } from '../profile.ts';
 import { reason } from '../reason.ts';
 import { setU32, u32 } from '../user-call.ts';
 import { copyPciStruct, type PciDevice, unknownFact } from './device.ts';
 import { IRQ, IRQ_INDEXES, type PciFacts } from './facts.ts';
-import { type PciFeatures, pciFeatures } from './features.ts';
 
 /** VFIO_DEVICE_GET_IRQ_INFO: vfio_pci_ioctl_get_irq_info. */
 
@@ -25,7 +25,7 @@ export function getIrqInfo(kernel: Kernel, { facts }: PciDevice): Answer {
   if (malformed !== null) return malformed;
   const index = u32(call, INFO.index);
   if (index >= IRQ_INDEXES) return BAD_IRQ;
-  const count = irqCount(facts, pciFeatures(kernel.profile), index);
+  const count = irqCount(facts, kernel.profile.has, index);
   if (index === IRQ.ERR) {
     if (count === null) return 'not-modelled';
     if (count === 0) return BAD_IRQ;
@@ -45,9 +45,9 @@ export function getIrqInfo(kernel: Kernel, { facts }: PciDevice): Answer {
 }
 
 /** `vfio_pci_get_irq_count`; null when it is a fact not known yet. */
-export function irqCount(facts: PciFacts, features: PciFeatures, index: number): number | null {
+export function irqCount(facts: PciFacts, features: Features, index: number): number | null {
   if (index >= IRQ_INDEXES) return 0;
   if (index !== IRQ.ERR) return facts.irqs[index]!.count;
-  if (features.errorIrqEverywhere) return 1;
+  if (features.pciErrorIrqEverywhere) return 1;
   return facts.express === null ? null : Number(facts.express);
 }

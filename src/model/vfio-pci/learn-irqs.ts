@@ -1,7 +1,7 @@
 import type { IoctlCall } from '../../trace/index.ts';
 import { ERRNO, offsetsOf, VFIO_DEVICE_SET_IRQS, VFIO_IRQ_SET_FLAGS } from '../../uapi/index.ts';
+import type { Features } from '../profile.ts';
 import { IRQ, IRQ_INDEXES, MOST_IRQS, type PciFacts } from './facts.ts';
-import type { PciFeatures } from './features.ts';
 import { note } from './note-fact.ts';
 
 /** What a recorded SET_IRQS tells of the interrupts that a device has. */
@@ -13,7 +13,7 @@ export function learnIrqs(
   facts: PciFacts,
   asked: DataView,
   { ret, errno }: IoctlCall,
-  features: PciFeatures,
+  features: Features,
 ): number {
   const index = asked.getUint32(SET.index, true);
   const start = asked.getUint32(SET.start, true);
@@ -27,7 +27,7 @@ export function learnIrqs(
   const irq = facts.irqs[index]!;
   if (ret > 0) return note(irq, 'limit', ret);
   let learned = 0;
-  if (index === IRQ.ERR) return features.errorIrqEverywhere ? 0 : note(facts, 'express', true);
+  if (index === IRQ.ERR) return features.pciErrorIrqEverywhere ? 0 : note(facts, 'express', true);
   const atLeast = Math.max(start + 1, start + count);
   if (irq.count === null && atLeast > irq.atLeast) learned += note(irq, 'atLeast', atLeast);
   if (irq.count === null && atLeast === MOST_IRQS[index]) learned += note(irq, 'count', atLeast);

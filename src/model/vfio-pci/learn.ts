@@ -13,7 +13,6 @@ import type { Kernel } from '../kernel.ts';
 import type { Profile } from '../profile.ts';
 import type { PciDevice } from './device.ts';
 import { IRQ, IRQ_INDEXES, type PciFacts } from './facts.ts';
-import { pciFeatures } from './features.ts';
 import { vfioPciIoctl } from './ioctl.ts';
 import { learnFeature } from './learn-features.ts';
 import { learnIrqs } from './learn-irqs.ts';
@@ -48,13 +47,13 @@ export function learnPciFacts(facts: PciFacts, record: IoctlCall, profile: Profi
     case CMD.VFIO_DEVICE_GET_IRQ_INFO:
       return learnIrqInfo(facts, before, after, record.errno, profile);
     case CMD.VFIO_DEVICE_SET_IRQS:
-      return learnIrqs(facts, before, record, pciFeatures(profile));
+      return learnIrqs(facts, before, record, profile.has);
     case CMD.VFIO_DEVICE_GET_PCI_HOT_RESET_INFO:
       return learnHotResetInfo(facts, before, after, record.errno);
     case CMD.VFIO_DEVICE_PCI_HOT_RESET:
       return learnHotReset(facts, before, record.errno);
     case CMD.VFIO_DEVICE_FEATURE:
-      return learnFeature(facts, before, record.errno, pciFeatures(profile));
+      return learnFeature(facts, before, record.errno, profile.has);
     default:
       return 0;
   }
@@ -104,7 +103,7 @@ function learnIrqInfo(
   const index = before.getUint32(IRQ_INFO.index, true);
   if (argsz < VFIO_DEVICE_GET_IRQ_INFO.sizeBytes || index >= IRQ_INDEXES) return 0;
   if (index === IRQ.ERR) {
-    if (pciFeatures(profile).errorIrqEverywhere || (errno !== 0 && errno !== ERRNO.EINVAL)) return 0;
+    if (profile.has.pciErrorIrqEverywhere || (errno !== 0 && errno !== ERRNO.EINVAL)) return 0;
     return note(facts, 'express', errno === 0);
   }
   if (errno !== 0) return 0;

@@ -4,7 +4,6 @@ import { reason } from '../reason.ts';
 import { u32 } from '../user-call.ts';
 import { copyPciStruct, type PciDevice } from './device.ts';
 import { IRQ, IRQ_INDEXES, MOST_IRQS } from './facts.ts';
-import { pciFeatures } from './features.ts';
 import { setEventTrigger } from './irq-events.ts';
 import { irqCount } from './irq-info.ts';
 import { maskIntx, triggerIntx, unmaskIntx } from './irq-intx.ts';
@@ -84,7 +83,7 @@ function isPresent(
   start: number,
   end: number,
 ): boolean | null {
-  const count = irqCount(facts, pciFeatures(kernel.profile), index);
+  const count = irqCount(facts, kernel.profile.has, index);
   if (count !== null) return start < count && end <= count;
   const most = MOST_IRQS[index]!;
   if (start >= most || end > most) return false;

@@ -162,7 +162,7 @@ function readBind(kernel: Kernel): Refusal {
   copyStructIn(call, 4);
   const size = u32(call, 0);
   if (size < least) return MALFORMED;
-  const known = VFIO_DEVICE_BIND_IOMMUFD.sizeBytes;
+  const known = kernel.profile.has.vfioBindTakesToken ? VFIO_DEVICE_BIND_IOMMUFD.sizeBytes : least;
   if (size > known && call.arg.subarray(known, size).some((byte) => byte !== 0)) return UNKNOWN_TAIL;
   if (call.arg.length < Math.min(size, known)) return VFIO_STRUCT_FAULT;
   copyStructIn(call, Math.min(size, known));

@@ -12,6 +12,7 @@ export function pciDevice(kernel: Kernel, process: Process, file: OpenFile): Pci
     open: vfio.open,
     openedByCdev: !file.viaGroup,
     granted: hasAccess(kernel, file),
+    id: file.viaGroup || vfio.object === 0 ? null : vfio.object,
     descriptorKind: (fd) => fileOf(kernel, process, fd)?.kind ?? null,
     groupOf(fd) {
       const found = fileOf(kernel, process, fd);
