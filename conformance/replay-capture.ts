@@ -14,7 +14,7 @@ export interface CaptureReport {
   readonly profile: string;
   /** False when the capture's kernel or page size is not the profile's own. */
   readonly profileExact: boolean;
-  /** Calls that are inputs, such as mmap: there is nothing to predict of them. */
+  /** Calls that are inputs, such as mmap and open: there is nothing to predict of them. */
   readonly inputs: number;
   /** Counts by call, as `kind name`: `iommufd IOMMU_IOAS_MAP`. */
   readonly counts: ReadonlyMap<string, Counts>;
@@ -46,7 +46,7 @@ export async function replayCapture({ folder, name, path }: CaptureFile): Promis
     const { profile, profileExact, divergences } = replayTrace(store, traceId, {
       maxDivergences: Number.POSITIVE_INFINITY,
       onCall: (call, outcome, learned) => {
-        if (outcome === 'matched' && !isPredicted(call)) inputs += 1;
+        if (outcome === 'matched' && isInput(call)) inputs += 1;
         else seen.push({ seq: call.seq, call: describeCall(call), outcome, learned });
       },
     });
@@ -65,6 +65,14 @@ export async function replayCapture({ folder, name, path }: CaptureFile): Promis
   } finally {
     store.close();
   }
+}
+
+/**
+ * Whether a call that matched says nothing about the model: its result is taken from the record, also that of
+ * an open, which answers a number that nobody can know.
+ */
+function isInput(call: Call): boolean {
+  return call.op === 'open' || !isPredicted(call);
 }
 
 /** Kind of the descriptor and name of the call: the same number is another call on another kind. */

@@ -20,7 +20,7 @@ This file is written by \`npm run conformance\`.
 - **wrong result**, **wrong bytes**: predicted otherwise than recorded. The recorded answer is adopted, and
   the replay goes on.
 
-Calls such as mmap are inputs, of which nothing is predicted; they are not counted.
+Calls such as mmap and open are inputs, whose results are taken as recorded; they are not counted.
 `;
 
 const COLUMNS = [
@@ -77,7 +77,8 @@ function folderTable(reports: readonly CaptureReport[]): string {
     const total = sumOf(group.flatMap(({ counts }) => [...counts.values()]));
     const [folder, profile] = key.split('\t') as [string, string];
     const others = group.filter(({ profileExact }) => !profileExact).length;
-    const captures = others === 0 ? `${group.length}` : `${group.length} (${others} of another kernel)`;
+    const captures =
+      others === 0 ? `${group.length}` : `${group.length} (${others} of another kernel or page size)`;
     rows.push([code(folder), profile, captures, ...cellsOf(total)]);
   }
   const all = sumOf(reports.flatMap(({ counts }) => [...counts.values()]));
