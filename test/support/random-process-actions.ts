@@ -20,7 +20,7 @@ import {
   YES,
 } from './random-world.ts';
 
-/** What processes do to themselves and to each other's contexts. */
+/** What processes do to themselves and to each other's contexts, and calls on descriptors of other kinds. */
 
 const PROCESSES_MOST = 3;
 const CONTEXTS_MOST = 4;
@@ -72,6 +72,15 @@ export const PROCESS_ACTIONS = {
     const range = { start: BigInt(draws.below(18)) * 4096n, length: lengthOf(draws), iova: iovaOf(draws) };
     const request = buildStruct(IOMMU_IOAS_MAP_FILE, { flags: mapFlags(draws), ioas_id, fd, ...range });
     world.session.ioctl(world.fd, CMD.IOMMU_IOAS_MAP_FILE, request);
+  },
+  /** A pointer that is none, on any descriptor that takes calls. */
+  badPointer: (world: World, draws: Draws) => {
+    const open = openOn(world, 'iommufd', 'access', 'fault', 'veventq');
+    const chosen = open[draws.below(Math.max(1, open.length))];
+    if (chosen === undefined) return;
+    const cmd = draws.below(4) === 0 ? 0x3b64 + draws.below(0x10) : 0x3b80 + draws.below(0x22);
+    const nowhere = { argp: 8n, argFault: true, arg: null, out: null, mem: [], newFd: null };
+    world.record({ op: 'ioctl', ...YES, fd: chosen.fd, kind: kindOf(chosen.file), cmd, ...nowhere });
   },
   answerFault: (world: World, draws: Draws) => {
     const fd = descriptorOf(world, draws, 'fault');

@@ -54,7 +54,7 @@ export function openWorld(release: RandomRelease): World {
     const made = { ...base, ...call } as Call;
     const { ret, errno } = execute(kernel, made);
     const out = made.op === 'read' ? { out: Uint8Array.from(predictedRead(kernel)) } : {};
-    const isAnswer = made.op === 'read' || made.op === 'write';
+    const isAnswer = made.op === 'read' || made.op === 'write' || made.op === 'ioctl';
     calls.push(isAnswer ? { ...made, ret, errno, ...out } : made);
     watch();
   };
