@@ -32,6 +32,7 @@ const PREDICTED: ReadonlySet<string> = new Set([
   'close',
   'write',
   'pwrite',
+  'poll',
 ]);
 
 /** Whether the model answers a call of this kind. mmap, fork and their like are inputs, taken as recorded. */
@@ -66,6 +67,11 @@ export function compareReply(kernel: Kernel, call: Call, reply: Reply): Verdict 
     case 'write':
     case 'pwrite':
       return reply.ret === call.ret && reply.errno === call.errno ? 'matched' : 'diverged';
+    case 'poll': {
+      const { ret, errno, revents } = call.fields;
+      const isSame = Number(ret ?? 0) === reply.ret && Number(errno ?? 0) === reply.errno;
+      return isSame && Number(revents ?? 0) === kernel.call.revents ? 'matched' : 'diverged';
+    }
     default:
       // An input: there is nothing to predict.
       return 'matched';
@@ -146,6 +152,11 @@ function firstDifference(kernel: Kernel, call: Call, reply: Reply): Difference {
   }
   if (call.op === 'read' && call.out !== null && !isSkipped(call.out)) {
     return { field: 'out', recorded: hexOf(call.out), predicted: hexOf(predictedRead(kernel)) };
+  }
+  if (call.op === 'poll') {
+    const { ret, revents } = call.fields;
+    const recorded = `${ret ?? 0}, events ${revents ?? 0}`;
+    return { field: 'revents', recorded, predicted: `${reply.ret}, events ${kernel.call.revents}` };
   }
   if (call.op !== 'ioctl') throw new Error(`a ${call.op} does not differ`);
   const out = predictedStruct(kernel, call);

@@ -4,4 +4,4 @@ export type { Divergence } from './divergence.ts';
 export { type ExplainedObject, type Explanation, explainAt, explainCall } from './explain.ts';
 export { type NamedObject, objectsNamed } from './named-objects.ts';
 export { type Prediction, type PredictSummary, predictTrace } from './predict.ts';
-export { digestOf, type ReplayOptions, type ReplayResult, replayTrace } from './replayer.ts';
+export { digestOf, type Outcome, type ReplayOptions, type ReplayResult, replayTrace } from './replayer.ts';

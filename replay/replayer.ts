@@ -18,9 +18,12 @@ import {
 } from '../src/model/index.ts';
 import type { Call } from '../src/trace/index.ts';
 import type { Store, TraceInfo } from '../store/index.ts';
-import { callName, compareReply, describeDivergence } from './compare.ts';
+import { callName, compareReply, describeDivergence, type Verdict } from './compare.ts';
 import type { Divergence } from './divergence.ts';
 import { findExits } from './lifetimes.ts';
+
+/** What came of one call. `unanswered`: the model knows the call, and no reply was recorded. */
+export type Outcome = Verdict | 'not-modelled' | 'unanswered';
 
 export interface ReplayOptions {
   /** Kernel release or profile name; the trace's own by default. */
@@ -35,6 +38,11 @@ export interface ReplayOptions {
   /** Divergences to keep; all are counted. 1000 by default. */
   readonly maxDivergences?: number;
   readonly onProgress?: (calls: number) => void;
+  /**
+   * Told of each call but notes, once it was applied, with how many facts were learned from its reply. The
+   * call may be an object that is used again for the next one.
+   */
+  readonly onCall?: (call: Call, outcome: Outcome, learned: number) => void;
 }
 
 export interface ReplayResult {
@@ -162,7 +170,7 @@ function applyAll(
   options: ReplayOptions,
   fromSeq: number,
 ): void {
-  const { snapshotEvery = 0, maxDivergences = 1000 } = options;
+  const { snapshotEvery = 0, maxDivergences = 1000, onCall } = options;
   const exits = createExitWatch(store, trace.id, kernel, tally.assumptions);
   const range = {
     fromSeq,
@@ -171,7 +179,9 @@ function applyAll(
   };
   store.readCalls(trace.id, range, (call) => {
     exits.before(call);
-    applyOne(kernel, call, tally, maxDivergences);
+    const learnedBefore = tally.learned;
+    const outcome = applyOne(kernel, call, tally, maxDivergences);
+    if (outcome !== null) onCall?.(call, outcome, tally.learned - learnedBefore);
     exits.after(call);
     if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0)
       options.onProgress(tally.calls);
@@ -181,9 +191,10 @@ function applyAll(
   });
 }
 
-function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: number): void {
+/** Applies a call and counts it; null for a note, which is none. */
+function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: number): Outcome | null {
   let reply = execute(kernel, call);
-  if (call.op === 'note') return;
+  if (call.op === 'note') return null;
   tally.calls += 1;
   const rests = kernel.call.rests.length > 0;
   if (rests || !reply.modelled || kernel.call.unknown.length > 0) {
@@ -193,11 +204,11 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
     tally.partial += 1;
     const name = callName(call);
     tally.notModelled.set(name, (tally.notModelled.get(name) ?? 0) + 1);
-    return;
+    return 'not-modelled';
   }
   if ('replied' in call && !call.replied) {
     tally.partial += 1;
-    return;
+    return 'unanswered';
   }
   const compared = compareReply(kernel, call, reply);
   // What rests on a fact that only the reply told is no prediction.
@@ -212,6 +223,7 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
   if (call.op === 'ioctl' && (verdict !== 'matched' || kernel.call.unknown.length > 0)) {
     tally.learned += adoptReply(kernel, call);
   }
+  return verdict;
 }
 
 /** Ends processes where the trace suggests that they ended. */

@@ -92,7 +92,8 @@ export function writeWide(view: DataView, at: number, page: number, offset: numb
   view.setUint32(at + 4, high, true);
 }
 
-/** True when the value is a multiple of `alignment`, a power of two of at most 4096. */
-export function isAligned(offset: number, alignment: number): boolean {
-  return (offset & (alignment - 1)) === 0;
+/** True when the value is a multiple of `alignment`, a power of two in bytes. */
+export function isAligned(page: number, offset: number, alignment: number): boolean {
+  if (alignment <= PAGE_BYTES) return (offset & (alignment - 1)) === 0;
+  return offset === 0 && page % (alignment / PAGE_BYTES) === 0;
 }

@@ -58,7 +58,9 @@ export function cutAt(kernel: Kernel, context: Context, ioas: Ioas, at: Wide): R
   addWide(next, at.page, at.offset, 0, 1);
   const byte = wide();
   startByte(byte, areas, slot, next.page, next.offset);
-  if (!isAligned(next.offset, ioas.alignment) || !isAligned(byte.offset, ioas.alignment))
+  const memoryPage = kernel.pages.basePage[areas.pages[slot]!]! + byte.page;
+  const { alignment } = ioas;
+  if (!isAligned(next.page, next.offset, alignment) || !isAligned(memoryPage, byte.offset, alignment))
     return SPLIT_MISALIGNED;
   if (areas.accesses[slot]! > 0) return SPLIT_PINNED;
   if (ioas.domains.length > 0 && !ioas.largePagesOff) return SPLIT_LARGE_PAGES;

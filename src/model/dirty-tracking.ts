@@ -111,7 +111,8 @@ function refuseRange(kernel: Kernel, context: Context, hwpt: HwptPaging, iova: W
   const { alignment } = mustGet(context, hwpt.ioas, 'ioas');
   const end = wide();
   addWide(end, last.page, last.offset, 0, 1);
-  if (!isAligned(iova.offset, alignment) || !isAligned(end.offset, alignment)) return BITMAP_MISALIGNED;
+  if (!isAligned(iova.page, iova.offset, alignment) || !isAligned(end.page, end.offset, alignment))
+    return BITMAP_MISALIGNED;
   const pageSize = wide(fieldPage(call, GET.page_size), fieldOffset(call, GET.page_size));
   if (pageSize.page === 0 && pageSize.offset === 0) return BITMAP_MISALIGNED;
   return isMasked(iova, pageSize) || isMasked(end, pageSize) ? BITMAP_MISALIGNED : null;

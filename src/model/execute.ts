@@ -16,6 +16,7 @@ import { dispatch } from './dispatch.ts';
 import type { Answer, Kernel, Reply } from './kernel.ts';
 import { noteMemory } from './memory-records.ts';
 import { openTarget } from './open-target.ts';
+import { pollDescriptor } from './poll.ts';
 import { reason } from './reason.ts';
 import type { OpenFile, Process } from './state.ts';
 import { transfer } from './transfer.ts';
@@ -75,6 +76,8 @@ export function execute(kernel: Kernel, call: Call): Reply {
       noteMemory(kernel, process, call);
       if (call.op === 'waitpid') exitProcess(kernel, call.child);
       return reply;
+    case 'poll':
+      return pollDescriptor(kernel, process, call);
     case 'cap_set_proc':
     case 'procstatus':
       return reply;

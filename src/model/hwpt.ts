@@ -3,6 +3,7 @@ import { IOMMU_HWPT_ALLOC, IOMMU_HWPT_ALLOC_FLAGS, IOMMU_HWPT_DATA, offsetsOf } 
 import { acquireIoas } from './access.ts';
 import { BAD_USER_POINTER, DEVICE_NOT_FOUND, IOAS_NOT_FOUND, OTHER_IOMMU, RESERVED_SET } from './check.ts';
 import { DRIVERS, type UserData } from './drivers/index.ts';
+import { NO_NESTING } from './drivers/no-nesting.ts';
 import { acquireFault, acquireHwpt } from './hwpt-users.ts';
 import { addDomain, refuseDomain } from './iova-domains.ts';
 import type { Kernel } from './kernel.ts';
@@ -211,6 +212,7 @@ export function installPaging(kernel: Kernel, context: Context, ioas: Ioas, hwpt
 function allocOnPaging(kernel: Kernel, context: Context, parent: HwptPaging, request: Request): Refusal {
   const refusal = refuseNestedFlags(kernel, request);
   if (refusal !== null) return refusal;
+  if (!DRIVERS[request.device.driver].nestsOnParent) return NO_NESTING;
   const isForeign = parent.domain.driver !== request.device.driver;
   if (parent.auto || !parent.nestParent || isForeign) return NOT_A_NEST_PARENT;
   return allocNested(kernel, context, parent, null, request);
@@ -221,6 +223,7 @@ function allocOnViommu(kernel: Kernel, context: Context, viommu: Viommu, request
   if (viommu.driver !== device.driver || viommu.iommu !== iommuName(kernel, device)) return OTHER_IOMMU;
   const refusal = refuseNestedFlags(kernel, request);
   if (refusal !== null) return refusal;
+  if (!DRIVERS[device.driver].nestsOnViommu) return NO_NESTING;
   return allocNested(kernel, context, mustGet(context, viommu.hwpt, 'hwpt-paging'), viommu, request);
 }
 

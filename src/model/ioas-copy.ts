@@ -156,7 +156,8 @@ function mapSlices(
   const refusal = placeRange(kernel, ioas, space, start, lengthPage, lengthOffset, iova, fixed);
   if (refusal !== null) return refusal;
   for (const slice of slices) {
-    const unfit = refuseSlice(ioas, prot, table.writable[slice.pages] === 1, slice.pageOffset);
+    const page = table.basePage[slice.pages]! + slice.firstIndex;
+    const unfit = refuseSlice(ioas, prot, table.writable[slice.pages] === 1, page, slice.pageOffset);
     if (unfit !== null) return unfit;
   }
   const unpinnable =

@@ -137,7 +137,7 @@ export function mapCommon(
   const space = spaceOf(kernel, ioas);
   const refusal =
     placeRange(kernel, ioas, space, from, lengthPage, lengthOffset, at, fixed) ??
-    refuseSlice(ioas, prot, true, from.offset);
+    refuseSlice(ioas, prot, true, from.page, from.offset);
   if (refusal !== null) return refusal;
   const pageCount = lengthPage + Math.ceil((lengthOffset + from.offset) / 4096);
   const writable = (prot & PROT_WRITE) !== 0;

@@ -89,7 +89,7 @@ export function refuseDomain(kernel: Kernel, ioas: Ioas, domain: PagingDomain): 
   const space = spaceOf(kernel, ioas);
   const alignment = Math.max(smallestPage(domain), ioas.alignment);
   if (alignment > kernel.profile.pageBytes) return PAGE_TOO_LARGE;
-  if (alignment !== ioas.alignment && !areAreasAligned(space, alignment)) return AREAS_MISALIGNED;
+  if (alignment !== ioas.alignment && !areAreasAligned(kernel, space, alignment)) return AREAS_MISALIGNED;
   for (const range of outsideAperture(domain, 0)) {
     const refusal = refuseReserve(kernel, ioas, range);
     if (refusal !== null) return refusal;
@@ -137,7 +137,7 @@ export function updateAlignment(kernel: Kernel, context: Context, ioas: Ioas): v
 export function refusePageAlignment(kernel: Kernel, ioas: Ioas): Refusal {
   const { pageBytes } = kernel.profile;
   if (pageBytes <= ioas.alignment) return null;
-  return areAreasAligned(spaceOf(kernel, ioas), pageBytes) ? null : AREAS_MISALIGNED;
+  return areAreasAligned(kernel, spaceOf(kernel, ioas), pageBytes) ? null : AREAS_MISALIGNED;
 }
 
 /** `iopt_disable_large_pages`. */

@@ -95,7 +95,7 @@ export function placeRange(
   iova: Wide,
   fixed: boolean,
 ): Refusal {
-  if (!isAligned(lengthOffset, ioas.alignment) || (lengthPage === 0 && lengthOffset === 0))
+  if (!isAligned(lengthPage, lengthOffset, ioas.alignment) || (lengthPage === 0 && lengthOffset === 0))
     return LENGTH_MISALIGNED;
   if (!fixed) {
     return allocateIova(
@@ -109,7 +109,7 @@ export function placeRange(
       lengthOffset,
     );
   }
-  if (!isAligned(iova.offset, ioas.alignment)) return IOVA_MISALIGNED;
+  if (!isAligned(iova.page, iova.offset, ioas.alignment)) return IOVA_MISALIGNED;
   subWide(last, lengthPage, lengthOffset, 0, 1);
   if (addWide(last, iova.page, iova.offset, last.page, last.offset)) return IOVA_WRAPS;
   if (hitsRange(space.reserved, iova.page, iova.offset, last.page, last.offset)) return IOVA_RESERVED;
@@ -117,10 +117,19 @@ export function placeRange(
   return null;
 }
 
-/** What `iopt_insert_area` refuses about one slice: the permission, then the alignment of its offset. */
-export function refuseSlice(ioas: Ioas, prot: number, writable: boolean, pageOffset: number): Refusal {
+/**
+ * What `iopt_insert_area` refuses about one slice: the permission, then the alignment of where its memory
+ * begins: page and offset of the user address, or in the file.
+ */
+export function refuseSlice(
+  ioas: Ioas,
+  prot: number,
+  writable: boolean,
+  page: number,
+  pageOffset: number,
+): Refusal {
   if ((prot & PROT_WRITE) !== 0 && !writable) return READ_ONLY_PAGES;
-  return isAligned(pageOffset, ioas.alignment) ? null : USER_OFFSET_MISALIGNED;
+  return isAligned(page, pageOffset, ioas.alignment) ? null : USER_OFFSET_MISALIGNED;
 }
 
 /** Makes the area of one slice; it takes over one reference to `pages`. All checks are done. */
@@ -230,14 +239,16 @@ export function refuseFill(kernel: Kernel, ioas: Ioas, space: IovaSpace, domain:
 }
 
 /** `iopt_check_iova_alignment`: whether every area fits a larger alignment. */
-export function areAreasAligned(space: IovaSpace, alignment: number): boolean {
+export function areAreasAligned({ pages }: Kernel, space: IovaSpace, alignment: number): boolean {
   const { areas } = space;
+  const end = wide();
   return !someArea(areas, (slot) => {
-    const length = areas.lastOffset[slot]! + 1 - areas.startOffset[slot]!;
+    addWide(end, areas.lastPage[slot]!, areas.lastOffset[slot]!, 0, 1);
+    const memoryPage = pages.basePage[areas.pages[slot]!]! + areas.firstIndex[slot]!;
     return !(
-      isAligned(areas.startOffset[slot]!, alignment) &&
-      isAligned(length, alignment) &&
-      isAligned(areas.pageOffset[slot]!, alignment)
+      isAligned(areas.startPage[slot]!, areas.startOffset[slot]!, alignment) &&
+      isAligned(end.page, end.offset, alignment) &&
+      isAligned(memoryPage, areas.pageOffset[slot]!, alignment)
     );
   });
 }

@@ -55,7 +55,9 @@ export function checkMap(kernel: Kernel, context: Context, id: number): Refusal 
   const end = wide();
   const wraps = addWide(end, user.page, user.offset, lengthPage, lengthOffset);
   const aligned =
-    isAligned(iova.offset, step) && isAligned(lengthOffset, step) && isAligned(user.offset, step);
+    isAligned(iova.page, iova.offset, step) &&
+    isAligned(lengthPage, lengthOffset, step) &&
+    isAligned(user.page, user.offset, step);
   if (!aligned || wraps) return CHECK_MISALIGNED;
   const hwpt = getObject(context, id, 'hwpt-paging');
   if (hwpt === undefined) return HWPT_NOT_FOUND;

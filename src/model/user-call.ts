@@ -30,6 +30,8 @@ export interface UserCall {
   ret: number;
   /** The return value is the number of a new descriptor: a guess. */
   retIsDescriptor: boolean;
+  /** Events that the last poll found ready. */
+  revents: number;
   /** Other writes to user memory, in order. Empty for the hot calls. */
   readonly writes: UserWrite[];
   /** Reply fields that nothing recorded tells: the number of a new descriptor, a fact of the hardware. */
@@ -99,6 +101,7 @@ export function createUserCall(): UserCall {
     structWrites: [],
     ret: 0,
     retIsDescriptor: false,
+    revents: 0,
     writes: [],
     unknown: [],
     rests: [],

@@ -71,6 +71,11 @@ export interface PageContent {
   readonly known: Uint8Array;
 }
 
+/**
+ * Most pages, 8 MiB, that lie in one piece behind a recorded mapping without a record of their own: what a
+ * program has there besides its own mappings are libraries.
+ */
+const MOST_UNRECORDED_PAGES = 2048;
 /** Pages below this are never mapped (`vm.mmap_min_addr`, 64 KiB). */
 const LOWEST_USER_PAGE = 16;
 export function createUserMemory(layout: UserLayout = layoutOf(null)): UserMemory {
@@ -170,6 +175,8 @@ export function isAccessible(
     if (space.ranges.length > 0 && !isUsualPlace(memory, page, isLast ? lastPage : next.firstPage - 1))
       return false;
     if (isBehindHeap(range, page)) return false;
+    const end = isLast ? lastPage + 1 : next.firstPage;
+    if (range !== undefined && end - page > MOST_UNRECORDED_PAGES) return false;
     if (isLast) return true;
     page = next.firstPage;
     at += 1;

@@ -83,7 +83,7 @@ describe('an address of two doubles', () => {
   test('is aligned when its offset is, for every power of two up to a page', () => {
     fc.assert(
       fc.property(u64, fc.integer({ min: 0, max: 12 }), (value, bit) => {
-        expect(isAligned(offsetOf(value), 2 ** bit)).toBe(value % 2n ** BigInt(bit) === 0n);
+        expect(isAligned(pageOf(value), offsetOf(value), 2 ** bit)).toBe(value % 2n ** BigInt(bit) === 0n);
       }),
       RUNS,
     );

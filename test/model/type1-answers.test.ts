@@ -2,36 +2,23 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { exitProcess } from '../../src/model/index.ts';
 import { freePages } from '../../src/model/pages-table.ts';
-import { EMPTY_HEADER, parseTopology } from '../../src/trace/index.ts';
 import { fixtureNames, readFixture } from '../support/fixtures.ts';
 import { type ContainerReplayOptions, replayContainers } from '../support/type1-replay.ts';
 
 /** Questions put to the classic driver of real kernels: PROVENANCE.md beside the captures says which. */
 
-const FOLDER = join(import.meta.dirname, '..', 'fixtures', 'type1');
+const folderOf = (kernel: string): string =>
+  join(import.meta.dirname, '..', 'fixtures', `linux-${kernel}-type1`);
 /** Container ioctls and SET_CONTAINERs in all captures: a comparison of nothing would be worth nothing. */
 const COMPARED = { '6.12': 6683, '7.3': 6683 } as const;
 type Kernel = keyof typeof COMPARED;
 
 const CAPTURES = (Object.keys(COMPARED) as Kernel[]).flatMap((kernel) =>
-  fixtureNames(join(FOLDER, kernel)).map((name) => [kernel, name] as const),
+  fixtureNames(folderOf(kernel)).map((name) => [kernel, name] as const),
 );
 
-/** The captures have no header: this is the machine they were made on. */
-const MACHINE = parseTopology({
-  iommu: 'vtd',
-  instances: [{ name: 'dmar0', pgsize_bitmap: '0x40201000', aperture: ['0x0', '0xffffffffffff'] }],
-  devices: [2, 3, 4].map((group) => ({
-    bdf: `0000:00:0${group}.0`,
-    group,
-    instance: 'dmar0',
-    reserved: [['0xfee00000', '0xfeefffff', 'msi']],
-  })),
-});
-
 function replayFixture(kernel: Kernel, name: string, options?: ContainerReplayOptions) {
-  const header = { ...EMPTY_HEADER, kernel, topology: MACHINE };
-  return replayContainers({ header, calls: readFixture(name, join(FOLDER, kernel)).calls }, options);
+  return replayContainers(readFixture(name, folderOf(kernel)), options);
 }
 
 describe('answers of a real classic container', () => {

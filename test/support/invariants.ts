@@ -1,8 +1,9 @@
 import { toBigInt } from '../../src/model/address.ts';
 import { someArea } from '../../src/model/area-table.ts';
+import type { IovaSpace } from '../../src/model/iova-space.ts';
 import { type Kernel, spaceOf } from '../../src/model/kernel.ts';
 import { freePages } from '../../src/model/pages-table.ts';
-import type { Context, Ioas, KernelObject, Slot } from '../../src/model/state.ts';
+import type { Context, Ioas, KernelObject, Slot, WindowMapping } from '../../src/model/state.ts';
 
 /** What must hold in every state of the model, computed from nothing but the state. */
 
@@ -34,13 +35,16 @@ function countUsers(kernel: Kernel, context: Context, object: KernelObject): num
       const nested = count((o) => o.type === 'hwpt-nested' && o.viommu === 0 && o.parent === id);
       return 1 + attached + nested + count((o) => o.type === 'viommu' && o.hwpt === id);
     }
-    case 'device':
-      return 2 + slotsOf(context).filter(({ devices }) => devices.includes(id)).length;
+    case 'device': {
+      // The driver's own reference goes when it unbinds, even where a PASID keeps the device.
+      const bound = count((o) => o.type === 'selftest' && o.device === id);
+      return 1 + bound + slotsOf(context).filter(({ devices }) => devices.includes(id)).length;
+    }
     case 'access':
       return 2;
     case 'viommu': {
       const users = count((o) => 'viommu' in o && o.viommu === id);
-      return 1 + users;
+      return 1 + users + windowsOf(kernel, context).filter(({ viommu }) => viommu === id).length;
     }
     case 'vdevice':
       return 1;
@@ -59,6 +63,11 @@ function countUsers(kernel: Kernel, context: Context, object: KernelObject): num
   }
 }
 
+/** Mapped windows of a context's vIOMMUs. */
+function windowsOf(kernel: Kernel, { id }: Context): readonly WindowMapping[] {
+  return kernel.state.windows.filter(({ context }) => context === id);
+}
+
 /** What is wrong, in words; nothing when all is well. */
 type Report = (says: string) => void;
 
@@ -69,13 +78,38 @@ function checkUsers(kernel: Kernel, context: Context, wrong: Report): void {
     if (object.users !== users) wrong(`${object.type} ${object.id} has ${object.users} users, not ${users}`);
   }
   if (context.constructing !== 0) wrong('an id stays taken');
+  for (let id = 1; id < context.freeHint; id += 1) {
+    if (context.objects[id] === undefined && context.tombstones[id] === undefined)
+      wrong(`id ${id} is free below ${context.freeHint}`);
+  }
+}
+
+/** Files and the descriptors of processes that point to them; a vDEVICE's tombstone takes an id for ever. */
+function checkFiles(kernel: Kernel, wrong: Report): void {
+  const { files, processes, contexts } = kernel.state;
+  const pointing = new Map<number, number>();
+  for (const { descriptors } of Object.values(processes)) {
+    // A descriptor of 0 is taken by something that no record tells of.
+    for (const id of Object.values(descriptors).filter((file) => file !== 0)) {
+      pointing.set(id, (pointing.get(id) ?? 0) + 1);
+      if (files[id] === undefined) wrong(`a descriptor points to file ${id}, which is closed`);
+    }
+  }
+  for (const { id, descriptors, context, object, kind } of Object.values(files)) {
+    const count = pointing.get(id) ?? 0;
+    if (descriptors !== count) wrong(`file ${id} has ${descriptors} descriptors, not ${count}`);
+    if (context !== 0 && contexts[context] === undefined) wrong(`file ${id} has no context`);
+    if (object === 0) continue;
+    const type = contexts[context]?.objects[object]?.type;
+    if (type !== kind) wrong(`file ${id} is open on ${kind} ${object}, which is ${type}`);
+  }
 }
 
 function checkFileReferences(kernel: Kernel, context: Context, wrong: Report): void {
   const files = Object.values(kernel.state.files).filter((file) => file.context === context.id);
   const own = files.filter(({ kind }) => kind === 'iommufd');
   const descriptors = own.reduce((sum, file) => sum + file.descriptors, 0);
-  const references = descriptors + files.length - own.length;
+  const references = descriptors + files.length - own.length + windowsOf(kernel, context).length;
   if (context.fileRefs !== references)
     wrong(`context ${context.id}: fileRefs ${context.fileRefs}, not ${references}`);
 }
@@ -119,6 +153,15 @@ function checkLists(context: Context, ioas: Ioas, wrong: Report): void {
   if (!isSame(reserving, [...hwpts, ...hwpts])) wrong(`IOAS ${ioas.id}: ranges reserved by ${owners}`);
 }
 
+/** Pages that the areas of a leaked IOAS hold for ever. */
+function countLeaked({ areas }: IovaSpace, references: Map<number, number>): void {
+  someArea(areas, (slot) => {
+    const pages = areas.pages[slot]!;
+    references.set(pages, (references.get(pages) ?? 0) + 1);
+    return false;
+  });
+}
+
 /** Areas ascend apart from each other, outside reserved ranges, aligned as asked. Counts references. */
 function checkAreas(kernel: Kernel, ioas: Ioas, references: Map<number, number>, wrong: Report): void {
   const { areas } = spaceOf(kernel, ioas);
@@ -156,12 +199,16 @@ function checkPages(kernel: Kernel, references: ReadonlyMap<number, number>, wro
     if (!references.has(slot)) wrong(`freed pages ${slot} are pinned`);
 }
 
-/** Everything that is wrong with a state. */
-export function violationsOf(kernel: Kernel): string[] {
+/**
+ * Everything that is wrong with a state.
+ * @param leaked IovaSpaces that may be there still though their context is gone.
+ */
+export function violationsOf(kernel: Kernel, leaked: ReadonlySet<number> = new Set()): string[] {
   const found: string[] = [];
   const wrong: Report = (says) => void found.push(says);
   const references = new Map<number, number>();
   const spaces: number[] = [];
+  checkFiles(kernel, wrong);
   for (const context of Object.values(kernel.state.contexts)) {
     checkUsers(kernel, context, wrong);
     checkFileReferences(kernel, context, wrong);
@@ -172,6 +219,11 @@ export function violationsOf(kernel: Kernel): string[] {
       checkLists(context, object, wrong);
       checkAreas(kernel, object, references, wrong);
     }
+  }
+  for (const [key, space] of kernel.spaces) {
+    if (!leaked.has(key)) continue;
+    spaces.push(key);
+    countLeaked(space, references);
   }
   if (!isSame([...kernel.spaces.keys()], spaces)) wrong(`spaces ${[...kernel.spaces.keys()]}, not ${spaces}`);
   checkPages(kernel, references, wrong);
@@ -188,5 +240,7 @@ export function leftoversOf(kernel: Kernel): Readonly<Record<string, number>> {
     pages: pages.slotCount - freePages(pages).size,
     pins: pages.accessNodes.size,
     dirtyBits: dirty.size,
+    dmabufs: Object.keys(state.dmabufs).length,
+    windows: state.windows.length,
   };
 }

@@ -19,34 +19,56 @@ import {
   VFIO_IOMMU_UNMAP_DMA,
 } from '../../src/uapi/index.ts';
 import {
+  contextOf,
   DATA,
   type Draws,
   descriptorOf,
-  FDS,
+  type IovaSpan,
   idOf,
   iovaOf,
+  kindOf,
   lengthOf,
   MEMORY,
   mapFlags,
+  openOn,
   rangeBytes,
+  readQueue,
+  spanOf,
   unmapLengthOf,
   userOf,
   type World,
 } from './random-world.ts';
-import { buffer, readFaults, u32At } from './session.ts';
+import { buffer } from './session.ts';
+
+/** What a device can be attached to. */
+export const PAGE_TABLES = ['ioas', 'hwpt-paging', 'hwpt-nested'] as const;
+
+const ANY = [
+  'ioas',
+  'hwpt-paging',
+  'hwpt-nested',
+  'selftest',
+  'fault',
+  'device',
+  'access',
+  'viommu',
+  'vdevice',
+  'veventq',
+  'hw-queue',
+] as const;
 
 /** One call, or a change of the world around it, for each name. Most name live objects; some name none. */
-export const ACTIONS = {
+export const CONTEXT_ACTIONS = {
   chooseContext: (world: World, draws: Draws) => {
-    world.fd = FDS[draws.below(2)]!;
+    const open = openOn(world, 'iommufd');
+    world.fd = open[draws.below(Math.max(1, open.length))]?.fd ?? world.fd;
   },
   allocIoas: ({ session, fd }: World, draws: Draws) => {
     const flags = draws.below(20) === 0 ? 1 : 0;
     session.ioctl(fd, CMD.IOMMU_IOAS_ALLOC, buildStruct(IOMMU_IOAS_ALLOC, { flags }));
   },
   destroy: (world: World, draws: Draws) => {
-    const any = ['ioas', 'hwpt-paging', 'hwpt-nested', 'selftest', 'fault', 'device', 'access'] as const;
-    const id = idOf(world, draws, ...any);
+    const id = idOf(world, draws, ...ANY);
     world.session.ioctl(world.fd, CMD.IOMMU_DESTROY, buildStruct(IOMMU_DESTROY, { id }));
   },
   map: (world: World, draws: Draws) => {
@@ -56,13 +78,14 @@ export const ACTIONS = {
     world.session.ioctl(world.fd, CMD.IOMMU_IOAS_MAP, request);
   },
   unmap: (world: World, draws: Draws) => {
-    const [ioas_id, iova, length] = [idOf(world, draws, 'ioas'), iovaOf(draws), unmapLengthOf(draws)];
-    const request = buildStruct(IOMMU_IOAS_UNMAP, { ioas_id, iova, length });
+    const ioas_id = idOf(world, draws, 'ioas');
+    const request = buildStruct(IOMMU_IOAS_UNMAP, { ioas_id, ...spanOf(world, draws, ioas_id) });
     world.session.ioctl(world.fd, CMD.IOMMU_IOAS_UNMAP, request);
   },
   copy: (world: World, draws: Draws) => {
     const [dst_ioas_id, src_ioas_id] = [idOf(world, draws, 'ioas'), idOf(world, draws, 'ioas')];
-    const range = { length: 4096n, dst_iova: iovaOf(draws), src_iova: iovaOf(draws) };
+    const source = spanOf(world, draws, src_ioas_id);
+    const range = { length: source.length, dst_iova: iovaOf(draws), src_iova: source.iova };
     const request = buildStruct(IOMMU_IOAS_COPY, {
       flags: mapFlags(draws),
       dst_ioas_id,
@@ -115,7 +138,7 @@ export const ACTIONS = {
   },
   replace: (world: World, draws: Draws) => {
     const id = idOf(world, draws, 'selftest');
-    const pt_id = idOf(world, draws, 'ioas', 'hwpt-paging', 'hwpt-nested');
+    const pt_id = idOf(world, draws, ...PAGE_TABLES);
     world.session.selftest(world.fd, IOMMU_TEST_OP.MOCK_DOMAIN_REPLACE, id, { pt_id });
   },
   allocHwpt: (world: World, draws: Draws) => {
@@ -125,7 +148,7 @@ export const ACTIONS = {
     world.session.ioctl(world.fd, CMD.IOMMU_HWPT_ALLOC, request);
   },
   allocNested: (world: World, draws: Draws) => {
-    const [dev_id, pt_id] = [idOf(world, draws, 'device'), idOf(world, draws, 'hwpt-paging')];
+    const [dev_id, pt_id] = [idOf(world, draws, 'device'), idOf(world, draws, 'hwpt-paging', 'viommu')];
     const fault_id = idOf(world, draws, 'fault');
     const data = { data_type: IOMMU_HWPT_DATA.SELFTEST, data_len: 4, data_uptr: DATA, fault_id };
     const request = buildStruct(IOMMU_HWPT_ALLOC, { flags: draws.below(2) * 4, dev_id, pt_id, ...data });
@@ -133,17 +156,14 @@ export const ACTIONS = {
   },
   allocFaultQueue: (world: World) => {
     const request = buildStruct(IOMMU_FAULT_QUEUE_ALLOC, {});
-    const { errno, out } = world.session.ioctl(world.fd, CMD.IOMMU_FAULT_QUEUE_ALLOC, request);
-    if (errno === 0) world.descriptors.push({ fd: u32At(out, 12), kind: 'fault' });
+    world.session.ioctl(world.fd, CMD.IOMMU_FAULT_QUEUE_ALLOC, request);
   },
   triggerFault: (world: World, draws: Draws) => {
     const fault = { dev_id: idOf(world, draws, 'device'), grpid: draws.below(4), perm: 1, addr: 0x1000n };
     world.session.selftest(world.fd, IOMMU_TEST_OP.TRIGGER_IOPF, 0, fault);
   },
   readFault: (world: World, draws: Draws) => {
-    const queues = world.descriptors.filter(({ kind }) => kind === 'fault');
-    const queue = queues[draws.below(Math.max(1, queues.length))];
-    if (queue !== undefined) readFaults(world.session, queue.fd, [40, 80, 39][draws.below(3)]!);
+    readQueue(world, draws, [40, 80, 39][draws.below(3)]!);
   },
   addReserved: (world: World, draws: Draws) => {
     const range = { start: iovaOf(draws), length: lengthOf(draws) };
@@ -159,8 +179,7 @@ export const ACTIONS = {
   createAccess: (world: World, draws: Draws) => {
     const id = idOf(world, draws, 'ioas');
     const flags = [1, 1, 0, 2][draws.below(4)]!;
-    const made = world.session.selftest(world.fd, IOMMU_TEST_OP.CREATE_ACCESS, id, { flags });
-    if (made.errno === 0) world.descriptors.push({ fd: u32At(made.out, 16), kind: 'access' });
+    world.session.selftest(world.fd, IOMMU_TEST_OP.CREATE_ACCESS, id, { flags });
   },
   replaceAccess: (world: World, draws: Draws) => {
     const ioas_id = idOf(world, draws, 'ioas');
@@ -168,8 +187,9 @@ export const ACTIONS = {
     world.session.selftest(world.fd, IOMMU_TEST_OP.ACCESS_REPLACE_IOAS, access, { ioas_id });
   },
   pin: (world: World, draws: Draws) => {
-    const range = { flags: draws.below(2), iova: iovaOf(draws), length: lengthOf(draws), uptr: 0n };
-    world.session.selftest(world.fd, IOMMU_TEST_OP.ACCESS_PAGES, descriptorOf(world, draws, 'access'), range);
+    const access = descriptorOf(world, draws, 'access');
+    const range = { flags: draws.below(2), ...accessedSpan(world, draws, access), uptr: 0n };
+    world.session.selftest(world.fd, IOMMU_TEST_OP.ACCESS_PAGES, access, range);
   },
   unpin: (world: World, draws: Draws) => {
     const access = descriptorOf(world, draws, 'access');
@@ -177,17 +197,14 @@ export const ACTIONS = {
     world.session.selftest(world.fd, IOMMU_TEST_OP.DESTROY_ACCESS_PAGES, access, member);
   },
   readOrWrite: (world: World, draws: Draws) => {
-    const range = {
-      iova: iovaOf(draws),
-      length: lengthOf(draws),
-      uptr: userOf(draws),
-      flags: draws.below(6),
-    };
-    world.session.selftest(world.fd, IOMMU_TEST_OP.ACCESS_RW, descriptorOf(world, draws, 'access'), range);
+    const access = descriptorOf(world, draws, 'access');
+    const range = { ...accessedSpan(world, draws, access), uptr: userOf(draws), flags: draws.below(6) };
+    world.session.selftest(world.fd, IOMMU_TEST_OP.ACCESS_RW, access, range);
   },
   closeOther: (world: World, draws: Draws) => {
-    const [closed] = world.descriptors.splice(draws.below(Math.max(1, world.descriptors.length)), 1);
-    if (closed !== undefined) world.session.close(closed.fd, closed.kind);
+    const open = openOn(world, 'access', 'fault', 'veventq', 'dmabuf');
+    const closed = open[draws.below(Math.max(1, open.length))];
+    if (closed !== undefined) world.session.close(closed.fd, kindOf(closed.file));
   },
   unmapMemory: ({ session }: World, draws: Draws) => {
     const address = MEMORY + BigInt(draws.below(64)) * 4096n;
@@ -200,3 +217,10 @@ export const ACTIONS = {
     session.ioctl(fd, 0x3b80 + draws.below(0x22), bytes);
   },
 } as const;
+
+/** Mostly an area of the IOAS that an access object is attached to. */
+function accessedSpan(world: World, draws: Draws, fd: number): IovaSpan {
+  const file = openOn(world, 'access').find((each) => each.fd === fd)?.file;
+  const access = contextOf(world)?.objects[file?.object ?? 0];
+  return spanOf(world, draws, access?.type === 'access' ? access.ioas : 0);
+}

@@ -1,9 +1,16 @@
 import fc from 'fast-check';
-import { ACTIONS } from './random-actions.ts';
-import { openWorld } from './random-world.ts';
-import type { Session } from './session.ts';
+import type { Kernel } from '../../src/model/kernel.ts';
+import { CONTEXT_ACTIONS } from './random-actions.ts';
+import { openFurnishedWorld } from './random-furniture.ts';
+import { PROCESS_ACTIONS } from './random-process-actions.ts';
+import { closeEverything, destroyEverything } from './random-undo.ts';
+import { VIOMMU_ACTIONS } from './random-viommu-actions.ts';
+import type { RandomRelease } from './random-world.ts';
+import type { Recording } from './stored.ts';
 
-/** Random sequences of calls over two contexts, valid and invalid. */
+/** Random sequences of calls over several contexts and processes, valid and invalid. */
+
+export const ACTIONS = { ...CONTEXT_ACTIONS, ...PROCESS_ACTIONS, ...VIOMMU_ACTIONS } as const;
 
 export interface Step {
   readonly does: keyof typeof ACTIONS;
@@ -20,6 +27,8 @@ const OFTEN = [
   'chooseContext',
   'createAccess',
   'pin',
+  'allocHwpt',
+  'allocViommu',
 ] as const;
 const names = Object.keys(ACTIONS) as (keyof typeof ACTIONS)[];
 
@@ -28,32 +37,33 @@ export const step: fc.Arbitrary<Step> = fc.record({
   draws: fc.array(fc.nat({ max: 65_535 }), { minLength: 12, maxLength: 12 }),
 });
 
-export const steps = fc.array(step, { minLength: 20, maxLength: 80, size: 'max' });
+export const steps = fc.array(step, { minLength: 1, maxLength: 80, size: 'max' });
 
 /** A run of steps, one at a time. */
 export interface RandomRun {
-  readonly session: Session;
+  readonly kernel: Kernel;
+  readonly recording: () => Recording;
+  /** IovaSpaces that the kernel leaked: see `World`. */
+  readonly leaked: ReadonlySet<number>;
   take(step: Step): void;
-  /** Closes every descriptor, in the order that a number chooses. */
+  /** Closes every descriptor of every process, in the order that a number chooses. */
   closeAll(order: number): void;
+  /** Takes back by calls what can be taken back: every context that has a descriptor is empty then. */
+  destroyAll(): void;
 }
 
-export function startRandomRun(): RandomRun {
-  const world = openWorld();
-  const { session } = world;
+export function startRandomRun(release: RandomRelease): RandomRun {
+  const world = openFurnishedWorld(release);
   return {
-    session,
+    kernel: world.session.kernel,
+    recording: world.recording,
+    leaked: world.leaked,
     take: ({ does, draws }) => {
       let at = 0;
       const below = (bound: number): number => (draws[at++ % draws.length] ?? 0) % bound;
       ACTIONS[does](world, { below });
     },
-    closeAll: (order) => {
-      const left = [...world.descriptors, ...world.fds.map((fd) => ({ fd, kind: 'iommufd' as const }))];
-      for (let draw = order; left.length > 0; draw = (draw * 31 + 7) % 65_536) {
-        const [{ fd, kind }] = left.splice(draw % left.length, 1) as [(typeof left)[number]];
-        session.close(fd, kind);
-      }
-    },
+    closeAll: (order) => closeEverything(world, order),
+    destroyAll: () => destroyEverything(world),
   };
 }

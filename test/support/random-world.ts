@@ -1,23 +1,37 @@
-import type { KernelObject } from '../../src/model/state.ts';
-import {
-  buildStruct,
-  CMD,
-  IOMMU_HWPT_ALLOC,
-  IOMMU_IOAS_ALLOC,
-  IOMMU_IOAS_MAP,
-  IOMMU_TEST_OP,
-} from '../../src/uapi/index.ts';
-import { type Session, startSession, u32At } from './session.ts';
+import { toBigInt } from '../../src/model/address.ts';
+import { someArea } from '../../src/model/area-table.ts';
+import { chooseProfile, createKernel, execute, predictedRead } from '../../src/model/index.ts';
+import { type Kernel, spaceOf } from '../../src/model/kernel.ts';
+import type { Context, KernelObject, OpenFile, Process } from '../../src/model/state.ts';
+import type { Call, DescriptorKind } from '../../src/trace/index.ts';
+import { buildStruct, CMD, IOMMU_TEST_CMD } from '../../src/uapi/index.ts';
+import { headerOf612, PID, type Session, startSession } from './session.ts';
+import type { Recording } from './stored.ts';
 
-/** What random calls work on: two furnished contexts, and the choice of ids, addresses and lengths. */
+/** What random calls work on: contexts and processes, and the choice of ids, addresses and lengths. */
 
 export interface World {
+  /** Each call is made by the process that is current. */
   readonly session: Session;
-  /** Open descriptors of access objects and fault queues. */
-  readonly descriptors: { readonly fd: number; readonly kind: 'access' | 'fault' }[];
-  readonly fds: number[];
+  /** The process that calls; all that live are in the kernel's state. */
+  pid: number;
+  /** Descriptor of the context that is worked on. */
   fd: number;
+  nextPid: number;
+  /** Makes a call that is neither an ioctl nor a close, and keeps it as recorded. */
+  record(call: Unnumbered): void;
+  recording(): Recording;
+  /** IovaSpaces of contexts that were released while a device was attached by PASID. See `watchLeaks`. */
+  readonly leaked: Set<number>;
 }
+
+/** A call without what every record has. */
+type Unnumbered = Call extends infer Each ? (Each extends Call ? Omit<Each, Numbering> : never) : never;
+type Numbering = 'seq' | 'pid' | 'tid' | 'tNs' | 'extra';
+
+/** Releases that have a profile of their own. */
+export const RELEASES = ['6.12', '7.3'] as const;
+export type RandomRelease = (typeof RELEASES)[number];
 
 /** Takes numbers one by one; zero when there are no more. */
 export interface Draws {
@@ -32,54 +46,124 @@ export const DATA = 0x7ffd00000000n;
 export const SLOT_BYTES = 4n * 4096n;
 export const TEST_LENGTHS = [0n, 1n, 2048n, 4096n, 6000n, 8192n, 65_536n, 2n ** 63n, 2n ** 64n - 1n];
 
-export function openWorld(): World {
-  const session = startSession();
+export function openWorld(release: RandomRelease): World {
+  const own = startSession(createKernel(chooseProfile(release, 4096).profile));
+  const { kernel, calls } = own;
+  const record: World['record'] = (call) => {
+    const base = { seq: calls.length, pid: world.pid, tid: null, tNs: null, extra: null };
+    const made = { ...base, ...call } as Call;
+    const { ret, errno } = execute(kernel, made);
+    const out = made.op === 'read' ? { out: Uint8Array.from(predictedRead(kernel)) } : {};
+    const isAnswer = made.op === 'read' || made.op === 'write' || made.op === 'ioctl';
+    calls.push(isAnswer ? { ...made, ret, errno, ...out } : made);
+    watch();
+  };
+  const session: Session = {
+    ...own,
+    open: (fd) => own.open(fd, world.pid),
+    close: (fd, kind) => {
+      own.close(fd, kind, world.pid);
+      watch();
+    },
+    ioctl: (fd, cmd, arg, mem) => {
+      const answered = own.ioctl(fd, cmd, arg, mem, world.pid);
+      watch();
+      return answered;
+    },
+    selftest: (fd, op, id, member = {}) =>
+      session.ioctl(fd, CMD.IOMMU_TEST_CMD, buildStruct(IOMMU_TEST_CMD, { op, id }, { member })),
+    mmap: (addr, len, prot = 3) => record({ op: 'mmap', ...ANONYMOUS, addr, len, prot, mapped: addr }),
+    munmap: (addr, len) => record({ op: 'munmap', ...YES, addr, len }),
+  };
+  const recording = () => ({ header: { ...headerOf612(), kernel: release }, calls });
+  const leaked = new Set<number>();
+  const watch = watchLeaks(kernel, leaked);
+  const world: World = { session, pid: PID, fd: FDS[0]!, nextPid: PID + 1, record, recording, leaked };
   for (const fd of FDS) session.open(fd);
   session.mmap(MEMORY, MEMORY_PAGES * 4096n);
-  const world: World = { session, descriptors: [], fds: [...FDS], fd: FDS[0]! };
-  for (const fd of FDS) furnish(world, fd);
   return world;
 }
 
-/** Two IOASes with an area each, the first with a device, a page table to nest on and an access object. */
-export function furnish({ session, descriptors }: World, fd: number): void {
-  for (let made = 0; made < 2; made += 1) {
-    session.ioctl(fd, CMD.IOMMU_IOAS_ALLOC, buildStruct(IOMMU_IOAS_ALLOC, {}));
-  }
-  session.selftest(fd, IOMMU_TEST_OP.MOCK_DOMAIN, 1);
-  const nests = buildStruct(IOMMU_HWPT_ALLOC, { flags: 1, dev_id: 4, pt_id: 1 });
-  session.ioctl(fd, CMD.IOMMU_HWPT_ALLOC, nests);
-  for (const [ioas_id, iova] of [
-    [1, 0x100_0000n],
-    [2, 0x100_4000n],
-  ] as const) {
-    const request = buildStruct(IOMMU_IOAS_MAP, {
-      flags: 7,
-      ioas_id,
-      user_va: MEMORY,
-      length: SLOT_BYTES,
-      iova,
-    });
-    session.ioctl(fd, CMD.IOMMU_IOAS_MAP, request);
-  }
-  const access = session.selftest(fd, IOMMU_TEST_OP.CREATE_ACCESS, 1, { flags: 1 });
-  descriptors.push({ fd: u32At(access.out, 16), kind: 'access' });
+/**
+ * The kernel can not release what a device attached by PASID uses when the context goes: it warns and leaks.
+ * Answers what to run after each call: it notes the IovaSpaces of contexts that went like that.
+ */
+function watchLeaks(kernel: Kernel, leaked: Set<number>): () => void {
+  let endangered = new Map<number, readonly number[]>();
+  return () => {
+    const { contexts } = kernel.state;
+    for (const [id, spaces] of endangered) {
+      if (contexts[id] === undefined) for (const space of spaces) leaked.add(space);
+    }
+    endangered = new Map();
+    for (const { id, groups, objects } of Object.values(contexts)) {
+      const hasPasid = Object.values(groups).some(({ slots }) =>
+        Object.keys(slots).some((key) => key !== '0'),
+      );
+      const all = Object.values(objects);
+      if (hasPasid)
+        endangered.set(
+          id,
+          all.flatMap((o) => (o.type === 'ioas' ? [o.space] : [])),
+        );
+    }
+  };
+}
+
+export const YES = { replied: true, ret: 0, errno: 0 } as const;
+const ANONYMOUS = { fd: -1, kind: '?', flags: 0x32n, off: 0n, errno: 0 } as const;
+
+/** A descriptor of a process, and the file behind it. */
+export interface Descriptor {
+  readonly fd: number;
+  readonly file: OpenFile;
+}
+
+export function descriptorsOf({ session }: World, { descriptors }: Process): Descriptor[] {
+  const { files } = session.kernel.state;
+  return Object.entries(descriptors).flatMap(([fd, id]) => {
+    const file = files[id];
+    return file === undefined ? [] : [{ fd: Number(fd), file }];
+  });
+}
+
+/** Descriptors of the current process that are open on one of these. */
+export function openOn(world: World, ...kinds: OpenFile['kind'][]): Descriptor[] {
+  const process = world.session.kernel.state.processes[world.pid];
+  const all = process === undefined ? [] : descriptorsOf(world, process);
+  return all.filter(({ file }) => kinds.includes(file.kind));
+}
+
+/** How a recorder calls what a descriptor is open on. */
+export function kindOf({ kind }: OpenFile): DescriptorKind {
+  return kind === 'other' ? 'memfd' : kind;
+}
+
+/** The lowest free number of the current process: what the kernel gives to the next open. */
+export function freeDescriptor({ session, pid }: World): number {
+  const taken = session.kernel.state.processes[pid]?.descriptors ?? {};
+  let fd = 3;
+  while (taken[fd] !== undefined) fd += 1;
+  return fd;
+}
+
+/** The context behind the current descriptor. */
+export function contextOf(world: World): Context | undefined {
+  const file = openOn(world, 'iommufd').find(({ fd }) => fd === world.fd)?.file;
+  return file === undefined ? undefined : world.session.kernel.state.contexts[file.context];
 }
 
 /** An id of an object of that type in the context of the descriptor, or now and then any small number. */
-export function idOf({ session, fd }: World, draws: Draws, ...types: KernelObject['type'][]): number {
-  const { state } = session.kernel;
-  const file = Object.values(state.processes)[0]?.descriptors[fd];
-  const context = file === undefined ? undefined : state.contexts[state.files[file]?.context ?? 0];
-  const ids = Object.values(context?.objects ?? {})
+export function idOf(world: World, draws: Draws, ...types: KernelObject['type'][]): number {
+  const ids = Object.values(contextOf(world)?.objects ?? {})
     .filter(({ type }) => types.includes(type))
     .map(({ id }) => id);
   const draw = draws.below(64);
   return ids.length === 0 || draw >= 60 ? draws.below(14) : ids[draw % ids.length]!;
 }
 
-export function descriptorOf({ descriptors }: World, draws: Draws, kind: 'access' | 'fault'): number {
-  const fds = descriptors.filter((each) => each.kind === kind).map(({ fd }) => fd);
+export function descriptorOf(world: World, draws: Draws, kind: OpenFile['kind']): number {
+  const fds = openOn(world, kind).map(({ fd }) => fd);
   return fds.length === 0 || draws.below(16) === 0 ? draws.below(9) : fds[draws.below(fds.length)]!;
 }
 
@@ -104,6 +188,28 @@ export function iovaOf(draws: Draws): bigint {
 export function lengthOf(draws: Draws): bigint {
   const draw = draws.below(40);
   return TEST_LENGTHS[draw] ?? BigInt(1 + draws.below(4)) * 4096n;
+}
+
+/** A range of memory addresses of a device. */
+export interface IovaSpan {
+  readonly iova: bigint;
+  readonly length: bigint;
+}
+
+/** Mostly an area that the IOAS has, else a range drawn without a look. */
+export function spanOf(world: World, draws: Draws, ioasId: number): IovaSpan {
+  const ioas = contextOf(world)?.objects[ioasId];
+  const spans: IovaSpan[] = [];
+  if (ioas?.type === 'ioas' && draws.below(4) > 0) {
+    const { areas } = spaceOf(world.session.kernel, ioas);
+    someArea(areas, (slot) => {
+      const iova = toBigInt(areas.startPage[slot]!, areas.startOffset[slot]!);
+      const last = toBigInt(areas.lastPage[slot]!, areas.lastOffset[slot]!);
+      return spans.push({ iova, length: last - iova + 1n }) > 8;
+    });
+  }
+  const drawn = { iova: iovaOf(draws), length: unmapLengthOf(draws) };
+  return spans[draws.below(Math.max(1, spans.length))] ?? drawn;
 }
 
 /** Mostly the whole of a slot, so that whatever was mapped there lies inside. */
@@ -131,4 +237,13 @@ export function rangeBytes(first: bigint, last: bigint): Uint8Array {
   view.setBigUint64(0, first, true);
   view.setBigUint64(8, last, true);
   return new Uint8Array(view.buffer);
+}
+
+/** Reads that many bytes of some queue of faults or events. */
+export function readQueue(world: World, draws: Draws, len: number): void {
+  const queues = openOn(world, 'fault', 'veventq');
+  const queue = queues[draws.below(Math.max(1, queues.length))];
+  if (queue === undefined) return;
+  const { fd, file } = queue;
+  world.record({ op: 'read', ...YES, fd, kind: kindOf(file), addr: DATA, len, off: null, out: null });
 }

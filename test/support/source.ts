@@ -4,7 +4,7 @@ import { dirname, join, normalize } from 'node:path';
 /** The project's own TypeScript, for the tests that look at it. */
 
 const ROOT = join(import.meta.dirname, '..', '..');
-const FOLDERS = ['src', 'machines', 'store', 'replay', 'bench', 'test'];
+const FOLDERS = ['src', 'machines', 'store', 'replay', 'bench', 'conformance', 'test'];
 
 export interface SourceFile {
   /** Path from the root of the project. */

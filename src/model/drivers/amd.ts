@@ -9,6 +9,7 @@ import type { Device, HwptPaging } from '../state.ts';
 import type { IommuDriver } from './driver.ts';
 import { apertureOf, both, can, EVERYTHING, pasidsOf, physicalOf, registerBit, stated } from './facts.ts';
 import { hwInfoOf } from './hw-info.ts';
+import { NO_NESTED_TABLES } from './no-nesting.ts';
 import { pagingDomain } from './paging-domain.ts';
 import { PASID_TOO_LARGE } from './pasid.ts';
 
@@ -30,12 +31,6 @@ const FLAGS = reason(
   'EOPNOTSUPP',
   'amd/iommu.c amd_iommu_domain_alloc_paging_flags',
   'this AMD IOMMU does not offer a page table with these flags, or user data was given',
-);
-const NO_NESTING = reason(
-  'amd-no-nested-tables',
-  'EOPNOTSUPP',
-  'hw_pagetable.c iommufd_hwpt_nested_alloc, iommufd_viommu_alloc_hwpt_nested',
-  'the AMD driver does not make nested page tables for user space',
 );
 const DIRTY_INCOMPATIBLE = reason(
   'amd-domain-incompatible',
@@ -59,6 +54,8 @@ function formatOf(iommu: Iommu, flags: number): 'amdv1' | 'amdv2' {
 
 export const AMD: IommuDriver = {
   takesFlags: true,
+  nestsOnParent: false,
+  nestsOnViommu: false,
   pasidLimit(kernel, device) {
     const physical = physicalOf(kernel, device);
     return pasidsOf(kernel, physical, hasV2(physical.iommu) !== false);
@@ -97,7 +94,7 @@ export const AMD: IommuDriver = {
       format,
     });
   },
-  makeNested: () => ({ refusal: NO_NESTING }),
+  makeNested: () => NO_NESTED_TABLES,
   refuseAttach(kernel, context, device, pasid, hwpt) {
     if (pasid !== RID) {
       const limit = AMD.pasidLimit(kernel, device);

@@ -20,7 +20,11 @@ export interface IommuDriver {
   refusePaging(kernel: Kernel, device: Device, flags: number, data: UserData): Refusal;
   /** The domain that `refusePaging` has let pass. */
   makePaging(kernel: Kernel, device: Device, flags: number, data: UserData): PagingDomain;
-  /** `domain_alloc_nested`, on a paging HWPT or on a vIOMMU: the contents, or why not. */
+  /** It has `domain_alloc_nested`: nested page tables on a paging HWPT, without a vIOMMU. */
+  readonly nestsOnParent: boolean;
+  /** It has `alloc_domain_nested` of its vIOMMUs. */
+  readonly nestsOnViommu: boolean;
+  /** Either of them: the contents, or why not. */
   makeNested(
     kernel: Kernel,
     device: Device,

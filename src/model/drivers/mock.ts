@@ -136,6 +136,8 @@ const HW_INFO = {
 
 export const MOCK: IommuDriver = {
   takesFlags: true,
+  nestsOnParent: true,
+  nestsOnViommu: true,
   pasidLimit: (_kernel, device) => mockPasidLimit(device),
   isDirtyCapable: (_kernel, device) => isDirtyCapable(device),
   enforcesCoherency: () => false,

@@ -3,6 +3,7 @@ import { reason } from '../reason.ts';
 import { RID } from '../slots.ts';
 import type { IommuDriver } from './driver.ts';
 import { apertureOf, physicalOf } from './facts.ts';
+import { NO_NESTED_TABLES } from './no-nesting.ts';
 import { NO_VIOMMU } from './no-viommu.ts';
 import { pagingDomain } from './paging-domain.ts';
 import { PASID_UNSUPPORTED } from './pasid.ts';
@@ -19,12 +20,6 @@ const NO_HW_INFO = reason(
   'device.c iommufd_get_hw_info',
   'the IOMMU driver has no information to give, so that a type can not be asked for',
 );
-const NO_NESTING = reason(
-  'driver-without-nesting',
-  'EOPNOTSUPP',
-  'hw_pagetable.c iommufd_hwpt_nested_alloc',
-  'the IOMMU driver makes no nested page tables',
-);
 const WIDTH = reason(
   'riscv-mode-unsupported',
   'ENODEV',
@@ -39,6 +34,8 @@ export const RISCV: IommuDriver = {
   enforcesCoherency: () => false,
   supportsAts: () => false,
   takesFlags: false,
+  nestsOnParent: false,
+  nestsOnViommu: false,
   refusePaging: () => null,
   makePaging(kernel, device) {
     const { iommu } = physicalOf(kernel, device);
@@ -50,7 +47,7 @@ export const RISCV: IommuDriver = {
       format: iommu.tableFormat ?? '',
     });
   },
-  makeNested: () => ({ refusal: NO_NESTING }),
+  makeNested: () => NO_NESTED_TABLES,
   refuseAttach(kernel, _context, device, pasid, hwpt) {
     if (pasid !== RID) return PASID_UNSUPPORTED;
     const { iommu } = physicalOf(kernel, device);

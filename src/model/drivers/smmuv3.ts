@@ -33,12 +33,6 @@ const FLAGS = reason(
   'arm-smmu-v3.c arm_smmu_domain_alloc_paging_flags',
   'this SMMU does not offer a page table with these flags, or user data was given',
 );
-const ONLY_THROUGH_VIOMMU = reason(
-  'smmuv3-nested-without-viommu',
-  'EOPNOTSUPP',
-  'hw_pagetable.c iommufd_hwpt_nested_alloc',
-  'the SMMUv3 driver makes nested page tables on a vIOMMU only',
-);
 const NESTED_FLAGS = reason(
   'smmuv3-nested-flags',
   'EOPNOTSUPP',
@@ -87,6 +81,8 @@ function offersViommu(kernel: Kernel, device: Device): boolean {
 
 export const SMMUV3: IommuDriver = {
   takesFlags: true,
+  nestsOnParent: false,
+  nestsOnViommu: true,
   pasidLimit(kernel, device) {
     return pasidsOf(kernel, physicalOf(kernel, device), true);
   },
@@ -123,8 +119,7 @@ export const SMMUV3: IommuDriver = {
       format: isStage2 ? 'smmu-s2' : 'smmu-s1',
     });
   },
-  makeNested(kernel, _device, _parent, viommu, flags, data): NestedContents | Refused {
-    if (viommu === null) return { refusal: ONLY_THROUGH_VIOMMU };
+  makeNested(kernel, _device, _parent, _viommu, flags, data): NestedContents | Refused {
     if (flags !== 0) return { refusal: NESTED_FLAGS };
     const bytes = readUserData(kernel, data, IOMMU_HWPT_DATA.ARM_SMMUV3, STE_BYTES);
     if (isRefused(bytes)) return bytes;

@@ -98,6 +98,8 @@ function usesFirstStage(kernel: Kernel, iommu: Iommu, flags: number): boolean {
 
 export const VTD: IommuDriver = {
   takesFlags: true,
+  nestsOnParent: true,
+  nestsOnViommu: false,
   ...NO_VIOMMU,
   pasidLimit(kernel, device) {
     const physical = physicalOf(kernel, device);
