@@ -21,6 +21,8 @@ export interface CallFacts {
   readonly call: Call;
   /** The context behind the descriptor; null when it has none. */
   readonly context: Context | null;
+  /** Open files of the caller by descriptor. */
+  readonly descriptors: Readonly<Record<number, number>>;
   /** Address space of the caller; null for a process that was never seen. */
   readonly mm: number | null;
   /** Fields of the struct by name, those of the union included. */
@@ -55,9 +57,10 @@ export function factsOf(kernel: Kernel, call: Call): CallFacts {
   const { processes, files, contexts } = kernel.state;
   // A process never seen before has the descriptors of the one that called last: its parent.
   const process = processes[call.pid] ?? processes[kernel.lastPid];
-  const file = 'fd' in call ? files[process?.descriptors[call.fd] ?? 0] : undefined;
+  const descriptors = process?.descriptors ?? {};
+  const file = 'fd' in call ? files[descriptors[call.fd] ?? 0] : undefined;
   const context = contexts[file?.context ?? 0] ?? null;
-  return { kernel, call, context, mm: process?.mm ?? null, fields: fieldsOf(call) };
+  return { kernel, call, context, descriptors, mm: process?.mm ?? null, fields: fieldsOf(call) };
 }
 
 function fieldsOf(call: Call): Fields {

@@ -86,9 +86,8 @@ export const expectsHwpt: Condition = (facts) => numberIn(facts, 'hwpt_id') !== 
 
 /** The descriptor that the call maps belongs to a dma-buf. */
 export const mapsDmabuf: Condition = (facts) => {
-  const { processes, dmabufs } = facts.kernel.state;
-  const process = processes[facts.call.pid] ?? processes[facts.kernel.lastPid];
-  return dmabufs[process?.descriptors[numberIn(facts, 'fd')] ?? 0] !== undefined;
+  const file = facts.descriptors[numberIn(facts, 'fd')];
+  return facts.kernel.state.dmabufs[file ?? 0] !== undefined;
 };
 
 /** What a kernel has or has fixed. */

@@ -4,6 +4,9 @@ import type { Kernel } from '../kernel.ts';
 import type { Reason } from '../reason.ts';
 import type { ObjectType } from '../state.ts';
 import { type CallFacts, type Check, factsOf, isAnswerUndeliverable, numberIn, objectIn } from './check.ts';
+
+export { type CallFacts, factsOf } from './check.ts';
+
 import { DESCRIPTOR_ORDER } from './descriptors.ts';
 import { IOMMUFD_ORDER } from './iommufd.ts';
 import { SELFTEST_ORDER, TEST_CMD, TEST_OPERATIONS } from './selftest.ts';
@@ -54,13 +57,10 @@ const ALWAYS_ANSWERED = new Set(['IOMMU_HWPT_INVALIDATE', 'VFIO_IOMMU_UNMAP_DMA'
 const QUEUES: Readonly<Record<string, string>> = { fault: 'fault queue', veventq: 'vEVENTQ' };
 
 /** Name of a call in the order of checks; null when the model does not know such calls. */
-export function commandOf({ kernel, call }: Pick<CallFacts, 'kernel' | 'call'>): string | null {
-  const { processes, files } = kernel.state;
-  const process = processes[call.pid] ?? processes[kernel.lastPid];
+export function commandOf({ kernel, call, descriptors }: CallFacts): string | null {
+  const { files } = kernel.state;
   const kind =
-    'fd' in call
-      ? (files[process?.descriptors[call.fd] ?? 0]?.kind ?? ('kind' in call ? call.kind : ''))
-      : '';
+    'fd' in call ? (files[descriptors[call.fd] ?? 0]?.kind ?? ('kind' in call ? call.kind : '')) : '';
   if (call.op === 'read' || call.op === 'write') {
     const queue = QUEUES[kind];
     return queue === undefined ? null : `${call.op === 'read' ? 'read of' : 'write to'} a ${queue}`;
@@ -79,8 +79,7 @@ function testCommand({ arg }: { readonly arg: Uint8Array | null }): string {
 }
 
 /** Looks at a call that has not run yet; null when its command has no order. */
-export function planChecks(kernel: Kernel, call: Call): CheckPlan | null {
-  const facts = factsOf(kernel, call);
+export function planChecks(kernel: Kernel, call: Call, facts = factsOf(kernel, call)): CheckPlan | null {
   const command = commandOf(facts);
   if (command === null) return null;
   const checks = CHECK_ORDER[command]!.map(({ id, at, when }) => ({
