@@ -66,7 +66,7 @@ export interface ExplainedRefusal<F extends Finding = Finding> {
   /** What of the state bears on it. */
   readonly findings: readonly F[];
   /** What would have been let pass; null when the state does not tell more than the usual cure. */
-  readonly succeeds: string | null;
+  readonly passes: string | null;
 }
 
 /** Everything there is to say about one call. */
@@ -174,11 +174,11 @@ function explainRefusal(
   { id }: Reason,
 ): ExplainedRefusal {
   const at = checks.find(({ status }) => status === 'refused')?.at ?? null;
-  const { findings, succeeds } = findRemedy(id, { ...facts, command, at }) ?? NO_REMEDY;
-  return { ...(adviceOn(id) ?? NO_ADVICE), findings, succeeds };
+  const { findings, passes } = findRemedy(id, { ...facts, command, at }) ?? NO_REMEDY;
+  return { ...(adviceOn(id) ?? NO_ADVICE), findings, passes };
 }
 
-const NO_REMEDY = { findings: [], succeeds: null } as const;
+const NO_REMEDY = { findings: [], passes: null } as const;
 const NO_ADVICE = { cause: '', cure: '' } as const;
 
 function explainContext(kernel: Kernel, context: Context | null): ExplainedContext | null {

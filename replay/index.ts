@@ -12,4 +12,4 @@ export {
 export { type NamedObject, objectsNamed } from './named-objects.ts';
 export type { TracedFinding } from './origins.ts';
 export { type Prediction, type PredictSummary, predictTrace } from './predict.ts';
-export { digestOf, type ReplayOptions, type ReplayResult, replayTrace } from './replayer.ts';
+export { createExitWatch, digestOf, type ReplayOptions, type ReplayResult, replayTrace } from './replayer.ts';

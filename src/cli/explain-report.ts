@@ -47,7 +47,7 @@ const FACT_NAMES: Readonly<Record<string, string>> = {
 };
 
 /** Prints an explanation as a person reads it. */
-export function printExplanation(session: Session, explanation: Explanation): void {
+export function printExplanation(session: Pick<Session, 'print' | 'colors'>, explanation: Explanation): void {
   const { bold, red } = session.colors;
   const { call, divergence } = explanation;
   session.print(`${bold(`seq ${call.seq}`)}  [${call.pid}] ${renderCall(call)}`);
@@ -111,10 +111,10 @@ function linesOfAnswer({ call, modelled, ret, errno, reason, profileExact }: Exp
 
 function linesOfRefusal({ refusal }: Explanation): string[] {
   if (refusal === null) return [];
-  const { findings, succeeds, cause, cure } = refusal;
+  const { findings, passes, cause, cure } = refusal;
   return [
     ...findings.map(findingText),
-    ...(succeeds === null ? [] : [`would succeed: ${succeeds}`]),
+    ...(passes === null ? [] : [`the check passes ${passes}`]),
     ...(cause === '' ? [] : [`usual cause: ${cause}`]),
     ...(cure === '' ? [] : [`usual cure: ${cure}`]),
   ];

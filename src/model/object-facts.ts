@@ -11,7 +11,7 @@ import {
   viommuLifecycle,
 } from '../../machines/index.ts';
 import { toBigInt } from './address.ts';
-import type { IovaRange } from './iova-space.ts';
+import type { IovaRange, ReservedRange } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import type { Access, Context, Device, Ioas, KernelObject, ObjectType } from './state.ts';
 
@@ -78,6 +78,18 @@ export function hex(page: number, offset: number): string {
 /** `0x1000-0x1fff`; the last address is inclusive. */
 export function rangeText({ startPage, startOffset, lastPage, lastOffset }: IovaRange): string {
   return `${hex(startPage, startOffset)}-${hex(lastPage, lastOffset)}`;
+}
+
+/** A reserved range and who asked for it. */
+export function reservedText(range: ReservedRange): string {
+  return `${rangeText(range)} for ${ownerText(range.owner)}`;
+}
+
+/** `hwpt:4` in words; `test` is the selftest. */
+function ownerText(owner: string): string {
+  const [type, id] = owner.split(':');
+  if (id === undefined) return 'the selftest';
+  return `${type === 'hwpt' ? LABELS['hwpt-paging'] : type} ${id}`;
 }
 
 /** Name of an attachment slot: the device's own requester id, or a PASID. */
@@ -163,7 +175,7 @@ function factsOfIoas(kernel: Kernel, ioas: Ioas): Record<string, FactValue> {
     pageTables: [...ioas.hwpts],
     accessObjects: Object.values(ioas.accesses),
     allowed: ioas.allowed.map(rangeText),
-    reserved: ioas.reserved.map((range) => `${rangeText(range)} by ${range.owner}`),
+    reserved: ioas.reserved.map(reservedText),
   };
 }
 

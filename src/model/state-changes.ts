@@ -1,6 +1,8 @@
-import { hex, objectLabel, rangeText, slotName, stateName } from './object-facts.ts';
+import { contextLifecycle } from '../../machines/index.ts';
+import type { ReservedRange } from './iova-space.ts';
+import { hex, objectLabel, rangeText, reservedText, slotName, stateName } from './object-facts.ts';
 import type { PatchedReply } from './patches.ts';
-import type { Context, ControlState, Group, KernelObject, Slot } from './state.ts';
+import type { Context, ControlState, Group, KernelObject, Slot, Vevent } from './state.ts';
 
 /** What one call changed of the control state, in words: the Immer patches say where to look. */
 
@@ -46,7 +48,7 @@ const FIELD_WORDS: Readonly<Record<string, string>> = {
 /** Fields that name an object, where 0 stands for none. */
 const REFERENCES = new Set(['ioas', 'fault', 'vdevice', 'viommu', 'hwpt', 'vfioIoas']);
 /** Fields of which only the number of entries matters. */
-const COUNTED = new Set(['items', 'deliver', 'responses', 'events']);
+const COUNTED = new Set(['items', 'deliver', 'responses']);
 /** What a descriptor points to when no record tells: it is taken, and nobody saw it opened. */
 const UNRECORDED = 0;
 /** List entries that are spelled out. */
@@ -187,11 +189,31 @@ function fieldChanges(label: string, before: Fields, after: Fields, skip: Readon
   return Object.keys(after).flatMap((field) => {
     const [old, now] = [before[field], after[field]];
     if (skip.has(field) || BOOKKEEPING.has(field) || isSame(field, before, after)) return [];
+    if (field === 'reserved') return reservations(label, old as ReservedRange[], now as ReservedRange[]);
+    if (field === 'lifecycle') return `${label}: ${contextState(old)} -> ${contextState(now)}`;
     // What the mock driver keeps of a device is a record of its own.
     if (field === 'mock') return fieldChanges(label, old as Fields, now as Fields, new Set());
     const [from, to] = [textOf(field, before), textOf(field, after)];
     return `${label}: ${inWords(field)} ${from === to ? 'changed' : `${from} -> ${to}`}`;
   });
+}
+
+/** Ranges that came and went, with who asked for them. */
+function reservations(
+  label: string,
+  before: readonly ReservedRange[],
+  after: readonly ReservedRange[],
+): string[] {
+  const [old, now] = [before.map(reservedText), after.map(reservedText)];
+  return [
+    ...old.filter((text) => !now.includes(text)).map((text) => `${label}: no longer reserves ${text}`),
+    ...now.filter((text) => !old.includes(text)).map((text) => `${label}: reserves ${text}`),
+  ];
+}
+
+/** Objects tell their lifecycle themselves: what is left is that of a context. */
+function contextState(state: unknown): string {
+  return contextLifecycle.flat.states[Number(state)] ?? String(state);
 }
 
 function isSame(field: string, before: Fields, after: Fields): boolean {
@@ -203,11 +225,18 @@ function isSame(field: string, before: Fields, after: Fields): boolean {
 function textOf(field: string, from: Fields): string {
   const value = from[field];
   if (REFERENCES.has(field) && value === 0) return 'none';
+  if (field === 'events') return eventsText(value as readonly Vevent[]);
   if (COUNTED.has(field)) return String(Object.keys(value as object).length);
   if (field === 'virtPage') return hex(Number(value), Number(from['virtOffset']));
   if (field === 'iotlb' || field === 'cache')
     return (value as number[]).map((entry) => hex(0, entry)).join(', ');
   return valueText(value);
+}
+
+/** The note of lost events is none itself. */
+function eventsText(events: readonly Vevent[]): string {
+  const lost = events.filter(({ data }) => data === null).length;
+  return `${events.length - lost}${lost > 0 ? ' and lost ones' : ''}`;
 }
 
 function inWords(field: string): string {

@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { CHECK_ORDER, type CheckPlan, markChecks, planChecks } from '../../src/model/check-order/index.ts';
-import { allReasons } from '../../src/model/index.ts';
+import { allReasons, CHECK_ORDER, execute, markChecks, planChecks } from '../../src/model/index.ts';
 import { IOMMUFD_IOCTLS } from '../../src/uapi/index.ts';
-import { everyTrace, visitCalls } from '../support/every-call.ts';
+import { everyTrace, runEach } from '../support/every-call.ts';
 
 const IDS = new Set(allReasons().map(({ id }) => id));
 const LISTED = new Set(Object.values(CHECK_ORDER).flatMap((checks) => checks.map(({ id }) => id)));
@@ -36,17 +35,16 @@ describe('the order of checks', () => {
     let refusals = 0;
     const strange = new Set<string>();
     for (const trace of everyTrace()) {
-      visitCalls<CheckPlan | null>(trace, {
-        before: planChecks,
-        after: (_, call, { reason }, plan) => {
-          if (reason === null) return;
-          refusals += 1;
-          const marks = plan === null ? [] : markChecks(plan, reason);
-          const refused = marks.filter(({ status }) => status === 'refused');
-          if (refused.length === 1 && refused[0]!.id === reason.id) return;
-          const found = marks.filter(({ id }) => id === reason.id).map(({ status }) => status);
-          strange.add(`${plan?.command}: ${reason.id} [${found}] ${trace.folder}/${trace.name} ${call.seq}`);
-        },
+      runEach(trace, (kernel, call) => {
+        const plan = planChecks(kernel, call);
+        const { reason } = execute(kernel, call);
+        if (reason === null) return;
+        refusals += 1;
+        const marks = plan === null ? [] : markChecks(plan, reason);
+        const refused = marks.filter(({ status }) => status === 'refused');
+        if (refused.length === 1 && refused[0]!.id === reason.id) return;
+        const found = marks.filter(({ id }) => id === reason.id).map(({ status }) => status);
+        strange.add(`${plan?.command}: ${reason.id} [${found}] ${trace.folder}/${trace.name} ${call.seq}`);
       });
     }
     expect([...strange]).toEqual([]);

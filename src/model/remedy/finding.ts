@@ -27,8 +27,10 @@ export interface Finding {
 /** What the state says about a refusal. */
 export interface Remedy {
   readonly findings: readonly Finding[];
-  /** What would have been let pass, as far as the state tells; null where only the usual cure is known. */
-  readonly succeeds: string | null;
+  /**
+   * When this check lets the call pass, to follow "the check passes"; null where only the usual cure is known.
+   */
+  readonly passes: string | null;
 }
 
 /** A refused call: the facts from before it, and which of several like checks refused. */
@@ -44,8 +46,8 @@ export type Explain = (refused: Refused & { readonly context: Context }) => Reme
 /** Findings of one kind that are listed; the rest is counted. */
 const LISTED = 6;
 
-export function remedy(findings: readonly Finding[], succeeds: string | null = null): Remedy {
-  return { findings, succeeds };
+export function remedy(findings: readonly Finding[], passes: string | null = null): Remedy {
+  return { findings, passes };
 }
 
 /** A plain statement. */

@@ -1,17 +1,28 @@
 import { pageOf } from '../address.ts';
-import type { AreaTable } from '../area-table.ts';
 import { objectIn, wideIn } from '../check-order/check.ts';
 import { type Kernel, spaceOf } from '../kernel.ts';
 import { areAreasAligned } from '../mapping.ts';
-import { FROM_USER, isDmabuf } from '../pages-table.ts';
+import { isDmabuf } from '../pages-table.ts';
 import type { Ioas } from '../state.ts';
 import { isAccessible } from '../user-memory.ts';
-import { type Explain, hex, listed, ofArea, plain, remedy, slotsOf } from './finding.ts';
+import {
+  boundsOf,
+  type Explain,
+  hex,
+  listed,
+  ofArea,
+  plain,
+  rangeOfArea,
+  remedy,
+  slotsIn,
+  slotsOf,
+} from './finding.ts';
+import { sourceOf } from './target.ts';
 
 /** Refusals about user memory, and about areas that a newcomer to the IOAS can not take. */
 
 /** Bytes of a page of the address space, whatever the size of a page. */
-const PAGE = 4096;
+const PAGE = 4096n;
 
 /** The first page of first..last that can not be pinned; null when all can. */
 function firstUnpinnable(
@@ -46,38 +57,37 @@ const unpinnable: Explain = (refused) => {
     if (bad === null) return null;
     const access = isWrite ? 'writing' : 'reading';
     return remedy([
-      plain(`the page at user address ${hex(BigInt(bad) * 4096n)} can not be pinned for ${access}`),
+      plain(`the page at user address ${hex(BigInt(bad) * PAGE)} can not be pinned for ${access}`),
     ]);
   }
-  const ioas = objectIn(refused, 'pt_id') ?? objectIn(refused, 'id');
-  if (ioas?.type !== 'ioas') return null;
-  const { areas } = spaceOf(kernel, ioas);
-  const bad = slotsOf(kernel, ioas).filter((slot) => isLost(kernel, areas, slot));
+  // An attach and a new page table take all areas, a copy and an access object those of their range.
+  const attached = objectIn(refused, 'pt_id') ?? objectIn(refused, 'id');
+  const isAttach = attached?.type === 'ioas' && /HWPT_ALLOC|MOCK_DOMAIN|PASID/.test(command);
+  const target = isAttach ? { context, ioas: attached, first: 0n, last: 2n ** 64n - 1n } : sourceOf(refused);
+  if (target === null) return null;
+  const { ioas, first, last } = target;
+  const bad = slotsIn(kernel, ioas, first, last).filter((slot) => isLost(kernel, ioas, slot, first, last));
   return remedy(
-    listed(bad, (slot) => ofArea(kernel, context, ioas, slot, 'holds user memory that can not be pinned')),
-    bad.length === 0 ? null : 'after these areas are unmapped',
+    listed(bad, (slot) =>
+      ofArea(kernel, target.context, ioas, slot, 'holds user memory that can not be pinned'),
+    ),
+    isAttach && bad.length > 0 ? 'after these areas are unmapped' : null,
   );
 };
 
-function isLost(kernel: Kernel, areas: AreaTable, slot: number): boolean {
+/** Whether a page of an area that lies in the range is not to be had from its process or file. */
+function isLost(kernel: Kernel, ioas: Ioas, slot: number, first: bigint, last: bigint): boolean {
   const { pages: table } = kernel;
+  const { areas } = spaceOf(kernel, ioas);
   const pages = areas.pages[slot]!;
   if (isDmabuf(table, pages)) return false;
-  const first = table.basePage[pages]! + areas.firstIndex[slot]!;
-  const bytes =
-    (areas.lastPage[slot]! - areas.startPage[slot]!) * PAGE +
-    areas.lastOffset[slot]! -
-    areas.startOffset[slot]!;
-  const last = first + Math.floor((areas.pageOffset[slot]! + bytes) / PAGE);
-  const isUser = table.source[pages] === FROM_USER;
-  return !isAccessible(
-    kernel.memory,
-    table.mm[pages]!,
-    first,
-    last,
-    isUser && table.writable[pages] === 1,
-    true,
-  );
+  const bounds = boundsOf(rangeOfArea(kernel, ioas, slot));
+  const from = first > bounds.first ? first - bounds.first : 0n;
+  const to = (last < bounds.last ? last : bounds.last) - bounds.first;
+  const base = table.basePage[pages]! + areas.firstIndex[slot]!;
+  const pageAt = (byte: bigint): number => base + Number((byte + BigInt(areas.pageOffset[slot]!)) / PAGE);
+  const isWrite = table.writable[pages] === 1;
+  return !isAccessible(kernel.memory, table.mm[pages]!, pageAt(from), pageAt(to), isWrite, true);
 }
 
 /** Buffers of the call that the recorder saw fault. */

@@ -1,5 +1,6 @@
 import { numberIn, objectIn } from '../check-order/check.ts';
 import { objectLabel } from '../object-facts.ts';
+import { refuseDestroy } from '../objects.ts';
 import type { Context, KernelObject, ObjectType } from '../state.ts';
 import {
   count,
@@ -28,7 +29,9 @@ function wrongId(fields: readonly string[], ...wanted: readonly ObjectType[]): E
     if (field === undefined) return null;
     const id = numberIn(refused, field);
     const named = objectIn(refused, field);
-    const fits = (object: KernelObject): boolean => wanted.includes(object.type);
+    const isDestroy = refused.command === 'IOMMU_DESTROY';
+    const fits = (object: KernelObject): boolean =>
+      isDestroy ? refuseDestroy(context, object.id) === null : wanted.includes(object.type);
     const candidates = objectsOf(context, fits);
     const findings: Finding[] = [
       named !== undefined
@@ -42,8 +45,11 @@ function wrongId(fields: readonly string[], ...wanted: readonly ObjectType[]): E
       if (twin !== undefined && fits(twin))
         findings.push(ofObject(other, twin, `has this id in another context, ${other.id}`));
     }
-    const choice = candidates.length === 0 ? 'none here: it must be made first' : labels(candidates);
-    return remedy(findings, `${field} of one of these: ${choice}`);
+    const choice = labels(candidates);
+    return remedy(
+      findings,
+      candidates.length === 0 ? 'only once the context has one' : `with ${field} of one of these: ${choice}`,
+    );
   };
 }
 
@@ -62,13 +68,13 @@ function endOf(context: Context, object: KernelObject): string {
     case 'device': {
       const owner = objectsOf(context, (other) => other.type === 'selftest' && other.device === object.id)[0];
       return owner === undefined
-        ? 'only its driver can end it: close the device'
-        : `destroying ${objectLabel(owner)}`;
+        ? 'never: its driver ends it, when the device is closed'
+        : `never: it goes when ${objectLabel(owner)} is destroyed`;
     }
     case 'access':
-      return 'only its driver can end it: close its descriptor, or destroy its HW queue';
+      return 'never: its driver ends it, when its descriptor is closed or its HW queue destroyed';
     case 'hwpt-paging':
-      if (object.auto) return 'nothing needed: it was made automatically and goes with its last device';
+      if (object.auto) return 'never: it was made automatically and goes with its last device';
       return 'after these are detached or destroyed';
     case 'fault':
     case 'veventq':
@@ -117,8 +123,8 @@ const notAnAccess: Explain = (refused) => {
       ),
     ],
     access.length === 0
-      ? 'the process has no access object'
-      : `descriptor ${access.map(([id]) => id).join(' or ')}`,
+      ? 'only once the process has an access object'
+      : `with descriptor ${access.map(([id]) => id).join(' or ')}`,
   );
 };
 
@@ -159,20 +165,7 @@ export const OBJECT_REMEDIES: Readonly<Record<string, Explain>> = {
   'invalidate-target-of-wrong-type': wrongId(['hwpt_id'], 'hwpt-nested', 'viommu'),
   'check-pasid-target-not-found': wrongId(['hwpt_id'], ...PAGE_TABLES),
   'check-pasid-target-of-wrong-type': wrongId(['hwpt_id'], ...PAGE_TABLES),
-  'object-not-found': wrongId(
-    ['id'],
-    ...([
-      'ioas',
-      'hwpt-paging',
-      'hwpt-nested',
-      'fault',
-      'selftest',
-      'viommu',
-      'vdevice',
-      'veventq',
-      'hw-queue',
-    ] as const),
-  ),
+  'object-not-found': wrongId(['id']),
   'object-in-use': inUse,
   'context-not-empty': contextNotEmpty,
   'no-compat-ioas': noCompatIoas,

@@ -3,7 +3,7 @@ import { objectIn, wideIn } from '../check-order/check.ts';
 import { accessWrites } from '../check-order/conditions.ts';
 import { holesOf } from '../iova-space.ts';
 import { spaceOf } from '../kernel.ts';
-import { objectLabel, rangeText } from '../object-facts.ts';
+import { objectLabel, rangeText, reservedText } from '../object-facts.ts';
 import { FROM_FILE, isDmabuf } from '../pages-table.ts';
 import type { Ioas } from '../state.ts';
 import { compatIoas } from '../vfio-ioas.ts';
@@ -41,9 +41,7 @@ const reserved = about(targetOf, ({ ioas, first, last }, { kernel }) => {
   });
   const usable = holesOf(spaceOf(kernel, ioas).reserved).map(rangeText);
   return remedy(
-    listed(hits, (range) =>
-      plain(`reserved range ${rangeText(range)} (by ${range.owner}) overlaps ${span(first, last)}`),
-    ),
+    listed(hits, (range) => plain(`what is reserved, ${reservedText(range)}, overlaps ${span(first, last)}`)),
     usable.length === 0
       ? 'nowhere: the whole space is reserved'
       : `inside ${usable.slice(0, 4).join(' or ')}`,
@@ -168,7 +166,7 @@ const rangeInUse: Explain = (refused) => {
   const ioas = objectIn(refused, 'ioas_id') ?? objectIn(refused, 'pt_id') ?? objectIn(refused, 'id');
   if (ioas?.type !== 'ioas') return null;
   if (refused.command === 'IOMMU_IOAS_ALLOW_IOVAS') {
-    const hits = ioas.reserved.map((range) => plain(`${rangeText(range)} is reserved by ${range.owner}`));
+    const hits = ioas.reserved.map((range) => plain(`reserved: ${reservedText(range)}`));
     const usable = holesOf(spaceOf(refused.kernel, ioas).reserved).map(rangeText);
     return remedy(hits, `with ranges inside ${usable.slice(0, 4).join(' or ')}`);
   }

@@ -9,6 +9,8 @@ export type InContext = Refused & { readonly context: Context };
 
 /** The IOAS that a call maps into or unmaps from, and the range as the caller gave it; inclusive. */
 export interface Target {
+  /** An access object may live in another context than the descriptor of the call. */
+  readonly context: Context;
   readonly ioas: Ioas;
   readonly first: bigint;
   readonly last: bigint;
@@ -30,7 +32,8 @@ export function targetOf(refused: InContext): Target | null {
   const [id, iova, length] = fields;
   const ioas = id === '' ? compatIoas(refused.context) : objectIn(refused, id);
   if (ioas?.type !== 'ioas') return null;
-  return { ioas, ...rangeFrom(wideIn(refused, iova), wideIn(refused, length)) };
+  const { context } = refused;
+  return { context, ioas, ...rangeFrom(wideIn(refused, iova), wideIn(refused, length)) };
 }
 
 function rangeFrom(first: bigint, length: bigint): { readonly first: bigint; readonly last: bigint } {
@@ -44,15 +47,17 @@ export function sourceOf(refused: InContext): Target | null {
     const ioas = objectIn(refused, 'src_ioas_id');
     // With the selftest's SYZ flag the field is no address.
     if (ioas?.type !== 'ioas' || (wideIn(refused, 'flags') & 0x10000n) !== 0n) return null;
-    return { ioas, ...rangeFrom(wideIn(refused, 'src_iova'), wideIn(refused, 'length')) };
+    const { context } = refused;
+    return { context, ioas, ...rangeFrom(wideIn(refused, 'src_iova'), wideIn(refused, 'length')) };
   }
   const { files, contexts } = refused.kernel.state;
   const file = files[refused.descriptors[Number(wideIn(refused, 'id'))] ?? 0];
-  const objects = contexts[file?.context ?? 0]?.objects ?? {};
-  const access = objects[file?.object ?? 0];
-  const ioas = access?.type === 'access' ? objects[access.ioas] : undefined;
-  if (ioas?.type !== 'ioas' || (wideIn(refused, 'flags') & 0x10000n) !== 0n) return null;
-  return { ioas, ...rangeFrom(wideIn(refused, 'iova'), wideIn(refused, 'length')) };
+  const context = contexts[file?.context ?? 0];
+  const access = context?.objects[file?.object ?? 0];
+  const ioas = access?.type === 'access' ? context?.objects[access.ioas] : undefined;
+  if (context === undefined || ioas?.type !== 'ioas' || (wideIn(refused, 'flags') & 0x10000n) !== 0n)
+    return null;
+  return { context, ioas, ...rangeFrom(wideIn(refused, 'iova'), wideIn(refused, 'length')) };
 }
 
 /** Wraps what is said about a target; nothing is said of a call without one. */
@@ -63,5 +68,5 @@ export const about =
   ): Explain =>
   (refused) => {
     const target = find(refused);
-    return target === null ? null : say(target, refused);
+    return target === null ? null : say(target, { ...refused, context: target.context });
   };
