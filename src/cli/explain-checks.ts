@@ -14,8 +14,8 @@ const INDENT = 13;
 const DISPATCHER = ['struct-unreadable', 'command-unknown', 'struct-too-small', 'struct-tail-not-zero'];
 
 /**
- * The checks of a command, a few to a line: those passed, the one that refused, those not reached. Checks that
- * the kernel does not make on the way of the call are left out; `--json` has them.
+ * The checks of a command, a few to a line: those passed, the one that refused, those not reached. Checks
+ * that the kernel does not make on the way of the call are left out; `--json` has them.
  */
 export function linesOfChecks(checks: readonly CheckResult[]): string[] {
   return MARKS.flatMap(([status, mark]) => {

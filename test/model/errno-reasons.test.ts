@@ -10,8 +10,8 @@ const ROOT = join(import.meta.dirname, '../..');
 const HEAD = `# Why the kernel refuses
 
 Every refusal of the model, by its id. Ids are stable for ever: \`replay\`, \`predict\` and \`explain\` name
-them. The calls are those of which the model can say it. The kernel function is the one that checks, as of
-Linux 6.12 unless the row says otherwise. This file is written by
+them. The calls are those that may be refused for it. The kernel function is the one that checks, as of Linux
+6.12, or of 7.3 where 6.12 has none of that name. This file is written by
 \`npx vitest run test/model/errno-reasons.test.ts -u\`.
 
 | id | errno | calls | meaning | kernel function | usual cause | usual cure |
@@ -19,6 +19,7 @@ Linux 6.12 unless the row says otherwise. This file is written by
 `;
 
 const COMMANDS = commandsByReason();
+const TEST = 'IOMMU_TEST_CMD ';
 /** A check of the dispatcher, which every command of iommufd passes. */
 const DISPATCHED = COMMANDS.get('struct-too-small')!;
 
@@ -28,7 +29,13 @@ function callsOf(id: string): string {
   const commands = COMMANDS.get(id) ?? [];
   const isDispatcher = DISPATCHED.every((command) => commands.includes(command));
   const others = isDispatcher ? commands.filter((command) => !DISPATCHED.includes(command)) : commands;
-  return [...(isDispatcher ? ['every command of iommufd'] : []), ...others].join(', ');
+  // The operations of the selftest are one command.
+  const operations = others
+    .filter((command) => command.startsWith(TEST))
+    .map((command) => command.slice(TEST.length));
+  const names = others.filter((command) => !command.startsWith(TEST));
+  const selftest = operations.length === 0 ? [] : [`${TEST.trim()} (${operations.join(', ')})`];
+  return [...(isDispatcher ? ['every command of iommufd'] : []), ...names, ...selftest].join(', ');
 }
 
 function rowOf({ id, errno, source, says }: Reason): string {
@@ -60,7 +67,8 @@ describe('reasons', () => {
 
   test('of every file of the model are in the list, under ids of their own', () => {
     const folder = join(ROOT, 'src/model');
-    const ids = readdirSync(folder)
+    const ids = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.ts'))
       .map((file) => readFileSync(join(folder, file), 'utf8'))
       .flatMap((text) => [...text.matchAll(/\breason\(\s*'([^']+)'/g)].map(([, id]) => id!));
     expect(ids.length).toBeGreaterThan(100);

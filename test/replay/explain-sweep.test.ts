@@ -3,7 +3,7 @@ import { explainAt } from '../../replay/index.ts';
 import { execute, holdersOf, type Kernel, remediedIds } from '../../src/model/index.ts';
 import { everyTrace, runEach } from '../support/every-call.ts';
 
-/** Refused calls in all traces, and different reasons among them: a sweep of nothing would be worth nothing. */
+/** Refused calls in all traces, and different reasons: a sweep of nothing would be worth nothing. */
 const LEAST_REFUSALS = 8000;
 const LEAST_REASONS = 100;
 /**

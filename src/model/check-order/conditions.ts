@@ -91,8 +91,11 @@ export const mapsDmabuf: Condition = (facts) => {
 };
 
 /** What a kernel has or has fixed. */
+export const hasPasid: Condition = ({ kernel }) => kernel.profile.has.pasid;
 export const hasViommu: Condition = ({ kernel }) => kernel.profile.has.viommu;
 export const refusesEmptyBitmap: Condition = ({ kernel }) => kernel.profile.has.refusesEmptyBitmap;
 export const hasGenericTable: Condition = ({ kernel }) => kernel.profile.has.genericMockTable;
 /** Pages of files and dma-bufs came with a function of their own for user memory, which checks it first. */
 export const hasFilePages: Condition = ({ kernel }) => kernel.profile.has.dmabuf;
+/** Before the generic page table the mock driver takes no data for a paging table. */
+export const pagingDataGiven: Condition = (facts) => hasGenericTable(facts) && dataGiven(facts);

@@ -125,7 +125,7 @@ export function markChecks({ checks, isAnswerLast }: CheckPlan, reason: Reason |
   });
 }
 
-/** Index of the check that refused: the first that can have, or -1 when the order does not have the reason. */
+/** Index of the check that refused: the first that can have, or -1 when the order lacks the reason. */
 function refusedAt(checks: readonly PlannedCheck[], id: string): number {
   const known = checks.findIndex((check) => check.id === id && check.isOnTheWay && check.refuses);
   return known >= 0 ? known : checks.findIndex((check) => check.id === id && check.isOnTheWay);

@@ -35,7 +35,7 @@ const HWPT_ALLOC = inOrder(
     'nest-parent-with-faults',
     'driver-flags-unsupported',
     when(
-      if_.dataGiven,
+      if_.pagingDataGiven,
       'paging-data-type',
       'nested-data-length',
       about('data_uptr', 'user-buffer-fault'),

@@ -1,7 +1,7 @@
 import { IOMMU_TEST_OP } from '../../uapi/index.ts';
 import { about, type Check, inOrder, when } from './check.ts';
 import * as if_ from './conditions.ts';
-import { ANSWER, attach, DISPATCHER, PIN, PIN_BY_ACCESS, replace } from './shared.ts';
+import { ANSWER, attach, DISPATCHER, PIN_BY_ACCESS, replace } from './shared.ts';
 
 /** The operations of IOMMU_TEST_CMD: every check that the model makes, in the kernel's order. selftest.c. */
 
@@ -48,8 +48,7 @@ const OWN: Readonly<Record<TestOperation, readonly Check[]>> = {
     'access-range-wraps',
     'access-not-attached',
     'area-permission-missing',
-    'access-copies-dmabuf',
-    PIN.filter(({ id }) => id === 'file-not-pinnable'),
+    when(if_.hasFilePages, 'access-copies-dmabuf', 'file-not-pinnable'),
     'access-copy-fault',
     'hole-in-range',
     when(if_.not(if_.accessWrites), about('uptr', 'user-buffer-fault')),

@@ -42,7 +42,7 @@ export const PLACE: readonly Check[] = inOrder(
 export const PIN_USER: readonly Check[] = inOrder('page-range-wraps', 'user-memory-not-pinnable');
 
 /** Pinning pages of any source: user memory, memory files. */
-export const PIN: readonly Check[] = inOrder('file-not-pinnable', PIN_USER);
+export const PIN: readonly Check[] = inOrder(when(if_.hasFilePages, 'file-not-pinnable'), PIN_USER);
 
 /** io_pagetable.c iopt_table_add_domain: an IOAS gets one more page table, which takes in all its areas. */
 export const ADD_DOMAIN: readonly Check[] = inOrder(
@@ -50,7 +50,7 @@ export const ADD_DOMAIN: readonly Check[] = inOrder(
   'areas-misaligned',
   'range-in-use',
   PIN,
-  'map-without-permission',
+  when(if_.hasGenericTable, 'map-without-permission'),
 );
 
 /** device.c iommufd_access_pin_pages, pages.c iopt_area_add_access: area by area. */
@@ -60,13 +60,13 @@ export const PIN_BY_ACCESS: readonly Check[] = inOrder(
   'access-not-attached',
   'pin-not-page-aligned',
   'area-permission-missing',
-  'access-pins-dmabuf',
+  when(if_.hasFilePages, 'access-pins-dmabuf'),
   PIN,
   'hole-in-range',
 );
 
 /** The driver's own, when a device changes its page table: its requester id, or a PASID of it. */
-const DRIVER_RID = inOrder('domain-incompatible', 'nested-without-vdevice');
+const DRIVER_RID = inOrder('domain-incompatible', when(if_.hasViommu, 'nested-without-vdevice'));
 const DRIVER_PASID = inOrder('pasid-too-large', 'mock-pasid-fails');
 
 /** device.c iommufd_device_change_pt with iommufd_device_do_attach; `target` is the field that names it. */
@@ -76,7 +76,7 @@ export function attach(target: string): readonly Check[] {
     'attach-target-of-wrong-type',
     'device-already-attached',
     'group-attached-elsewhere',
-    'hwpt-not-pasid-compatible',
+    when(if_.hasPasid, 'hwpt-not-pasid-compatible'),
     driver(),
     // An IOAS without an automatic page table that fits gets a new one, which is filled once it is attached.
     when(if_.names(target, 'ioas'), ADD_DOMAIN),
@@ -90,7 +90,7 @@ export function replace(target: string): readonly Check[] {
     'attach-target-of-wrong-type',
     when(if_.names(target, 'ioas'), ADD_DOMAIN),
     'replace-not-attached',
-    'hwpt-not-pasid-compatible',
+    when(if_.hasPasid, 'hwpt-not-pasid-compatible'),
     driver(),
   );
 }
@@ -100,4 +100,7 @@ function driver(): readonly Check[] {
 }
 
 /** io_pagetable.c iopt_unmap_iova_range: area by area, lowest first. */
-export const UNMAP_AREAS: readonly Check[] = inOrder('area-locked', 'area-not-contained');
+export const UNMAP_AREAS: readonly Check[] = inOrder(
+  when(if_.hasViommu, 'area-locked'),
+  'area-not-contained',
+);

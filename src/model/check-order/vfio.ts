@@ -7,7 +7,7 @@ import { ANSWER, FIXED_IOVA, PIN_USER, UNMAP_AREAS, USER_PAGES } from './shared.
 /** io_pagetable.c iopt_cut_iova, iopt_area_split. */
 const CUT = inOrder(
   'split-area-busy',
-  'split-dmabuf',
+  when(if_.hasFilePages, 'split-dmabuf'),
   'split-misaligned',
   'split-area-pinned',
   'split-large-pages',

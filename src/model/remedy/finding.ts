@@ -28,7 +28,8 @@ export interface Finding {
 export interface Remedy {
   readonly findings: readonly Finding[];
   /**
-   * When this check lets the call pass, to follow "the check passes"; null where only the usual cure is known.
+   * When this check lets the call pass, to follow "the check passes"; null where only the usual cure is
+   * known.
    */
   readonly passes: string | null;
 }
