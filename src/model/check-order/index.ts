@@ -68,6 +68,11 @@ export function commandOf({ kernel, call, descriptors }: CallFacts): string | nu
   if (call.op !== 'ioctl') return null;
   if (kind === 'access' || kind === 'fault') return 'ioctl of another descriptor';
   const name = findIoctl(call.kind, call.cmd)?.name;
+  if (call.kind !== 'iommufd' && !(call.kind === 'container' && kernel.servesContainers)) {
+    // Others serve these descriptors: VFIO itself, or its type1 driver.
+    const command = `${name} on a ${call.kind}`;
+    return CHECK_ORDER[command] === undefined ? null : command;
+  }
   if (name === TEST_CMD) return testCommand(call);
   return name !== undefined && CHECK_ORDER[name] !== undefined ? name : 'ioctl of another number';
 }
