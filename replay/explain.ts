@@ -1,33 +1,72 @@
 import {
+  adviceOn,
+  type CallFacts,
+  type CheckResult,
   type Context,
   chooseProfile,
   describeChanges,
   describeObject,
   type Effect,
   executeWithPatches,
+  type Finding,
+  factsOf,
+  findRemedy,
   type Kernel,
   listEffects,
+  markChecks,
   NO_EFFECTS,
   type ObjectFacts,
+  planChecks,
   type Reason,
 } from '../src/model/index.ts';
 import type { Call } from '../src/trace/index.ts';
+import { CMD } from '../src/uapi/index.ts';
 import type { Store } from '../store/index.ts';
 import { compareReply, describeDivergence } from './compare.ts';
 import type { Divergence } from './divergence.ts';
-import { objectsNamed } from './named-objects.ts';
+import { descriptorNamed, objectsNamed } from './named-objects.ts';
+import { type TracedFinding, traceFindings } from './origins.ts';
 import { kernelBefore } from './replayer.ts';
 
 /** Effects that are kept; all are counted. Unmapping a whole IOAS may cause millions. */
 const EFFECTS_KEPT = 1000;
+
+const VFIO_CALLS: ReadonlySet<number> = new Set([
+  CMD.VFIO_CHECK_EXTENSION,
+  CMD.VFIO_SET_IOMMU,
+  CMD.VFIO_IOMMU_GET_INFO,
+  CMD.VFIO_IOMMU_MAP_DMA,
+  CMD.VFIO_IOMMU_UNMAP_DMA,
+]);
 
 /** An object that a call names, as it was before the call. */
 export interface ExplainedObject {
   /** Fields that name it, or `fd` when the descriptor is its own. */
   readonly fields: readonly string[];
   readonly id: number;
+  /** The context that it belongs to. */
+  readonly context: number;
   /** Null when no object has that id. */
   readonly object: ObjectFacts | null;
+}
+
+/** The context behind the descriptor of a call, before the call. */
+export interface ExplainedContext {
+  readonly id: number;
+  /** Contexts that there are: with several, an id alone does not say which object is meant. */
+  readonly count: number;
+  /** Descriptors of /dev/iommu that stand for it. */
+  readonly descriptors: readonly { readonly pid: number; readonly fd: number }[];
+}
+
+/** What would have made a refused call succeed. */
+export interface ExplainedRefusal<F extends Finding = Finding> {
+  readonly cause: string;
+  readonly cure: string;
+  /** What of the state bears on it. */
+  readonly findings: readonly F[];
+  /** What would have been let pass; null when the state does not tell more than the usual cure. */
+  readonly passes: string | null;
 }
 
 /** Everything there is to say about one call. */
@@ -36,6 +75,8 @@ export interface Explanation {
   /** Name of the kernel profile that was used. */
   readonly profile: string;
   readonly profileExact: boolean;
+  /** Null for a call without a descriptor of a context. */
+  readonly context: ExplainedContext | null;
   readonly objects: readonly ExplainedObject[];
   /** False when the model does not know the call: the rest says nothing then. */
   readonly modelled: boolean;
@@ -43,6 +84,10 @@ export interface Explanation {
   readonly errno: number;
   /** Why the model refuses; null when it does not. */
   readonly reason: Reason | null;
+  /** Null when nothing is refused. */
+  readonly refusal: ExplainedRefusal<TracedFinding> | null;
+  /** The checks of the command in the kernel's order; none for a call that is no command. */
+  readonly checks: readonly CheckResult[];
   /** What changed of the control state, one sentence each. */
   readonly changes: readonly string[];
   /** The first effects; `effectCount` has them all. */
@@ -68,14 +113,24 @@ export function explainCall(
   if (call === undefined) return null;
   const { profile, exact } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
   const kernel = kernelBefore(store, trace, profile, seq);
-  return { call, profile: profile.name, profileExact: exact, ...explainAt(kernel, call) };
+  const { refusal, ...rest } = explainAt(kernel, call);
+  const traced =
+    refusal === null
+      ? null
+      : { ...refusal, findings: traceFindings(store, trace, profile, seq, refusal.findings) };
+  return { call, profile: profile.name, profileExact: exact, ...rest, refusal: traced };
+}
+
+/** What a kernel alone can say, which does not know which calls made what it holds. */
+export interface ExplanationAt extends Omit<Explanation, 'call' | 'profile' | 'profileExact' | 'refusal'> {
+  readonly refusal: ExplainedRefusal | null;
 }
 
 /** Explains a call to a kernel that has seen all calls before it; the kernel has then seen this one too. */
-export function explainAt(
-  kernel: Kernel,
-  call: Call,
-): Omit<Explanation, 'call' | 'profile' | 'profileExact'> {
+export function explainAt(kernel: Kernel, call: Call): ExplanationAt {
+  const facts = factsOf(kernel, call);
+  const plan = planChecks(kernel, call, facts);
+  const context = explainContext(kernel, facts.context);
   const objects = explainObjects(kernel, call);
   const told = listEffects(EFFECTS_KEPT);
   const before = kernel.state;
@@ -83,14 +138,27 @@ export function explainAt(
   const { reply, patches } = executeWithPatches(kernel, call);
   kernel.effects = NO_EFFECTS;
   const { modelled, ret, errno, reason } = reply;
+  const checks = plan === null || !modelled ? [] : markChecks(plan, reason);
+  const refusal =
+    reason === null
+      ? null
+      : explainRefusal(
+          { ...facts, kernel: { ...kernel, state: before } },
+          plan?.command ?? '',
+          checks,
+          reason,
+        );
   const isAnswered = modelled && (!('replied' in call) || call.replied);
   const isDiverged = isAnswered && compareReply(kernel, call, reply) === 'diverged';
   return {
+    context,
     objects,
     modelled,
     ret,
     errno,
     reason,
+    refusal,
+    checks,
     changes: describeChanges(before, kernel.state, patches),
     effects: told.effects,
     effectCount: told.count(),
@@ -98,8 +166,34 @@ export function explainAt(
   };
 }
 
+/** The facts are from before the call: see src/model/remedy/index.ts. */
+function explainRefusal(
+  facts: CallFacts,
+  command: string,
+  checks: readonly CheckResult[],
+  { id }: Reason,
+): ExplainedRefusal {
+  const at = checks.find(({ status }) => status === 'refused')?.at ?? null;
+  const { findings, passes } = findRemedy(id, { ...facts, command, at }) ?? NO_REMEDY;
+  return { ...(adviceOn(id) ?? NO_ADVICE), findings, passes };
+}
+
+const NO_REMEDY = { findings: [], passes: null } as const;
+const NO_ADVICE = { cause: '', cure: '' } as const;
+
+function explainContext(kernel: Kernel, context: Context | null): ExplainedContext | null {
+  if (context === null) return null;
+  const { contexts, processes, files } = kernel.state;
+  const descriptors = Object.values(processes).flatMap(({ pid, descriptors: numbers }) =>
+    Object.entries(numbers)
+      .filter(([, id]) => files[id]?.kind === 'iommufd' && files[id].context === context.id)
+      .map(([fd]) => ({ pid, fd: Number(fd) })),
+  );
+  return { id: context.id, count: Object.keys(contexts).length, descriptors };
+}
+
 function explainObjects(kernel: Kernel, call: Call): ExplainedObject[] {
-  const { context, object } = fileBehind(kernel, call);
+  const { context, object } = fileBehind(kernel, call, 'fd' in call ? call.fd : null);
   if (context === null) return [];
   const fields = new Map<number, string[]>();
   const name = (id: number, field: string): void => {
@@ -107,18 +201,33 @@ function explainObjects(kernel: Kernel, call: Call): ExplainedObject[] {
   };
   name(object, 'fd');
   for (const { field, dir, id } of objectsNamed(call, 'arg')) if (dir !== 'out') name(id, field);
-  return [...fields].map(([id, names]) => ({
+  // The calls of VFIO use an IOAS that they do not name.
+  if (call.op === 'ioctl' && VFIO_CALLS.has(call.cmd)) name(context.vfioIoas, 'used by VFIO calls');
+  const inContext = (of: Context, id: number, names: readonly string[]): ExplainedObject => ({
     fields: names,
     id,
-    object: describeObject(kernel, context, id),
-  }));
+    context: of.id,
+    object: describeObject(kernel, of, id),
+  });
+  const objects = [...fields].map(([id, names]) => inContext(context, id, names));
+  // An access object may live in another context than the descriptor of the call.
+  const access = fileBehind(kernel, call, descriptorNamed(call));
+  if (access.context === null || access.object === 0) return objects;
+  const { ioas } = describeObject(kernel, access.context, access.object)?.facts ?? {};
+  const own = inContext(access.context, access.object, [`id (descriptor ${descriptorNamed(call)})`]);
+  if (typeof ioas !== 'number') return [own, ...objects];
+  return [own, inContext(access.context, ioas, ['attached IOAS']), ...objects];
 }
 
-/** The context that a call's descriptor belongs to, and the object behind it; 0 when there is none. */
-function fileBehind(kernel: Kernel, call: Call): { context: Context | null; object: number } {
+/** The context that a descriptor of the caller belongs to, and the object behind it; 0 when there is none. */
+function fileBehind(
+  kernel: Kernel,
+  call: Call,
+  fd: number | null,
+): { context: Context | null; object: number } {
   const { processes, files, contexts } = kernel.state;
   // A process never seen before has the descriptors of the one that called last: its parent.
   const process = processes[call.pid] ?? processes[kernel.lastPid];
-  const file = 'fd' in call ? files[process?.descriptors[call.fd] ?? 0] : undefined;
+  const file = fd === null ? undefined : files[process?.descriptors[fd] ?? 0];
   return { context: contexts[file?.context ?? 0] ?? null, object: file?.object ?? 0 };
 }

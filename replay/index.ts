@@ -1,7 +1,22 @@
 /** The public entry of replay: traces applied to the model, and compared with what was recorded. */
 export { compareReply, isPredicted, type Verdict } from './compare.ts';
 export type { Divergence } from './divergence.ts';
-export { type ExplainedObject, type Explanation, explainAt, explainCall } from './explain.ts';
+export {
+  type ExplainedContext,
+  type ExplainedObject,
+  type ExplainedRefusal,
+  type Explanation,
+  explainAt,
+  explainCall,
+} from './explain.ts';
 export { type NamedObject, objectsNamed } from './named-objects.ts';
+export type { TracedFinding } from './origins.ts';
 export { type Prediction, type PredictSummary, predictTrace } from './predict.ts';
-export { digestOf, type Outcome, type ReplayOptions, type ReplayResult, replayTrace } from './replayer.ts';
+export {
+  createExitWatch,
+  digestOf,
+  type Outcome,
+  type ReplayOptions,
+  type ReplayResult,
+  replayTrace,
+} from './replayer.ts';

@@ -1,9 +1,16 @@
-import { type ExplainedObject, type Explanation, isPredicted } from '../../replay/index.ts';
+import {
+  type ExplainedContext,
+  type ExplainedObject,
+  type Explanation,
+  isPredicted,
+  type TracedFinding,
+} from '../../replay/index.ts';
 import type { Effect, FactValue } from '../model/index.ts';
 import { errnoName } from '../uapi/index.ts';
 import { jsonOfCall } from './call-json.ts';
 import { renderCall } from './call-text.ts';
 import { errnoText } from './errno-text.ts';
+import { linesOfChecks } from './explain-checks.ts';
 import type { Session } from './session.ts';
 
 /** Entries of a list of facts, and effects, that a person is shown; `--json` has more. */
@@ -25,10 +32,22 @@ const FACT_NAMES: Readonly<Record<string, string>> = {
   vdevice: 'vDEVICE',
   hwpt: 'HWPT',
   ioas: 'IOAS',
+  pasidCompatible: 'PASID flag',
+  nested: 'nested HWPTs',
+  viommus: 'vIOMMUs',
+  parent: 'nest parent',
+  fault: 'fault queue',
+  unanswered: 'unanswered',
+  reportedBy: 'reported by',
+  window: 'window at',
+  eventType: 'event type',
+  lost: 'events lost',
+  pinnedBy: 'pinned by',
+  internal: 'of a HW queue',
 };
 
 /** Prints an explanation as a person reads it. */
-export function printExplanation(session: Session, explanation: Explanation): void {
+export function printExplanation(session: Pick<Session, 'print' | 'colors'>, explanation: Explanation): void {
   const { bold, red } = session.colors;
   const { call, divergence } = explanation;
   session.print(`${bold(`seq ${call.seq}`)}  [${call.pid}] ${renderCall(call)}`);
@@ -37,19 +56,35 @@ export function printExplanation(session: Session, explanation: Explanation): vo
     session.print(`\n${bold(title)}`);
     for (const line of lines) session.print(`  ${line}`);
   };
-  section('before the call', explanation.objects.flatMap(linesOfObject));
+  section('before the call', linesBefore(explanation));
   section(`answer of ${explanation.profile}`, linesOfAnswer(explanation));
+  section('what the state says', linesOfRefusal(explanation));
+  section("checks in the kernel's order", linesOfChecks(explanation.checks));
   if (explanation.modelled) section('what changed', linesOfChange(explanation));
   if (divergence === null) return;
   const { field, recorded, predicted } = divergence;
   session.print(`\n${red('diverges')}: ${field} recorded ${recorded}, predicted ${predicted}`);
 }
 
-function linesOfObject({ fields, id, object }: ExplainedObject): string[] {
+function linesBefore({ context, objects }: Explanation): string[] {
+  const isAmbiguous = context !== null && context.count > 1;
+  const lines = objects.flatMap((object) => linesOfObject(object, isAmbiguous));
+  // A single context needs no name.
+  return isAmbiguous ? [contextText(context), ...lines] : lines;
+}
+
+function contextText({ id, count, descriptors }: ExplainedContext): string {
+  const names = descriptors.map(({ pid, fd }) => `${fd} of process ${pid}`).join(', ');
+  const file = names === '' ? 'no descriptor left' : `descriptor ${names}`;
+  return `context ${id}, one of ${count}: ${file}`;
+}
+
+function linesOfObject({ fields, id, context, object }: ExplainedObject, isAmbiguous: boolean): string[] {
   const name = fields.join(', ');
-  if (object === null) return [`${name} ${id}: no such object`];
+  const where = isAmbiguous ? ` in context ${context}` : '';
+  if (object === null) return [`${name} ${id}: no such object${where}`];
   const { label, users, state, facts } = object;
-  const head = `${name}: ${label}, ${state === null ? '' : `${state}, `}${users} user${users === 1 ? '' : 's'}`;
+  const head = `${name}: ${label}${where}, ${state === null ? '' : `${state}, `}${users} user${users === 1 ? '' : 's'}`;
   const rows = Object.entries(facts).map(
     ([fact, value]) => `  ${(FACT_NAMES[fact] ?? fact).padEnd(15)} ${factText(fact, value)}`,
   );
@@ -74,8 +109,29 @@ function linesOfAnswer({ call, modelled, ret, errno, reason, profileExact }: Exp
   return [...caution, refused, `because ${reason.says}`, `reason ${reason.id}, in ${reason.source}`];
 }
 
-function linesOfChange({ changes, effects, effectCount }: Explanation): string[] {
-  const told = effects.flatMap(effectText);
+function linesOfRefusal({ refusal }: Explanation): string[] {
+  if (refusal === null) return [];
+  const { findings, passes, cause, cure } = refusal;
+  return [
+    ...findings.map(findingText),
+    ...(passes === null ? [] : [`the check passes ${passes}`]),
+    ...(cause === '' ? [] : [`usual cause: ${cause}`]),
+    ...(cure === '' ? [] : [`usual cure: ${cure}`]),
+  ];
+}
+
+/** `area 0x0-0xfff of IOAS 1 (mapped by call 12) overlaps 0x0-0x1fff`. */
+function findingText({ what, origin, how, madeBy }: TracedFinding): string {
+  const made = origin?.kind === 'area' ? 'mapped' : 'made';
+  const by = madeBy === null ? '' : ` (${made} by call ${madeBy})`;
+  return `${what}${by}${how === '' ? '' : ` ${how}`}`;
+}
+
+function linesOfChange({ context, changes, effects, effectCount }: Explanation): string[] {
+  const isAmbiguous = context !== null && context.count > 1;
+  const told = effects.flatMap((effect) =>
+    effectText(effect).map((text) => (isAmbiguous ? `context ${effect.context}: ${text}` : text)),
+  );
   const shown = told.slice(0, EFFECTS_SHOWN);
   // Effects that the changes tell already have no text; only those past the kept ones are unknown.
   const hidden = told.length - shown.length + effectCount - effects.length;
@@ -124,7 +180,8 @@ function hex(value: bigint): string {
 
 /** An explanation as one JSON object; addresses and lengths are hex text, as in `show --json`. */
 export function jsonOfExplanation({ call, errno, ...rest }: Explanation): string {
-  const { modelled, ret, reason, objects, changes, effects, effectCount, divergence } = rest;
+  const { modelled, ret, reason, context, objects, refusal, checks } = rest;
+  const { changes, effects, effectCount, divergence } = rest;
   const why = reason === null ? null : { id: reason.id, says: reason.says, source: reason.source };
   const answer =
     modelled && isPredicted(call) ? { ret, errno: errno === 0 ? null : errnoName(errno), reason: why } : null;
@@ -133,9 +190,12 @@ export function jsonOfExplanation({ call, errno, ...rest }: Explanation): string
       call: jsonOfCall(call),
       profile: rest.profile,
       profileExact: rest.profileExact,
+      context,
       objects,
       modelled,
       answer,
+      refusal,
+      checks,
       changes,
       effects,
       effectCount,

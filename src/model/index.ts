@@ -1,5 +1,17 @@
 /** The public entry of src/model: the executable kernel. */
 export { adoptReply } from './adopt.ts';
+export { type Advice, adviceOn, advisedIds } from './advice/index.ts';
+export {
+  type CallFacts,
+  CHECK_ORDER,
+  type CheckPlan,
+  type CheckResult,
+  type CheckStatus,
+  commandsByReason,
+  factsOf,
+  markChecks,
+  planChecks,
+} from './check-order/index.ts';
 export { type Effect, type EffectList, listEffects } from './effect-list.ts';
 export { countEffects, type EffectCounts, type EffectSink, NO_EFFECTS } from './effects.ts';
 export { execute, exitProcess } from './execute.ts';
@@ -17,6 +29,14 @@ export {
 export { executeWithPatches, type PatchedReply } from './patches.ts';
 export { chooseProfile, type Profile, type ProfileChoice, withoutSelftest } from './profile.ts';
 export { allReasons, type Reason } from './reason.ts';
+export {
+  type Finding,
+  findRemedy,
+  holdersOf,
+  type Origin,
+  type Remedy,
+  remediedIds,
+} from './remedy/index.ts';
 export { restoreKernel, serializeKernel, snapshotVersion } from './serialize.ts';
 export type { Context } from './state.ts';
 export { describeChanges } from './state-changes.ts';

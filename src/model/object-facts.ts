@@ -11,7 +11,7 @@ import {
   viommuLifecycle,
 } from '../../machines/index.ts';
 import { toBigInt } from './address.ts';
-import type { IovaRange } from './iova-space.ts';
+import type { IovaRange, ReservedRange } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import type { Access, Context, Device, Ioas, KernelObject, ObjectType } from './state.ts';
 
@@ -70,10 +70,26 @@ export function stateName(type: ObjectType, state: number): string | null {
   return LIFECYCLES[type].flat.states[state] ?? null;
 }
 
+/** An address in hex. */
+export function hex(page: number, offset: number): string {
+  return `0x${toBigInt(page, offset).toString(16)}`;
+}
+
 /** `0x1000-0x1fff`; the last address is inclusive. */
 export function rangeText({ startPage, startOffset, lastPage, lastOffset }: IovaRange): string {
-  const hex = (page: number, offset: number): string => `0x${toBigInt(page, offset).toString(16)}`;
   return `${hex(startPage, startOffset)}-${hex(lastPage, lastOffset)}`;
+}
+
+/** A reserved range and who asked for it. */
+export function reservedText(range: ReservedRange): string {
+  return `${rangeText(range)} for ${ownerText(range.owner)}`;
+}
+
+/** `hwpt:4` in words; `test` is the selftest. */
+function ownerText(owner: string): string {
+  const [type, id] = owner.split(':');
+  if (id === undefined) return 'the selftest';
+  return `${type === 'hwpt' ? LABELS['hwpt-paging'] : type} ${id}`;
 }
 
 /** Name of an attachment slot: the device's own requester id, or a PASID. */
@@ -95,38 +111,60 @@ function factsOf(kernel: Kernel, context: Context, object: KernelObject): Record
     case 'ioas':
       return factsOfIoas(kernel, object);
     case 'hwpt-paging': {
-      const { ioas, auto, nestParent, fault, tracking } = object;
-      const optional = fault === 0 ? {} : { fault };
-      return { ioas, auto, nestParent, tracking, ...optional, devices: devicesAt(context, object.id) };
+      const { id, ioas, auto, nestParent, pasidCompatible, fault, tracking } = object;
+      const nested = idsOf(context, (o) => o.type === 'hwpt-nested' && o.parent === id && o.viommu === 0);
+      const viommus = idsOf(context, (o) => o.type === 'viommu' && o.hwpt === id);
+      return {
+        ioas,
+        auto,
+        nestParent,
+        ...(pasidCompatible ? { pasidCompatible } : {}),
+        tracking,
+        ...ifSet({ fault }),
+        ...(nestParent ? { nested, viommus } : {}),
+        devices: devicesAt(context, id),
+      };
     }
     case 'hwpt-nested': {
-      const { parent, viommu, fault } = object;
-      const optional = { ...(viommu === 0 ? {} : { viommu }), ...(fault === 0 ? {} : { fault }) };
-      return { parent, ...optional, devices: devicesAt(context, object.id) };
+      const { parent, viommu, fault, pasidCompatible } = object;
+      const flag = pasidCompatible ? { pasidCompatible } : {};
+      return { parent, ...flag, ...ifSet({ viommu, fault }), devices: devicesAt(context, object.id) };
     }
     case 'device':
       return factsOfDevice(context, object);
     case 'access':
       return factsOfAccess(object);
     case 'fault':
-      return { unread: object.deliver.length, unanswered: Object.keys(object.responses).length };
+      return {
+        unread: object.deliver.length,
+        unanswered: Object.keys(object.responses).map((cookie) => `cookie ${cookie}`),
+        reportedBy: idsOf(context, (o) => 'fault' in o && o.fault === object.id),
+      };
     case 'selftest':
       return { device: object.device };
     case 'viommu':
       return {
-        hwpt: object.hwpt,
+        parent: object.hwpt,
+        nested: idsOf(context, (o) => o.type === 'hwpt-nested' && o.viommu === object.id),
         vdevices: Object.values(object.vdevices),
         veventqs: Object.values(object.veventqs),
         hwQueues: Object.values(object.hwQueues),
+        ...(object.window === 0 ? {} : { window: hex(object.window, 0) }),
       };
     case 'vdevice': {
-      const virtualId = `0x${toBigInt(object.virtPage, object.virtOffset).toString(16)}`;
+      const virtualId = hex(object.virtPage, object.virtOffset);
       return { viommu: object.viommu, device: object.device, virtualId };
     }
     case 'veventq':
-      return { viommu: object.viommu, depth: object.depth, unread: object.events.length };
+      return {
+        viommu: object.viommu,
+        eventType: hex(0, object.eventType),
+        depth: object.depth,
+        unread: object.events.filter(({ data }) => data !== null).length,
+        lost: object.events.at(-1)?.data === null,
+      };
     case 'hw-queue':
-      return { viommu: object.viommu, index: object.index };
+      return { viommu: object.viommu, index: object.index, pinnedBy: object.access };
   }
 }
 
@@ -137,7 +175,7 @@ function factsOfIoas(kernel: Kernel, ioas: Ioas): Record<string, FactValue> {
     pageTables: [...ioas.hwpts],
     accessObjects: Object.values(ioas.accesses),
     allowed: ioas.allowed.map(rangeText),
-    reserved: ioas.reserved.map((range) => `${rangeText(range)} by ${range.owner}`),
+    reserved: ioas.reserved.map(reservedText),
   };
 }
 
@@ -149,11 +187,23 @@ function factsOfDevice(context: Context, { id, group, vdevice }: Device): Record
   return { group, attached, ...(vdevice === 0 ? {} : { vdevice }) };
 }
 
-function factsOfAccess({ ioas, pinning, items }: Access): Record<string, FactValue> {
+function factsOfAccess({ ioas, pinning, internal, items }: Access): Record<string, FactValue> {
   const pins = items.map(({ id, iovaPage, iovaOffset, length }) => {
-    return `${id}: ${length} bytes at 0x${toBigInt(iovaPage, iovaOffset).toString(16)}`;
+    return `${id}: ${length} bytes at ${hex(iovaPage, iovaOffset)}`;
   });
-  return { ioas: ioas === 0 ? 'none' : ioas, pinning, pins };
+  return { ioas: ioas === 0 ? 'none' : ioas, pinning, ...(internal ? { internal } : {}), pins };
+}
+
+/** Ids of the objects that match, ascending. */
+function idsOf(context: Context, matches: (object: KernelObject) => boolean): number[] {
+  return Object.values(context.objects)
+    .filter(matches)
+    .map(({ id }) => id);
+}
+
+/** The references that are not 0, which stands for none. */
+function ifSet(references: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(references).filter(([, id]) => id !== 0));
 }
 
 /** Devices attached to a page table, by their RID or a PASID. */

@@ -7,10 +7,14 @@ const NESTED = join(FIXTURES, 'iommufd_ioas.mock_domain.alloc_hwpt_nested.jsonl.
 
 describe('ioasis explain', () => {
   test.each([
+    ['first-open', EXAMPLE, '55'],
     ['mock-domain', EXAMPLE, '57'],
     ['map-efault', EXAMPLE, '64'],
     ['mmap-input', EXAMPLE, '52'],
     ['destroy-ebusy', NESTED, '84'],
+    ['map-eexist', join(FIXTURES, 'iommufd_ioas.mock_domain.area.jsonl.gz'), '92'],
+    ['unmap-part', join(FIXTURES, 'iommufd_ioas.mock_domain.area.jsonl.gz'), '90'],
+    ['map-dma', join(FIXTURES, 'vfio_compat_mock_domain.Ver1v2.map.jsonl.gz'), '60'],
   ])('prints %s as reviewed', async (name, path, seq) => {
     const run = await runCli(['explain', path, '--at', seq]);
     expect(run).toMatchObject({ code: 0, stderr: '' });
@@ -24,7 +28,25 @@ describe('ioasis explain', () => {
       call: { seq: 84, name: 'IOMMU_DESTROY' },
       profile: 'linux-6.12',
       objects: [{ fields: ['id'], id: 5, object: { type: 'hwpt-paging', users: 4 } }],
+      context: { id: 1, count: 1, descriptors: [{ pid: 761, fd: 3 }] },
       answer: { ret: -1, errno: 'EBUSY', reason: { id: 'object-in-use' } },
+      refusal: {
+        findings: [
+          { what: 'HWPT 5 has 3 users:', origin: null, madeBy: null },
+          { what: 'nested HWPT 8', origin: { kind: 'object', context: 1, id: 8 }, madeBy: 71 },
+          { what: 'nested HWPT 9', madeBy: 72 },
+          { what: 'nested HWPT 10', madeBy: 74 },
+        ],
+      },
+      checks: [
+        { id: 'struct-unreadable', at: 'size', status: 'passed' },
+        { id: 'command-unknown', at: null, status: 'passed' },
+        { id: 'struct-too-small', status: 'passed' },
+        { id: 'struct-tail-not-zero', status: 'passed' },
+        { id: 'struct-unreadable', at: 'struct', status: 'passed' },
+        { id: 'object-not-found', status: 'passed' },
+        { id: 'object-in-use', status: 'refused' },
+      ],
       changes: [],
       divergence: null,
     });

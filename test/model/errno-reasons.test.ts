@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { allReasons, type Reason } from '../../src/model/index.ts';
+import { adviceOn, advisedIds, allReasons, commandsByReason, type Reason } from '../../src/model/index.ts';
 import { reason } from '../../src/model/reason.ts';
 // Declares its reasons, whether or not a descriptor leads there yet.
 import '../../src/model/vfio-pci/index.ts';
@@ -12,23 +12,59 @@ const ROOT = join(import.meta.dirname, '../..');
 const HEAD = `# Why the kernel refuses
 
 Every refusal of the model, by its id. Ids are stable for ever: \`replay\`, \`predict\` and \`explain\` name
-them. The kernel function is the one that checks, as of Linux 6.12 unless the row says otherwise. This file
-is written by \`npx vitest run test/model/errno-reasons.test.ts -u\`.
+them. The calls are those that may be refused for it. The kernel function is the one that checks, as of Linux
+6.12, or of 7.3 where 6.12 has none of that name. This file is written by
+\`npx vitest run test/model/errno-reasons.test.ts -u\`.
 
-| id | errno | kernel function | meaning |
-|---|---|---|---|
+| id | errno | calls | meaning | kernel function | usual cause | usual cure |
+|---|---|---|---|---|---|---|
 `;
+
+const COMMANDS = commandsByReason();
+const TEST = 'IOMMU_TEST_CMD ';
+/** A check of the dispatcher, which every command of iommufd passes. */
+const DISPATCHED = COMMANDS.get('struct-too-small')!;
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
 
+function callsOf(id: string): string {
+  const commands = COMMANDS.get(id) ?? [];
+  const isDispatcher = DISPATCHED.every((command) => commands.includes(command));
+  const others = isDispatcher ? commands.filter((command) => !DISPATCHED.includes(command)) : commands;
+  // The operations of the selftest are one command.
+  const operations = others
+    .filter((command) => command.startsWith(TEST))
+    .map((command) => command.slice(TEST.length));
+  const names = others.filter((command) => !command.startsWith(TEST));
+  const selftest = operations.length === 0 ? [] : [`${TEST.trim()} (${operations.join(', ')})`];
+  return [...(isDispatcher ? ['every command of iommufd'] : []), ...names, ...selftest].join(', ');
+}
+
 function rowOf({ id, errno, source, says }: Reason): string {
-  return `| \`${id}\` | ${errnoName(errno)} | ${cell(source)} | ${cell(says)} |\n`;
+  const { cause, cure } = adviceOn(id) ?? { cause: '', cure: '' };
+  const cells = [callsOf(id), says, source, cause, cure].map(cell);
+  return `| \`${id}\` | ${errnoName(errno)} | ${cells.join(' | ')} |\n`;
 }
 
 describe('reasons', () => {
   test('are listed in docs/errno-reasons.md', async () => {
     const text = HEAD + allReasons().map(rowOf).join('');
     await expect(text).toMatchFileSnapshot(join(ROOT, 'docs/errno-reasons.md'));
+  });
+
+  test('have a usual cause and a usual cure, and nothing else has', () => {
+    const advised = new Set(advisedIds());
+    const ids = allReasons().map(({ id }) => id);
+    expect({
+      missing: ids.filter((id) => !advised.has(id)),
+      unknown: [...advised].filter((id) => !ids.includes(id)),
+    }).toEqual({ missing: [], unknown: [] });
+    expect(advised.size).toBe(advisedIds().length);
+  });
+
+  test('are explained in one plain sentence each', () => {
+    const texts = advisedIds().flatMap((id) => Object.values(adviceOn(id)!).map((text) => `${id}: ${text}`));
+    expect(texts.filter((text) => /: ?$|[.\s]$|: [A-Z][a-z]|\n/.test(text))).toEqual([]);
   });
 
   test('of every file of the model are in the list, under ids of their own', () => {

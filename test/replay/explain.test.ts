@@ -28,6 +28,24 @@ describe('explaining a call', () => {
     }
   });
 
+  test('does not take descriptors that were open before for opened ones', () => {
+    const changes = explainEvery('iommufd_ioas.mock_domain.area').flatMap(
+      (explanation) => explanation.changes,
+    );
+    const opened = changes.filter((change) => / descriptor \d+ opened/.test(change));
+    expect(opened.length).toBeGreaterThan(0);
+    expect(opened.filter((change) => / descriptor [012] /.test(change))).toEqual([]);
+  });
+
+  test('names the call that made what stands in the way', () => {
+    const [first] = explainEvery('iommufd_ioas.mock_domain.area').filter(
+      ({ reason }) => reason?.id === 'iova-already-mapped',
+    );
+    const [area] = first!.refusal!.findings;
+    expect(area).toMatchObject({ what: 'area 0x1010000-0x1011fff of IOAS 1', madeBy: 89 });
+    expect(area!.madeBy).toBeLessThan(first!.call.seq);
+  });
+
   test('says the same from a snapshot as from the start', () => {
     const name = 'iommufd_ioas.mock_domain.alloc_hwpt_nested';
     expect(explainEvery(name, { snapshots: true })).toEqual(explainEvery(name));

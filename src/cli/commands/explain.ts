@@ -16,7 +16,9 @@ interface ExplainFlags {
 export function registerExplain(program: Command, run: Runner): void {
   const command = program
     .command('explain')
-    .description('explain one call: the objects it names, why the model refuses it or what it changed')
+    .description(
+      'explain one call: the objects it names, the checks it passed, why it is refused or what it changed',
+    )
     .argument('<trace>', 'name of a trace, or a capture file; - for standard input')
     .requiredOption('--at <seq>', 'the call, by its number', parseInteger)
     .option('--kernel <release>', 'kernel to model in place of the recorded one, such as 6.12');

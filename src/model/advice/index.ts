@@ -1,0 +1,31 @@
+import { ACCESS_ADVICE } from './access.ts';
+import type { Advice, AdviceTable } from './advice.ts';
+import { COMMAND_ADVICE } from './commands.ts';
+import { DEVICE_ADVICE } from './devices.ts';
+import { MAPPING_ADVICE } from './mapping.ts';
+import { VIRTUAL_ADVICE } from './virtual.ts';
+
+export type { Advice } from './advice.ts';
+
+/** One table for each part of the API: a new reason gets its entry in the table of its part. */
+const TABLES: readonly AdviceTable[] = [
+  COMMAND_ADVICE,
+  MAPPING_ADVICE,
+  DEVICE_ADVICE,
+  VIRTUAL_ADVICE,
+  ACCESS_ADVICE,
+];
+
+/** Ids that have advice, in the order of the tables. */
+export function advisedIds(): readonly string[] {
+  return TABLES.flatMap((table) => Object.keys(table));
+}
+
+/** What usually leads to a refusal; null for a reason that nobody has written about yet. */
+export function adviceOn(id: string): Advice | null {
+  for (const table of TABLES) {
+    const entry = table[id];
+    if (entry !== undefined) return { cause: entry[0], cure: entry[1] };
+  }
+  return null;
+}

@@ -1,0 +1,39 @@
+import { DEVICE_REMEDIES } from './devices.ts';
+import type { Explain, Refused, Remedy } from './finding.ts';
+import { MEMORY_REMEDIES } from './memory.ts';
+import { OBJECT_REMEDIES } from './objects.ts';
+import { QUEUE_REMEDIES } from './queues.ts';
+import { RANGE_REMEDIES } from './ranges.ts';
+import { STRUCT_REMEDIES } from './structs.ts';
+import { UNMAP_REMEDIES } from './unmaps.ts';
+
+export type { Finding, Origin, Refused, Remedy } from './finding.ts';
+export { holdersOf } from './holders.ts';
+
+/**
+ * What the state says about a refusal, and what would have been let pass: derived from the state, never
+ * guessed. Control state is that of before the call. Areas are looked up afterwards: a refused call leaves
+ * those that made it fail where they were, and only unmapping removes or cuts others.
+ */
+
+const IN_CONTEXT: Readonly<Record<string, Explain>> = {
+  ...OBJECT_REMEDIES,
+  ...RANGE_REMEDIES,
+  ...UNMAP_REMEDIES,
+  ...MEMORY_REMEDIES,
+  ...DEVICE_REMEDIES,
+  ...QUEUE_REMEDIES,
+};
+
+/** Ids of the reasons that the state says something about. */
+export function remediedIds(): readonly string[] {
+  return [...Object.keys(IN_CONTEXT), ...Object.keys(STRUCT_REMEDIES)];
+}
+
+/** Null when the state says no more than the reason itself. */
+export function findRemedy(id: string, refused: Refused): Remedy | null {
+  const { context } = refused;
+  const found = STRUCT_REMEDIES[id]?.(refused) ?? null;
+  if (found !== null || context === null) return found;
+  return IN_CONTEXT[id]?.({ ...refused, context }) ?? null;
+}
