@@ -52,7 +52,7 @@ const HOLE_IN_RANGE = reason(
 const DMABUF_PIN = reason(
   'access-pins-dmabuf',
   'EINVAL',
-  'device.c iommufd_access_pin_pages',
+  'pages.c iopt_area_add_access',
   'the range maps a dma-buf, which an access object can not pin',
 );
 const AREA_LOCKED = reason(
@@ -170,13 +170,13 @@ function pinPart(
   const endsAtPage =
     ((areas.lastOffset[slot]! - areas.startOffset[slot]! + areas.pageOffset[slot]!) & 0xfff) === 0xfff;
   // The kernel looks at the end of the area unless the range ends within it.
-  if (isDmabuf(kernel.pages, areas.pages[slot]!)) return DMABUF_PIN;
   if (areas.preventAccess[slot] === 1 || start.offset !== 0 || (!isLastArea && !endsAtPage))
     return NOT_PAGE_ALIGNED;
   const denied = refuseProt(areas, slot, write);
   if (denied !== null) return denied;
   const pages = areas.pages[slot]!;
   if (write && kernel.pages.writable[pages] === 0) return ACCESS_DENIED;
+  if (isDmabuf(kernel.pages, pages)) return DMABUF_PIN;
   const node = exactAccess(kernel.pages, pages, start.page, end.page);
   if (node !== undefined) node.users += 1;
   else {

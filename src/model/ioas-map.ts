@@ -47,7 +47,7 @@ export const LENGTH_TOO_LONG = reason(
 const USER_ADDRESS_WRAPS = reason(
   'user-address-wraps',
   'EOVERFLOW',
-  'pages.c iopt_alloc_pages',
+  'pages.c iopt_alloc_pages; iopt_alloc_user_pages since 6.13',
   'user address + length wraps past 2^64',
 );
 export const RANGE_WRAPS = reason(
@@ -110,10 +110,13 @@ export function mapUser(
   prot: number,
   fixed: boolean,
 ): Refusal {
+  const { pageBytes, has } = kernel.profile;
+  const wraps = addWide(last, from.page, from.offset, lengthPage, lengthOffset);
+  if (wraps && has.userAddressFirst) return USER_ADDRESS_WRAPS;
   if (lengthPage === 0 && lengthOffset === 0) return LENGTH_ZERO;
-  const pageUnits = kernel.profile.pageBytes / 4096;
-  if (compareWide(lengthPage, lengthOffset, TOP_PAGE - pageUnits, TOP_OFFSET) > 0) return LENGTH_TOO_LONG;
-  if (addWide(last, from.page, from.offset, lengthPage, lengthOffset)) return USER_ADDRESS_WRAPS;
+  if (compareWide(lengthPage, lengthOffset, TOP_PAGE - pageBytes / 4096, TOP_OFFSET) > 0)
+    return LENGTH_TOO_LONG;
+  if (wraps) return USER_ADDRESS_WRAPS;
   const { mm } = kernel.call;
   return mapCommon(kernel, context, ioas, mm, FROM_USER, from, lengthPage, lengthOffset, at, prot, fixed);
 }

@@ -41,6 +41,11 @@ export const FEATURES = {
     says: 'the alignment of an automatic IOVA ends at that of a huge page',
     source: 'io_pagetable.c iopt_alloc_iova; absent in 6.11, there in 6.14, and no update of 6.12 brought it',
   },
+  userAddressFirst: {
+    since: '6.13',
+    says: 'MAP tells a user range that wraps before a length that is zero or too long',
+    source: 'pages.c iopt_alloc_user_pages; absent in 6.12, there in 6.14, came with MAP_FILE',
+  },
   viommu: {
     since: '6.13',
     says: 'vIOMMUs: HWPT_ALLOC and HWPT_INVALIDATE may name one; INVALIDATE looks every type up',

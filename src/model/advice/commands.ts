@@ -67,6 +67,10 @@ export const COMMAND_ADVICE: AdviceTable = {
     'the call is made with num_iovas 0 or a guess, to learn the number',
     'call again with as many entries as num_iovas says now',
   ],
+  'allowed-range-reserved': [
+    'the ranges were asked for before the devices were attached, or are those of another machine',
+    'keep the ranges inside what IOVA_RANGES gives',
+  ],
   'range-in-use': [
     'memory is mapped, or allowed by ALLOW_IOVAS, where a device or page table that comes now has no addresses to give',
     'attach before mapping, or keep areas and allowed ranges inside what IOVA_RANGES gives once devices are attached',

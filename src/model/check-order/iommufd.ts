@@ -146,7 +146,7 @@ const OWN: Readonly<Record<string, readonly Check[]>> = {
     about('allowed_iovas', 'user-buffer-fault'),
     'allowed-range-not-ascending',
     'allowed-ranges-overlap',
-    'range-in-use',
+    'allowed-range-reserved',
   ),
   IOMMU_IOAS_COPY: IOAS_COPY,
   IOMMU_IOAS_IOVA_RANGES: inOrder(

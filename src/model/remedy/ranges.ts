@@ -161,15 +161,18 @@ const reserveInUse = about(targetOf, ({ ioas, first, last }, { kernel, context }
 });
 
 /** The newcomer has an aperture or reserved ranges of its own, or the allowed ranges meet reserved ones. */
+const allowedReserved: Explain = (refused) => {
+  const ioas = objectIn(refused, 'ioas_id');
+  if (ioas?.type !== 'ioas') return null;
+  const hits = ioas.reserved.map((range) => plain(`reserved: ${reservedText(range)}`));
+  const usable = holesOf(spaceOf(refused.kernel, ioas).reserved).map(rangeText);
+  return remedy(hits, `with ranges inside ${usable.slice(0, 4).join(' or ')}`);
+};
+
 const rangeInUse: Explain = (refused) => {
   if (refused.command === 'IOMMU_TEST_CMD ADD_RESERVED') return reserveInUse(refused);
   const ioas = objectIn(refused, 'ioas_id') ?? objectIn(refused, 'pt_id') ?? objectIn(refused, 'id');
   if (ioas?.type !== 'ioas') return null;
-  if (refused.command === 'IOMMU_IOAS_ALLOW_IOVAS') {
-    const hits = ioas.reserved.map((range) => plain(`reserved: ${reservedText(range)}`));
-    const usable = holesOf(spaceOf(refused.kernel, ioas).reserved).map(rangeText);
-    return remedy(hits, `with ranges inside ${usable.slice(0, 4).join(' or ')}`);
-  }
   const slots = slotsOf(refused.kernel, ioas);
   const allowed = ioas.allowed.map((range) =>
     plain(`${rangeText(range)} is allowed in ${objectLabel(ioas)}`),
@@ -248,6 +251,7 @@ export const RANGE_REMEDIES: Readonly<Record<string, Explain>> = {
   'hole-in-range': hole,
   'pages-mapped-read-only': readOnlySource,
   'area-permission-missing': permission,
+  'allowed-range-reserved': allowedReserved,
   'range-in-use': rangeInUse,
   'change-process-needs-files': notFiles,
   'dirty-range-misaligned': dirtyMisaligned,
