@@ -3,7 +3,6 @@ import {
   type CallFacts,
   type CheckResult,
   type Context,
-  chooseProfile,
   describeChanges,
   describeObject,
   type Effect,
@@ -24,6 +23,7 @@ import { CMD } from '../src/uapi/index.ts';
 import type { Store } from '../store/index.ts';
 import { compareReply, describeDivergence } from './compare.ts';
 import type { Divergence } from './divergence.ts';
+import { chooseModel, type ModelChoice } from './model-choice.ts';
 import { descriptorNamed, objectsNamed } from './named-objects.ts';
 import { type TracedFinding, traceFindings } from './origins.ts';
 import { kernelBefore } from './replayer.ts';
@@ -105,20 +105,20 @@ export function explainCall(
   store: Store,
   traceId: number,
   seq: number,
-  options: { readonly kernel?: string | null } = {},
+  choice: ModelChoice = {},
 ): Explanation | null {
   const trace = store.findTrace(traceId);
   if (trace === null) throw new Error(`no trace ${traceId}`);
   const [call] = store.readCallsExact(traceId, { fromSeq: seq, toSeq: seq });
   if (call === undefined) return null;
-  const { profile, exact } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
-  const kernel = kernelBefore(store, trace, profile, seq);
+  const model = chooseModel(trace, choice);
+  const kernel = kernelBefore(store, trace, model, seq);
   const { refusal, ...rest } = explainAt(kernel, call);
   const traced =
     refusal === null
       ? null
-      : { ...refusal, findings: traceFindings(store, trace, profile, seq, refusal.findings) };
-  return { call, profile: profile.name, profileExact: exact, ...rest, refusal: traced };
+      : { ...refusal, findings: traceFindings(store, trace, model, seq, refusal.findings) };
+  return { call, profile: model.profile.name, profileExact: model.exact, ...rest, refusal: traced };
 }
 
 /** What a kernel alone can say, which does not know which calls made what it holds. */

@@ -9,6 +9,7 @@ export {
   explainAt,
   explainCall,
 } from './explain.ts';
+export type { ModelChoice } from './model-choice.ts';
 export { type NamedObject, objectsNamed } from './named-objects.ts';
 export type { TracedFinding } from './origins.ts';
 export { type Prediction, type PredictSummary, predictTrace } from './predict.ts';

@@ -1,16 +1,13 @@
 import { createHash } from 'node:crypto';
 import {
   adoptReply,
-  chooseProfile,
   countEffects,
-  createKernel,
   execute,
   exitProcess,
   type Kernel,
+  type LearnedFact,
+  learnedFacts,
   learnReply,
-  machineOf,
-  NO_EFFECTS,
-  type Profile,
   type Reply,
   restoreKernel,
   serializeKernel,
@@ -21,18 +18,17 @@ import type { Store, TraceInfo } from '../store/index.ts';
 import { callName, compareReply, describeDivergence, type Verdict } from './compare.ts';
 import type { Divergence } from './divergence.ts';
 import { findExits } from './lifetimes.ts';
+import { type ChosenModel, chooseModel, createModel, type ModelChoice } from './model-choice.ts';
 
 /** What came of one call. `unanswered`: the model knows the call, and no reply was recorded. */
 export type Outcome = Verdict | 'not-modelled' | 'unanswered';
 
-export interface ReplayOptions {
-  /** Kernel release or profile name; the trace's own by default. */
-  readonly kernel?: string | null;
+export interface ReplayOptions extends ModelChoice {
   /** Last call to apply. */
   readonly untilSeq?: number;
   /** Start from the nearest snapshot instead of the beginning; the counts then cover the calls after it. */
   readonly fromSnapshot?: boolean;
-  /** Keep a snapshot after every so many calls. */
+  /** Keep a snapshot after every so many calls; never where a topology is given. */
   readonly snapshotEvery?: number;
   readonly pageRows?: number;
   /** Divergences to keep; all are counted. 1000 by default. */
@@ -56,8 +52,10 @@ export interface ReplayResult {
   readonly diverged: number;
   /** Calls of which something could not be predicted, and nothing diverged. */
   readonly partial: number;
-  /** Facts taken from replies: numbers of new descriptors. */
+  /** Facts taken from replies: numbers of new descriptors, and facts of the hardware. */
   readonly learned: number;
+  /** The facts of the hardware that were taken from replies. */
+  readonly hardware: readonly LearnedFact[];
   /** SHA-256 of the final state, in hex. */
   readonly digest: string;
   readonly divergences: readonly Divergence[];
@@ -105,16 +103,18 @@ interface Tally {
 export function replayTrace(store: Store, traceId: number, options: ReplayOptions = {}): ReplayResult {
   const trace = store.findTrace(traceId);
   if (trace === null) throw new Error(`no trace ${traceId}`);
-  const { profile, exact } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
+  const model = chooseModel(trace, options);
   const { sink, counts } = countEffects();
-  const { kernel, fromSeq } = startKernel(store, trace, profile, options);
+  const { kernel, fromSeq } = startKernel(store, trace, model, options);
   kernel.effects = sink;
   const tally = newTally();
-  applyAll(store, trace, kernel, tally, options, fromSeq);
+  const snapshotEvery = model.ownMachine ? (options.snapshotEvery ?? 0) : 0;
+  applyAll(store, trace, kernel, tally, { ...options, snapshotEvery }, fromSeq);
   return {
-    profile: profile.name,
-    profileExact: exact,
+    profile: model.profile.name,
+    profileExact: model.exact,
     ...tally,
+    hardware: learnedFacts(kernel),
     notModelled: Object.fromEntries([...tally.notModelled].sort(([a], [b]) => (a < b ? -1 : 1))),
     digest: digestOf(kernel),
     effects: { ...counts },
@@ -126,26 +126,35 @@ export function digestOf(kernel: Kernel): string {
   return createHash('sha256').update(serializeKernel(kernel)).digest('hex');
 }
 
-/** A capture says in its quirks when the classic type1 driver serves /dev/vfio/vfio. */
-export function servesContainers(trace: TraceInfo): boolean {
-  return !trace.header.quirks.some((quirk) => quirk.includes('vfio-container=type1'));
-}
-
-/** The kernel as it is right before a call: from the nearest snapshot, with what the replay adopts. */
-export function kernelBefore(store: Store, trace: TraceInfo, profile: Profile, seq: number): Kernel {
+/**
+ * The kernel as it is right before a call, with what the replay adopts: from the nearest snapshot, unless
+ * another hardware than that of the header is asked for.
+ */
+export function kernelBefore(store: Store, trace: TraceInfo, model: ChosenModel, seq: number): Kernel {
   const options = { untilSeq: seq - 1, fromSnapshot: true, maxDivergences: 0 };
-  const { kernel, fromSeq } = startKernel(store, trace, profile, options);
+  const { kernel, fromSeq } = startKernel(store, trace, model, options);
   applyAll(store, trace, kernel, newTally(), options, fromSeq);
   return kernel;
 }
 
+/** Applies the calls before `seq` to a kernel that has seen none; `onCall` is told of each of them. */
+export function applyBefore(
+  store: Store,
+  trace: TraceInfo,
+  kernel: Kernel,
+  seq: number,
+  onCall: (call: Call) => void,
+): void {
+  applyAll(store, trace, kernel, newTally(), { untilSeq: seq - 1, maxDivergences: 0, onCall }, 0);
+}
+
 /** A kernel to begin with, and the first call that it has not seen. */
-function startKernel(store: Store, trace: TraceInfo, profile: Profile, options: ReplayOptions) {
+function startKernel(store: Store, trace: TraceInfo, model: ChosenModel, options: ReplayOptions) {
   const { fromSnapshot = false, untilSeq = Number.MAX_SAFE_INTEGER } = options;
-  const start = fromSnapshot ? store.nearestSnapshot(trace.id, untilSeq, snapshotVersion(profile)) : null;
-  const machine = machineOf(trace.header);
-  if (start === null)
-    return { kernel: createKernel(profile, servesContainers(trace), NO_EFFECTS, machine), fromSeq: 0 };
+  const { profile, machine, ownMachine } = model;
+  const start =
+    fromSnapshot && ownMachine ? store.nearestSnapshot(trace.id, untilSeq, snapshotVersion(profile)) : null;
+  if (start === null) return { kernel: createModel(trace, model), fromSeq: 0 };
   return { kernel: restoreKernel(start.state, profile, machine), fromSeq: start.seq + 1 };
 }
 

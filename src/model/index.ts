@@ -17,6 +17,7 @@ export { countEffects, type EffectCounts, type EffectSink, NO_EFFECTS } from './
 export { execute, exitProcess } from './execute.ts';
 export { createKernel, type Kernel, type Reply } from './kernel.ts';
 export { type Learned, learnReply } from './learn.ts';
+export { type LearnedFact, learnedFacts } from './learned-facts.ts';
 export { type Machine, machineOf } from './machine.ts';
 export { describeObject, type FactValue, type ObjectFacts } from './object-facts.ts';
 export {
