@@ -111,7 +111,7 @@ export function explainCall(
   if (trace === null) throw new Error(`no trace ${traceId}`);
   const [call] = store.readCallsExact(traceId, { fromSeq: seq, toSeq: seq });
   if (call === undefined) return null;
-  const model = chooseModel(trace, choice);
+  const model = chooseModel(store, trace, choice);
   const kernel = kernelBefore(store, trace, model, seq);
   const { refusal, ...rest } = explainAt(kernel, call);
   const traced =

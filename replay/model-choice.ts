@@ -9,7 +9,8 @@ import {
   type Profile,
 } from '../src/model/index.ts';
 import { mergeTopologies, type Topology } from '../src/trace/index.ts';
-import type { TraceInfo } from '../store/index.ts';
+import type { Store, TraceInfo } from '../store/index.ts';
+import { inferTopology } from './infer-topology.ts';
 
 /** What stands in for the kernel and the hardware that a trace names. */
 export interface ModelChoice {
@@ -27,15 +28,26 @@ export interface ChosenModel {
   readonly machine: Machine;
   /** The hardware is that of the header: only then a snapshot of the store is one of this model. */
   readonly ownMachine: boolean;
+  /** What was assumed of a machine that nobody describes, as a sentence. */
+  readonly assumption: string | null;
 }
 
-export function chooseModel({ header }: TraceInfo, { kernel, topology }: ModelChoice): ChosenModel {
+/** Chooses it; without `replies`, from nothing that the kernel answered. */
+export function chooseModel(
+  store: Store,
+  trace: TraceInfo,
+  { kernel, topology }: ModelChoice,
+  replies = true,
+): ChosenModel {
+  const { header } = trace;
   const { profile, exact } = chooseProfile(kernel ?? header.kernel, header.pageSizeBytes);
   const ownMachine = topology == null;
-  const machine = machineOf(
-    ownMachine ? header : { ...header, topology: mergeTopologies(header.topology, topology) },
-  );
-  return { profile, exact, machine, ownMachine };
+  const inferred = ownMachine ? inferTopology(store, trace, replies) : null;
+  const used = ownMachine
+    ? (inferred?.topology ?? header.topology)
+    : mergeTopologies(header.topology, topology);
+  const machine = machineOf({ ...header, topology: used });
+  return { profile, exact, machine, ownMachine, assumption: inferred?.says ?? null };
 }
 
 /** A kernel that has seen nothing yet. */

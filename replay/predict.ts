@@ -50,7 +50,7 @@ export function predictTrace(
 ): PredictSummary {
   const trace = store.findTrace(traceId);
   if (trace === null) throw new Error(`no trace ${traceId}`);
-  const kernel = createModel(trace, chooseModel(trace, options));
+  const kernel = createModel(trace, chooseModel(store, trace, options, false));
   const exits = createExitWatch(store, traceId, kernel, []);
   let calls = 0;
   let unknown = 0;

@@ -103,11 +103,12 @@ interface Tally {
 export function replayTrace(store: Store, traceId: number, options: ReplayOptions = {}): ReplayResult {
   const trace = store.findTrace(traceId);
   if (trace === null) throw new Error(`no trace ${traceId}`);
-  const model = chooseModel(trace, options);
+  const model = chooseModel(store, trace, options);
   const { sink, counts } = countEffects();
   const { kernel, fromSeq } = startKernel(store, trace, model, options);
   kernel.effects = sink;
   const tally = newTally();
+  if (model.assumption !== null) tally.assumptions.push(model.assumption);
   const snapshotEvery = model.ownMachine ? (options.snapshotEvery ?? 0) : 0;
   applyAll(store, trace, kernel, tally, { ...options, snapshotEvery }, fromSeq);
   return {
