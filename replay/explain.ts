@@ -16,12 +16,14 @@ import {
   markChecks,
   NO_EFFECTS,
   type ObjectFacts,
+  type PatchedReply,
   planChecks,
   type Reason,
 } from '../src/model/index.ts';
 import type { Call } from '../src/trace/index.ts';
 import { CMD } from '../src/uapi/index.ts';
 import type { Store } from '../store/index.ts';
+import { applyCall } from './apply.ts';
 import { compareReply, describeDivergence } from './compare.ts';
 import type { Divergence } from './divergence.ts';
 import { descriptorNamed, objectsNamed } from './named-objects.ts';
@@ -135,7 +137,12 @@ export function explainAt(kernel: Kernel, call: Call): ExplanationAt {
   const told = listEffects(EFFECTS_KEPT);
   const before = kernel.state;
   kernel.effects = told.sink;
-  const { reply, patches } = executeWithPatches(kernel, call);
+  let patches: PatchedReply['patches'] = [];
+  const { reply } = applyCall(kernel, call, () => {
+    const answered = executeWithPatches(kernel, call);
+    patches = answered.patches;
+    return answered.reply;
+  });
   kernel.effects = NO_EFFECTS;
   const { modelled, ret, errno, reason } = reply;
   const checks = plan === null || !modelled ? [] : markChecks(plan, reason);

@@ -1,16 +1,16 @@
 import {
-  adoptReply,
   createKernel,
   type EffectSink,
-  execute,
   type Finding,
   type Kernel,
+  machineOf,
   NO_EFFECTS,
   type Origin,
   type Profile,
 } from '../src/model/index.ts';
+import type { Call } from '../src/trace/index.ts';
 import type { Store, TraceInfo } from '../store/index.ts';
-import { compareReply } from './compare.ts';
+import { adoptAnswer, applyCall, verdictOn } from './apply.ts';
 import { createExitWatch, servesContainers } from './replayer.ts';
 
 /** A finding together with the call that made what it is about. */
@@ -52,7 +52,7 @@ function findMakers(
     const key = keyOf(origin);
     if (wanted.has(key)) makers.set(key, now);
   };
-  const kernel = createKernel(profile, servesContainers(trace), makersSink(note));
+  const kernel = createKernel(profile, servesContainers(trace), makersSink(note), machineOf(trace.header));
   const exits = createExitWatch(store, trace.id, kernel, []);
   store.readCalls(trace.id, { fromSeq: 0, toSeq: seq - 1 }, (call) => {
     now = call.seq;
@@ -64,11 +64,10 @@ function findMakers(
 }
 
 /** Applies a recorded call as a replay does, with what only the reply tells. */
-function applyOne(kernel: Kernel, call: Parameters<typeof execute>[1]): void {
-  const reply = execute(kernel, call);
-  if (call.op !== 'ioctl' || !call.replied || !reply.modelled) return;
-  if (compareReply(kernel, call, reply) !== 'matched' || kernel.call.unknown.length > 0)
-    adoptReply(kernel, call);
+function applyOne(kernel: Kernel, call: Call): void {
+  const applied = applyCall(kernel, call);
+  if (!applied.reply.modelled || !('replied' in call) || !call.replied) return;
+  adoptAnswer(kernel, call, verdictOn(kernel, call, applied));
 }
 
 function makersSink(note: (origin: Origin) => void): EffectSink {

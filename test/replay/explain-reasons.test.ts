@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { explainAt } from '../../replay/index.ts';
-import { execute, type Reason } from '../../src/model/index.ts';
+import { applyCall, explainAt } from '../../replay/index.ts';
+import type { Reason } from '../../src/model/index.ts';
 import { runEach } from '../support/every-call.ts';
 
 /**
@@ -65,7 +65,7 @@ const OF_6_12: readonly Row[] = [
     'selftests/iommufd_ioas.mock_domain.alloc_hwpt_nested',
     87,
     'invalidate-type-unknown',
-    'mock_domain_cache_invalidate_user',
+    'cache_invalidate_user',
   ],
   [
     'selftests/iommufd_ioas.mock_domain.alloc_hwpt_nested',
@@ -235,7 +235,7 @@ function reasonsOf(
   const reasons = new Map<number, Reason | null>();
   runEach({ folder, name }, (kernel, call) => {
     if (seqs.has(call.seq)) reasons.set(call.seq, explainAt(kernel, call).reason);
-    else execute(kernel, call);
+    else applyCall(kernel, call);
   });
   return reasons;
 }

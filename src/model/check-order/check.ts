@@ -63,8 +63,15 @@ export function factsOf(kernel: Kernel, call: Call): CallFacts {
   const process = processes[call.pid] ?? processes[kernel.lastPid];
   const descriptors = process?.descriptors ?? {};
   const file = 'fd' in call ? files[descriptors[call.fd] ?? 0] : undefined;
-  const context = contexts[file?.context ?? 0] ?? null;
+  const context = contexts[contextBehind(kernel, file)] ?? null;
   return { kernel, call, context, descriptors, mm: process?.mm ?? null, fields: fieldsOf(call) };
+}
+
+/** The context that a descriptor stands for, or that VFIO has bound its device or group to; 0 when none. */
+function contextBehind({ state: { vfio } }: Kernel, file: OpenFile | undefined): number {
+  if (file?.kind === 'device') return vfio.devices[file.object]?.context ?? 0;
+  if (file?.kind === 'group') return vfio.groups[file.object]?.context ?? 0;
+  return file?.context ?? 0;
 }
 
 function fieldsOf(call: Call): Fields {

@@ -62,7 +62,7 @@ const unpinnable: Explain = (refused) => {
   }
   // An attach and a new page table take all areas, a copy and an access object those of their range.
   const attached = objectIn(refused, 'pt_id') ?? objectIn(refused, 'id');
-  const isAttach = attached?.type === 'ioas' && /HWPT_ALLOC|MOCK_DOMAIN|PASID/.test(command);
+  const isAttach = attached?.type === 'ioas' && /HWPT_ALLOC|MOCK_DOMAIN|PASID|ATTACH/.test(command);
   const target = isAttach ? { context, ioas: attached, first: 0n, last: 2n ** 64n - 1n } : sourceOf(refused);
   if (target === null) return null;
   const { ioas, first, last } = target;
