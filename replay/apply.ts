@@ -14,7 +14,9 @@ export interface Applied {
 /** A learned fact may show the next one that is open; there are few. */
 const MOST_QUESTIONS = 4;
 
-/** Asks the kernel, learns open facts from the recorded reply, and asks again where that changes the answer. */
+/**
+ * Asks the kernel, learns open facts from the recorded reply, and asks again where that changes the answer.
+ */
 export function applyCall(
   kernel: Kernel,
   call: Call,
@@ -35,7 +37,9 @@ export function applyCall(
   return { reply, learned, rests: isOpen };
 }
 
-/** How a modelled answer compares with the recorded one: what rests on a fact that it told is no prediction. */
+/**
+ * How a modelled answer compares with the recorded one: what rests on a fact that it told is no prediction.
+ */
 export function verdictOn(kernel: Kernel, call: Call, { reply, rests }: Applied): Verdict {
   const compared = compareReply(kernel, call, reply);
   return rests && compared === 'matched' ? 'partial' : compared;

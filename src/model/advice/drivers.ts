@@ -95,7 +95,7 @@ export const DRIVER_ADVICE: AdviceTable = {
     'allocate nested page tables of SMMUv3 without PASID',
   ],
   'smmuv3-bad-ste': [
-    'the entry of the guest is passed on unmasked, or asks for stage 2 or full ATS',
+    'the entry of the guest is passed on unmasked, or asks for stage 2 or for ATS of one stage',
     'pass on V, Config, S1Fmt, S1ContextPtr, S1CDMax, S1DSS, S1CIR, S1COR, S1CSH, S1STALLD and EATS of 0 or 1 only',
   ],
   'smmuv3-other-instance': [

@@ -47,9 +47,9 @@ export const PIN_USER: readonly Check[] = inOrder('page-range-wraps', 'user-memo
 /** Pinning pages of any source: user memory, memory files. */
 export const PIN: readonly Check[] = inOrder(when(if_.hasFilePages, 'file-not-pinnable'), PIN_USER);
 
-/** What the page tables that are filled say of a mapping; `isTaken` names those that take no read-only one. */
-export function protection(isTaken: Condition, isReadOnlyRefused: Condition): readonly Check[] {
-  return inOrder(when(isTaken, 'map-without-permission'), when(isReadOnlyRefused, 'nest-parent-read-only'));
+/** What the page tables that are filled say of a mapping without permissions, and of a read-only one. */
+export function protection(needsPermission: Condition, needsWrite: Condition): readonly Check[] {
+  return inOrder(when(needsPermission, 'map-without-permission'), when(needsWrite, 'nest-parent-read-only'));
 }
 
 /** io_pagetable.c iopt_table_add_domain: an IOAS gets one more page table, which takes in all its areas. */

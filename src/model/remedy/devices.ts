@@ -17,7 +17,10 @@ import { attachmentsOf } from './holders.ts';
 
 /** Refusals about attachments and the kinds of page tables. */
 
-/** The bound device that a call is about: by its descriptor, its own id, or by the selftest object that owns it. */
+/**
+ * The bound device that a call is about: by its descriptor, its own id, or by the selftest object that
+ * owns it.
+ */
 function deviceOf(refused: Refused & { readonly context: Context }): Device | null {
   const own = boundIn(refused);
   if (own !== undefined) return own;
