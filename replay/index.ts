@@ -1,4 +1,5 @@
 /** The public entry of replay: traces applied to the model, and compared with what was recorded. */
+export { type Applied, adoptAnswer, applyCall, verdictOn } from './apply.ts';
 export { compareReply, isPredicted, type Verdict } from './compare.ts';
 export type { Divergence } from './divergence.ts';
 export {

@@ -1,21 +1,18 @@
 import { createHash } from 'node:crypto';
 import {
-  adoptReply,
   countEffects,
-  execute,
   exitProcess,
   type Kernel,
   type LearnedFact,
   learnedFacts,
-  learnReply,
-  type Reply,
   restoreKernel,
   serializeKernel,
   snapshotVersion,
 } from '../src/model/index.ts';
 import type { Call } from '../src/trace/index.ts';
 import type { Store, TraceInfo } from '../store/index.ts';
-import { callName, compareReply, describeDivergence, type Verdict } from './compare.ts';
+import { adoptAnswer, applyCall, verdictOn } from './apply.ts';
+import { callName, describeDivergence, type Verdict } from './compare.ts';
 import type { Divergence } from './divergence.ts';
 import { findExits } from './lifetimes.ts';
 import { type ChosenModel, chooseModel, createModel, type ModelChoice } from './model-choice.ts';
@@ -68,21 +65,6 @@ export interface ReplayResult {
 }
 
 const PROGRESS_CALLS = 65_536;
-
-/** A learned fact may show the next one that is open; there are few. */
-const MOST_QUESTIONS = 4;
-
-function learnAndAskAgain(kernel: Kernel, call: Call, tally: Tally, first: Reply): Reply {
-  let reply = first;
-  if (!('replied' in call) || !call.replied) return reply;
-  for (let asked = 0; asked < MOST_QUESTIONS; asked += 1) {
-    const { facts, again } = learnReply(kernel, call);
-    tally.learned += facts;
-    if (!again) break;
-    reply = execute(kernel, call);
-  }
-  return reply;
-}
 
 /** Everything a replay counts while it runs. */
 interface Tally {
@@ -203,13 +185,11 @@ function applyAll(
 
 /** Applies a call and counts it; null for a note, which is none. */
 function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: number): Outcome | null {
-  let reply = execute(kernel, call);
+  const applied = applyCall(kernel, call);
   if (call.op === 'note') return null;
   tally.calls += 1;
-  const rests = kernel.call.rests.length > 0;
-  if (rests || !reply.modelled || kernel.call.unknown.length > 0) {
-    reply = learnAndAskAgain(kernel, call, tally, reply);
-  }
+  tally.learned += applied.learned;
+  const { reply } = applied;
   if (!reply.modelled) {
     tally.partial += 1;
     const name = callName(call);
@@ -220,9 +200,7 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
     tally.partial += 1;
     return 'unanswered';
   }
-  const compared = compareReply(kernel, call, reply);
-  // What rests on a fact that only the reply told is no prediction.
-  const verdict = rests && compared === 'matched' ? 'partial' : compared;
+  const verdict = verdictOn(kernel, call, applied);
   if (verdict === 'matched') tally.matched += 1;
   else if (verdict === 'partial') tally.partial += 1;
   else {
@@ -230,9 +208,7 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
     if (tally.divergences.length < maxDivergences)
       tally.divergences.push(describeDivergence(kernel, call, reply));
   }
-  if (call.op === 'ioctl' && (verdict !== 'matched' || kernel.call.unknown.length > 0)) {
-    tally.learned += adoptReply(kernel, call);
-  }
+  tally.learned += adoptAnswer(kernel, call, verdict);
   return verdict;
 }
 

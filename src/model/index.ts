@@ -41,3 +41,4 @@ export {
 export { restoreKernel, serializeKernel, snapshotVersion } from './serialize.ts';
 export type { Context } from './state.ts';
 export { describeChanges } from './state-changes.ts';
+export { describeVfio, type VfioFacts } from './vfio-facts.ts';
