@@ -1,3 +1,5 @@
+import { charge, NOBODY, refuseCharge } from './accounting.ts';
+import { countForAccess } from './accounting-ranges.ts';
 import { addWide, compareWide, wide } from './address.ts';
 import { type AreaTable, firstAreaIn, NONE, PROT_READ, PROT_WRITE, startByte } from './area-table.ts';
 import { pageAt } from './held-pages.ts';
@@ -180,7 +182,8 @@ function pinPart(
   const node = exactAccess(kernel.pages, pages, start.page, end.page);
   if (node !== undefined) node.users += 1;
   else {
-    const refusal = refusePin(kernel, pages, start.page, end.page);
+    const refusal =
+      refusePin(kernel, pages, start.page, end.page) ?? chargePin(kernel, pages, start.page, end.page);
     if (refusal !== null) return refusal;
     const nodes = kernel.pages.accessNodes.get(pages) ?? [];
     nodes.push({ first: start.page, last: end.page, users: 1 });
@@ -194,6 +197,15 @@ function pinPart(
   return null;
 }
 
+/** The last step of `iopt_pages_fill_xarray`. */
+function chargePin(kernel: Kernel, pages: number, first: number, last: number): Refusal {
+  if (kernel.pages.payer[pages] === NOBODY) return null;
+  const added = countForAccess(kernel, pages, first, last);
+  const refusal = refuseCharge(kernel, pages, added);
+  if (refusal === null) charge(kernel, pages, added);
+  return refusal;
+}
+
 /** `iopt_area_remove_access`. */
 function unpinPart(kernel: Kernel, areas: AreaTable, { slot, first, last }: PinnedPart): void {
   const pages = areas.pages[slot]!;
@@ -205,6 +217,8 @@ function unpinPart(kernel: Kernel, areas: AreaTable, { slot, first, last }: Pinn
   const left = kernel.pages.accessNodes.get(pages)!.filter((other) => other !== node);
   if (left.length > 0) kernel.pages.accessNodes.set(pages, left);
   else kernel.pages.accessNodes.delete(pages);
+  if (kernel.pages.payer[pages] !== NOBODY)
+    charge(kernel, pages, -countForAccess(kernel, pages, first, last));
 }
 
 /** `iommufd_access_unpin_pages` of one item. */
