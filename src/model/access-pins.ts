@@ -1,5 +1,4 @@
-import { charge, NOBODY, refuseCharge } from './accounting.ts';
-import { countForAccess } from './accounting-ranges.ts';
+import { chargePin, unchargePin } from './accounting-ranges.ts';
 import { addWide, compareWide, wide } from './address.ts';
 import { type AreaTable, firstAreaIn, NONE, PROT_READ, PROT_WRITE, startByte } from './area-table.ts';
 import { pageAt } from './held-pages.ts';
@@ -197,15 +196,6 @@ function pinPart(
   return null;
 }
 
-/** The last step of `iopt_pages_fill_xarray`. */
-function chargePin(kernel: Kernel, pages: number, first: number, last: number): Refusal {
-  if (kernel.pages.payer[pages] === NOBODY) return null;
-  const added = countForAccess(kernel, pages, first, last);
-  const refusal = refuseCharge(kernel, pages, added);
-  if (refusal === null) charge(kernel, pages, added);
-  return refusal;
-}
-
 /** `iopt_area_remove_access`. */
 function unpinPart(kernel: Kernel, areas: AreaTable, { slot, first, last }: PinnedPart): void {
   const pages = areas.pages[slot]!;
@@ -217,8 +207,7 @@ function unpinPart(kernel: Kernel, areas: AreaTable, { slot, first, last }: Pinn
   const left = kernel.pages.accessNodes.get(pages)!.filter((other) => other !== node);
   if (left.length > 0) kernel.pages.accessNodes.set(pages, left);
   else kernel.pages.accessNodes.delete(pages);
-  if (kernel.pages.payer[pages] !== NOBODY)
-    charge(kernel, pages, -countForAccess(kernel, pages, first, last));
+  unchargePin(kernel, pages, first, last);
 }
 
 /** `iommufd_access_unpin_pages` of one item. */

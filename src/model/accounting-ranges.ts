@@ -63,8 +63,22 @@ function countArea(kernel: Kernel, pages: number, first: number, last: number): 
   );
 }
 
-/** Pages that an access object would pin, or has just let go of. */
-export function countForAccess(kernel: Kernel, pages: number, first: number, last: number): number {
+/** The last step of `iopt_pages_fill_xarray`: an access object pins pages, if that is not too much. */
+export function chargePin(kernel: Kernel, pages: number, first: number, last: number): Refusal {
+  if (kernel.pages.payer[pages] === NOBODY) return null;
+  const added = countForAccess(kernel, pages, first, last);
+  const refusal = refuseCharge(kernel, pages, added);
+  if (refusal === null) charge(kernel, pages, added);
+  return refusal;
+}
+
+/** `iopt_pages_unfill_xarray`: an access object has let go of pages. */
+export function unchargePin(kernel: Kernel, pages: number, first: number, last: number): void {
+  if (kernel.pages.payer[pages] === NOBODY) return;
+  charge(kernel, pages, -countForAccess(kernel, pages, first, last));
+}
+
+function countForAccess(kernel: Kernel, pages: number, first: number, last: number): number {
   return countUncovered(kernel, pages, first, last, heldRanges(kernel).get(pages) ?? []);
 }
 

@@ -67,7 +67,7 @@ export function serializeKernel(kernel: Kernel): Uint8Array {
     ])
     .sort(([a], [b]) => a - b);
   const head: Head = {
-    control: isNothingLocked(kernel.state.locked) ? withoutLocked(kernel.state) : kernel.state,
+    control: controlHead(kernel.state),
     memory: memoryHead(kernel.memory),
     dirty: [...kernel.dirty]
       .sort(([a], [b]) => a - b)
@@ -92,8 +92,8 @@ export function serializeKernel(kernel: Kernel): Uint8Array {
   return bytes;
 }
 
-function withoutLocked({ locked: _, ...control }: ControlState): Head['control'] {
-  return control;
+function controlHead({ locked, ...control }: ControlState): Head['control'] {
+  return isNothingLocked(locked) ? control : { ...control, locked };
 }
 
 function chargesOf(

@@ -3,6 +3,7 @@ import * as if_ from './conditions.ts';
 import {
   ADD_DOMAIN,
   ANSWER,
+  CHARGE,
   DISPATCHER,
   PIN,
   PIN_BY_ACCESS,
@@ -81,7 +82,7 @@ const OPTION = inOrder(
   when(if_.rlimitMode, 'option-object-set'),
   when(if_.hugePages, 'ioas-not-found'),
   'option-operation-unknown',
-  when(if_.optionIsSet, when(if_.rlimitMode, 'context-not-empty'), 'option-value'),
+  when(if_.optionIsSet, when(if_.rlimitMode, 'option-not-permitted', 'context-not-empty'), 'option-value'),
   when(if_.optionIsSet, when(if_.hugePages, when(if_.valueIsZero, 'large-pages-in-use', 'areas-misaligned'))),
   ANSWER,
 );
@@ -98,7 +99,7 @@ const IOAS_COPY = inOrder(
   PLACE,
   'pages-mapped-read-only',
   'user-offset-misaligned',
-  when(if_.filled('dst_ioas_id'), PIN),
+  when(if_.filled('dst_ioas_id'), PIN, CHARGE),
   ANSWER,
 );
 
@@ -115,7 +116,7 @@ const IOAS_MAP_FILE = inOrder(
   when(if_.mapsDmabuf, 'dmabuf-revoked'),
   PLACE,
   'user-offset-misaligned',
-  when(if_.filled('ioas_id'), 'file-not-pinnable'),
+  when(if_.filled('ioas_id'), 'file-not-pinnable', CHARGE),
   ANSWER,
 );
 
@@ -165,7 +166,7 @@ const OWN: Readonly<Record<string, readonly Check[]>> = {
     USER_PAGES,
     PLACE,
     'user-offset-misaligned',
-    when(if_.filled('ioas_id'), PIN_USER),
+    when(if_.filled('ioas_id'), PIN_USER, CHARGE),
     ANSWER,
   ),
   IOMMU_IOAS_UNMAP: inOrder(
@@ -220,7 +221,12 @@ const OWN: Readonly<Record<string, readonly Check[]>> = {
     'virtual-id-taken',
     ANSWER,
   ),
-  IOMMU_IOAS_CHANGE_PROCESS: inOrder('reserved-field-set', 'change-process-needs-files'),
+  IOMMU_IOAS_CHANGE_PROCESS: inOrder(
+    'reserved-field-set',
+    'change-process-needs-files',
+    CHARGE,
+    'change-process-owner-gone',
+  ),
   IOMMU_VEVENTQ_ALLOC: inOrder(
     'unknown-flags',
     'reserved-field-set',

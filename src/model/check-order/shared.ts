@@ -41,6 +41,9 @@ export const PLACE: readonly Check[] = inOrder(
 /** pages.c pfn_reader_user_pin: user memory. */
 export const PIN_USER: readonly Check[] = inOrder('page-range-wraps', 'user-memory-not-pinnable');
 
+/** pages.c do_update_pinned: after the pages are pinned and mapped. */
+export const CHARGE: readonly Check[] = inOrder('locked-memory-of-user', 'locked-memory-of-process');
+
 /** Pinning pages of any source: user memory, memory files. */
 export const PIN: readonly Check[] = inOrder(when(if_.hasFilePages, 'file-not-pinnable'), PIN_USER);
 
@@ -51,6 +54,7 @@ export const ADD_DOMAIN: readonly Check[] = inOrder(
   'range-in-use',
   PIN,
   when(if_.hasGenericTable, 'map-without-permission'),
+  CHARGE,
 );
 
 /** device.c iommufd_access_pin_pages, pages.c iopt_area_add_access: area by area. */
@@ -62,6 +66,7 @@ export const PIN_BY_ACCESS: readonly Check[] = inOrder(
   'area-permission-missing',
   when(if_.hasFilePages, 'access-pins-dmabuf'),
   PIN,
+  CHARGE,
   'hole-in-range',
 );
 

@@ -1,6 +1,6 @@
 import { type Check, inOrder, when } from './check.ts';
 import * as if_ from './conditions.ts';
-import { ANSWER, FIXED_IOVA, PIN_USER, UNMAP_AREAS, USER_PAGES } from './shared.ts';
+import { ANSWER, CHARGE, FIXED_IOVA, PIN_USER, UNMAP_AREAS, USER_PAGES } from './shared.ts';
 
 /** VFIO type1 commands as iommufd serves them, in the kernel's order: vfio_compat.c. */
 
@@ -30,7 +30,7 @@ export const VFIO_ORDER: Readonly<Record<string, readonly Check[]>> = {
     'length-misaligned',
     FIXED_IOVA,
     'user-offset-misaligned',
-    when(if_.compatFilled, PIN_USER, when(if_.hasGenericTable, 'map-without-permission')),
+    when(if_.compatFilled, PIN_USER, when(if_.hasGenericTable, 'map-without-permission'), CHARGE),
   ),
   VFIO_IOMMU_UNMAP_DMA: inOrder(
     STRUCT,
