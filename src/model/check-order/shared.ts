@@ -42,7 +42,10 @@ export const PLACE: readonly Check[] = inOrder(
 export const PIN_USER: readonly Check[] = inOrder('page-range-wraps', 'user-memory-not-pinnable');
 
 /** pages.c do_update_pinned: after the pages are pinned and mapped. */
-export const CHARGE: readonly Check[] = inOrder('locked-memory-of-user', 'locked-memory-of-process');
+export const CHARGE: readonly Check[] = inOrder(
+  when(if_.countsBy('user'), 'locked-memory-of-user'),
+  when(if_.countsBy('mm'), 'locked-memory-of-process'),
+);
 
 /** Pinning pages of any source: user memory, memory files. */
 export const PIN: readonly Check[] = inOrder(when(if_.hasFilePages, 'file-not-pinnable'), PIN_USER);
