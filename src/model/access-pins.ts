@@ -1,3 +1,4 @@
+import { chargePin, unchargePin } from './accounting-ranges.ts';
 import { addWide, compareWide, wide } from './address.ts';
 import { type AreaTable, firstAreaIn, NONE, PROT_READ, PROT_WRITE, startByte } from './area-table.ts';
 import { pageAt } from './held-pages.ts';
@@ -180,7 +181,8 @@ function pinPart(
   const node = exactAccess(kernel.pages, pages, start.page, end.page);
   if (node !== undefined) node.users += 1;
   else {
-    const refusal = refusePin(kernel, pages, start.page, end.page);
+    const refusal =
+      refusePin(kernel, pages, start.page, end.page) ?? chargePin(kernel, pages, start.page, end.page);
     if (refusal !== null) return refusal;
     const nodes = kernel.pages.accessNodes.get(pages) ?? [];
     nodes.push({ first: start.page, last: end.page, users: 1 });
@@ -205,6 +207,7 @@ function unpinPart(kernel: Kernel, areas: AreaTable, { slot, first, last }: Pinn
   const left = kernel.pages.accessNodes.get(pages)!.filter((other) => other !== node);
   if (left.length > 0) kernel.pages.accessNodes.set(pages, left);
   else kernel.pages.accessNodes.delete(pages);
+  unchargePin(kernel, pages, first, last);
 }
 
 /** `iommufd_access_unpin_pages` of one item. */

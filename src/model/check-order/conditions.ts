@@ -124,3 +124,17 @@ export const hasGenericTable: Condition = ({ kernel }) => kernel.profile.has.gen
 export const hasFilePages: Condition = ({ kernel }) => kernel.profile.has.dmabuf;
 /** Before the generic page table the mock driver takes no data for a paging table. */
 export const pagingDataGiven: Condition = (facts) => hasGenericTable(facts) && dataGiven(facts);
+
+/** Some process is limited, or something is counted: without that, no count of locked pages can refuse. */
+export const countsPages: Condition = ({ kernel: { state } }) =>
+  state.locked.payers.length > 0 ||
+  Object.values(state.processes).some(({ limits }) => limits !== undefined && !limits.ipcLock);
+
+/**
+ * Pages are charged in this way: some process is limited, and the context counts so. The way can not change
+ * any more once there is an IOAS.
+ */
+export const countsBy =
+  (mode: 'user' | 'mm'): Condition =>
+  (facts) =>
+    (facts.context === null || facts.context.accountMode === mode) && countsPages(facts);

@@ -4,6 +4,7 @@ import { DRIVER_NESTED, DRIVER_PAGING, INVALIDATE_NESTED, INVALIDATE_VIOMMU } fr
 import {
   ADD_DOMAIN,
   ANSWER,
+  CHARGE,
   DISPATCHER,
   PIN,
   PIN_BY_ACCESS,
@@ -57,7 +58,7 @@ const OPTION = inOrder(
   when(if_.rlimitMode, 'option-object-set'),
   when(if_.hugePages, 'ioas-not-found'),
   'option-operation-unknown',
-  when(if_.optionIsSet, when(if_.rlimitMode, 'context-not-empty'), 'option-value'),
+  when(if_.optionIsSet, when(if_.rlimitMode, 'option-not-permitted', 'context-not-empty'), 'option-value'),
   when(if_.optionIsSet, when(if_.hugePages, when(if_.valueIsZero, 'large-pages-in-use', 'areas-misaligned'))),
   ANSWER,
 );
@@ -76,6 +77,7 @@ const IOAS_COPY = inOrder(
   'user-offset-misaligned',
   when(if_.filled('dst_ioas_id'), PIN),
   when(if_.holdsReadOnlyRefuser('dst_ioas_id'), 'nest-parent-read-only'),
+  when(if_.filled('dst_ioas_id'), CHARGE),
   ANSWER,
 );
 
@@ -94,6 +96,7 @@ const IOAS_MAP_FILE = inOrder(
   'user-offset-misaligned',
   when(if_.filled('ioas_id'), 'file-not-pinnable'),
   when(if_.holdsReadOnlyRefuser('ioas_id'), 'nest-parent-read-only'),
+  when(if_.filled('ioas_id'), CHARGE),
   ANSWER,
 );
 
@@ -145,6 +148,7 @@ const OWN: Readonly<Record<string, readonly Check[]>> = {
     'user-offset-misaligned',
     when(if_.filled('ioas_id'), PIN_USER),
     when(if_.holdsReadOnlyRefuser('ioas_id'), 'nest-parent-read-only'),
+    when(if_.filled('ioas_id'), CHARGE),
     ANSWER,
   ),
   IOMMU_IOAS_UNMAP: inOrder(
@@ -206,7 +210,12 @@ const OWN: Readonly<Record<string, readonly Check[]>> = {
     'virtual-id-taken',
     ANSWER,
   ),
-  IOMMU_IOAS_CHANGE_PROCESS: inOrder('reserved-field-set', 'change-process-needs-files'),
+  IOMMU_IOAS_CHANGE_PROCESS: inOrder(
+    'reserved-field-set',
+    'change-process-needs-files',
+    CHARGE,
+    'change-process-owner-gone',
+  ),
   IOMMU_VEVENTQ_ALLOC: inOrder(
     'unknown-flags',
     'reserved-field-set',

@@ -44,6 +44,12 @@ export const PLACE: readonly Check[] = inOrder(
 /** pages.c pfn_reader_user_pin: user memory. */
 export const PIN_USER: readonly Check[] = inOrder('page-range-wraps', 'user-memory-not-pinnable');
 
+/** pages.c do_update_pinned: after the pages are pinned and mapped. */
+export const CHARGE: readonly Check[] = inOrder(
+  when(if_.countsBy('user'), 'locked-memory-of-user'),
+  when(if_.countsBy('mm'), 'locked-memory-of-process'),
+);
+
 /** Pinning pages of any source: user memory, memory files. */
 export const PIN: readonly Check[] = inOrder(when(if_.hasFilePages, 'file-not-pinnable'), PIN_USER);
 
@@ -59,6 +65,7 @@ export const ADD_DOMAIN: readonly Check[] = inOrder(
   about('aperture', 'range-in-use', if_.not(deviceRangeInUse)),
   PIN,
   protection(newTableNeedsPermission, isReadOnlyParent),
+  CHARGE,
 );
 
 /** device.c iommufd_access_pin_pages, pages.c iopt_area_add_access: area by area. */
@@ -70,6 +77,7 @@ export const PIN_BY_ACCESS: readonly Check[] = inOrder(
   'area-permission-missing',
   when(if_.hasFilePages, 'access-pins-dmabuf'),
   PIN,
+  CHARGE,
   'hole-in-range',
 );
 

@@ -7,7 +7,7 @@ import {
   VFIO_IOMMU_UNMAP_DMA,
 } from '../../uapi/index.ts';
 import { about, type Check, type Condition, inOrder, numberIn, when, wideIn } from './check.ts';
-import { not } from './conditions.ts';
+import { countsPages, not } from './conditions.ts';
 import { containerIn, recordedBelow } from './vfio-conditions.ts';
 
 /** The classic container: container.c of vfio and vfio_iommu_type1.c, in the kernel's order. */
@@ -71,13 +71,19 @@ const MAP_DMA = inOrder(
   when(not(checksOverflow), 'type1-size-zero'),
   'type1-misaligned',
   when(not(checksOverflow), 'type1-range-wraps'),
-  when(has(VFIO_DMA_MAP_FLAGS.VADDR), 'type1-vaddr-no-mapping', 'type1-vaddr-other-mapping'),
+  when(
+    has(VFIO_DMA_MAP_FLAGS.VADDR),
+    'type1-vaddr-no-mapping',
+    'type1-vaddr-other-mapping',
+    when(countsPages, about('vaddr', 'type1-locked-memory')),
+  ),
   when(
     not(has(VFIO_DMA_MAP_FLAGS.VADDR)),
     'type1-already-mapped',
     'type1-no-mapping-available',
     'type1-iova-not-usable',
     'type1-memory-not-pinnable',
+    when(countsPages, 'type1-locked-memory'),
     'type1-too-long-to-track',
   ),
 );

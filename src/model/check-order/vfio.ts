@@ -1,6 +1,6 @@
 import { type Check, inOrder, when } from './check.ts';
 import * as if_ from './conditions.ts';
-import { ANSWER, FIXED_IOVA, PIN_USER, protection, UNMAP_AREAS, USER_PAGES } from './shared.ts';
+import { ANSWER, CHARGE, FIXED_IOVA, PIN_USER, protection, UNMAP_AREAS, USER_PAGES } from './shared.ts';
 
 /** VFIO type1 commands as iommufd serves them, in the kernel's order: vfio_compat.c. */
 
@@ -32,6 +32,7 @@ export const VFIO_ORDER: Readonly<Record<string, readonly Check[]>> = {
     'user-offset-misaligned',
     when(if_.compatFilled, PIN_USER),
     protection(if_.compatRefusesNoPermission, if_.compatRefusesReadOnly),
+    when(if_.compatFilled, CHARGE),
   ),
   VFIO_IOMMU_UNMAP_DMA: inOrder(
     STRUCT,
