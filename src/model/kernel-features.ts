@@ -49,7 +49,7 @@ export const FEATURES = {
   pagingFlagsOp: {
     since: '6.14',
     unknownFrom: '6.13',
-    says: 'IOMMU drivers make nested page tables with an operation of their own, and AMD chooses a format by flags',
+    says: 'IOMMU drivers make nested page tables with an operation of its own; AMD chooses formats by flags',
     source:
       'iommu.h domain_alloc_paging_flags, domain_alloc_nested; one domain_alloc_user in 6.12, 6.14 from memory',
   },

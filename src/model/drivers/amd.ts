@@ -20,7 +20,7 @@ import { PASID_UNSUPPORTED } from './pasid.ts';
  */
 
 const { NEST_PARENT, DIRTY_TRACKING, PASID } = IOMMU_HWPT_ALLOC_FLAGS;
-/** Every power of two from 4 KiB to 2^51 but 512 GiB, which the hardware gets wrong: AMD_IOMMU_PGSIZES. */
+/** AMD_IOMMU_PGSIZES: every power of two from 4 KiB to 2^51 but 512 GiB, which hardware gets wrong. */
 const V1_PAGE_SIZES = 2 ** 52 - 4096 - 2 ** 39;
 const V2_PAGE_SIZES = 4096 + 2 ** 21 + 2 ** 30;
 /** Bits of the extended feature register. */
