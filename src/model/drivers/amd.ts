@@ -15,8 +15,8 @@ import { pagingDomain } from './paging-domain.ts';
 import { PASID_UNSUPPORTED } from './pasid.ts';
 
 /**
- * AMD IOMMU: amd/iommu.c, iommufd.c of Linux 7.3-rc7, and what 6.12 had of it: one format for all page tables,
- * dirty tracking and nothing else.
+ * AMD IOMMU: amd/iommu.c, iommufd.c of Linux 7.3-rc7, and what 6.12 had of it: one format for all page
+ * tables, dirty tracking and nothing else.
  */
 
 const { NEST_PARENT, DIRTY_TRACKING, PASID } = IOMMU_HWPT_ALLOC_FLAGS;
