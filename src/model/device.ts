@@ -125,8 +125,8 @@ function refuseMove(kernel: Kernel, context: Context, change: Change, hwpt: Hwpt
 }
 
 /**
- * The core looks who made the page table, then the driver decides. A replace of the RID is not looked at by the
- * core: the other driver would take the device for one of its own, and nobody can tell what it finds there.
+ * The core looks who made the page table, then the driver decides. At a replace of the RID the core does not
+ * look: the other driver takes the device for one of its own, and nobody can tell what it finds there.
  */
 function askDriver(kernel: Kernel, context: Context, device: Device, pasid: number, hwpt: Hwpt): Refusal {
   const maker = hwpt.type === 'hwpt-paging' ? hwpt.domain.driver : hwpt.driver;

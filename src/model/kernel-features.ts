@@ -46,6 +46,12 @@ export const FEATURES = {
     says: 'vIOMMUs: HWPT_ALLOC and HWPT_INVALIDATE may name one; INVALIDATE looks every type up',
     source: 'viommu.c; hw_pagetable.c iommufd_hwpt_invalidate',
   },
+  mockHasFwspec: {
+    since: '7.0',
+    unknownFrom: '6.13',
+    says: 'mock devices can be bound on machines with a VT-d or AMD IOMMU',
+    source: 'iommu.c iommu_mock_device_add; absent in 6.12, there in 7.3-rc7, the release from memory',
+  },
   pagingFlagsOp: {
     since: '6.14',
     unknownFrom: '6.13',

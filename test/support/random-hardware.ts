@@ -14,7 +14,7 @@ const RELAXABLE = ['0x1000000', '0x1000fff', 'direct-relaxable'];
 /** Scalable mode with both stages, nesting and PASIDs. */
 const VTD = {
   pgsize_bitmap: '0x40201000',
-  hw_info: { type: 1, data: `${'01'.padEnd(16, '0')}06062f228c00d2814e0ff0209a8d0000` },
+  hw_info: { type: 1, data: `${'01'.padEnd(16, '0')}06062f228c00d2814e0ff0249acd0000` },
 };
 
 const INSTANCES = {

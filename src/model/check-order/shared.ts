@@ -96,7 +96,11 @@ export function replace(target: string): readonly Check[] {
 }
 
 function driver(): readonly Check[] {
-  return inOrder(when(if_.not(if_.byPasid), DRIVER_RID), when(if_.byPasid, DRIVER_PASID));
+  return inOrder(
+    'page-table-of-other-driver',
+    when(if_.not(if_.byPasid), DRIVER_RID),
+    when(if_.byPasid, DRIVER_PASID),
+  );
 }
 
 /** io_pagetable.c iopt_unmap_iova_range: area by area, lowest first. */
