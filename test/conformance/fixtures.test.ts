@@ -19,6 +19,7 @@ const COUNTS = {
   'linux-6.12-probe': 9,
   'linux-6.12-selftests': 122,
   'linux-6.12-type1': 4,
+  'linux-6.12-vfio': 4,
   'linux-6.12-vfio-pci': 1,
   'linux-6.12-vmm': 7,
   'linux-6.12-vtd': 44,
@@ -29,6 +30,7 @@ const COUNTS = {
   'linux-7.3-probe': 3,
   'linux-7.3-selftests': 159,
   'linux-7.3-type1': 4,
+  'linux-7.3-vfio': 4,
   'linux-7.3-vfio-pci': 1,
   'oracle-6.12': 11,
 };

@@ -6,10 +6,6 @@ export const DRIVER_ADVICE: AdviceTable = {
     'flags or data are given to an IOMMU driver that makes plain page tables only, such as RISC-V',
     'allocate without flags and data, or attach to the IOAS',
   ],
-  'driver-without-hw-info': [
-    'INPUT_TYPE is given for an IOMMU driver that tells nothing',
-    'ask without INPUT_TYPE, and take out_data_type NONE as an answer',
-  ],
   'driver-without-nesting': [
     'SMMUv3 nests on a vIOMMU only and VT-d on a nest parent only; AMD and RISC-V do not nest in this kernel',
     'look at out_data_type of GET_HW_INFO, and name a vIOMMU or a nest parent as pt_id accordingly',

@@ -33,6 +33,7 @@ const ATTACH_PASID = inOrder(
 
 /** What the driver of the device says when it changes its page table. */
 export const DRIVER_ATTACH: readonly Check[] = inOrder(
+  'page-table-of-other-driver',
   when(if_.not(if_.byPasid), ATTACH_RID),
   when(if_.byPasid, ATTACH_PASID),
   when(

@@ -170,7 +170,6 @@ const OWN: Readonly<Record<string, readonly Check[]>> = {
     'unknown-flags',
     'reserved-field-set',
     'device-not-found',
-    when(driverIs('riscv'), 'driver-without-hw-info'),
     when(if_.not(driverIs('riscv')), 'hw-info-type-unsupported'),
     about('data_uptr', 'user-buffer-fault'),
     ANSWER,

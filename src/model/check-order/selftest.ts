@@ -19,7 +19,7 @@ const MD_CHECK_MAP = inOrder(
 
 const OWN: Readonly<Record<TestOperation, readonly Check[]>> = {
   ADD_RESERVED: inOrder('reserved-range-empty', 'reserved-range-wraps', 'ioas-not-found', 'range-in-use'),
-  MOCK_DOMAIN: inOrder(attach(if_.names('id', 'ioas')), ANSWER),
+  MOCK_DOMAIN: inOrder('mock-device-unprobed', attach(if_.names('id', 'ioas')), ANSWER),
   MD_CHECK_MAP,
   MD_CHECK_REFS: inOrder(
     'check-misaligned',
@@ -61,7 +61,12 @@ const OWN: Readonly<Record<TestOperation, readonly Check[]>> = {
     'ioas-not-found',
     'areas-misaligned',
   ),
-  MOCK_DOMAIN_FLAGS: inOrder('mock-device-flags', attach(if_.names('id', 'ioas')), ANSWER),
+  MOCK_DOMAIN_FLAGS: inOrder(
+    'mock-device-flags',
+    'mock-device-unprobed',
+    attach(if_.names('id', 'ioas')),
+    ANSWER,
+  ),
   DIRTY: inOrder(
     'dirty-test-range-malformed',
     'dirty-test-too-many-bits',
