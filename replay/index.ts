@@ -1,5 +1,5 @@
 /** The public entry of replay: traces applied to the model, and compared with what was recorded. */
-export { compareReply, isPredicted, type Verdict } from './compare.ts';
+export { callName, compareReply, isPredicted, type Verdict } from './compare.ts';
 export type { Divergence } from './divergence.ts';
 export {
   type ExplainedContext,
@@ -20,3 +20,4 @@ export {
   type ReplayResult,
   replayTrace,
 } from './replayer.ts';
+export type { ReplayWatcher } from './watcher.ts';

@@ -21,6 +21,7 @@ import type { Store, TraceInfo } from '../store/index.ts';
 import { callName, compareReply, describeDivergence, type Verdict } from './compare.ts';
 import type { Divergence } from './divergence.ts';
 import { findExits } from './lifetimes.ts';
+import { type ReplayWatcher, tellBoth } from './watcher.ts';
 
 /** What came of one call. `unanswered`: the model knows the call, and no reply was recorded. */
 export type Outcome = Verdict | 'not-modelled' | 'unanswered';
@@ -43,6 +44,8 @@ export interface ReplayOptions {
    * call may be an object that is used again for the next one.
    */
   readonly onCall?: (call: Call, outcome: Outcome, learned: number) => void;
+  /** Makes a watcher of the kernel that the replay steps. */
+  readonly watch?: (kernel: Kernel) => ReplayWatcher;
 }
 
 export interface ReplayResult {
@@ -108,9 +111,10 @@ export function replayTrace(store: Store, traceId: number, options: ReplayOption
   const { profile, exact } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
   const { sink, counts } = countEffects();
   const { kernel, fromSeq } = startKernel(store, trace, profile, options);
-  kernel.effects = sink;
+  const watcher = options.watch?.(kernel) ?? null;
+  kernel.effects = watcher === null ? sink : tellBoth(sink, watcher.effects);
   const tally = newTally();
-  applyAll(store, trace, kernel, tally, options, fromSeq);
+  applyAll(store, trace, kernel, tally, options, fromSeq, watcher);
   return {
     profile: profile.name,
     profileExact: exact,
@@ -169,6 +173,7 @@ function applyAll(
   tally: Tally,
   options: ReplayOptions,
   fromSeq: number,
+  watcher: ReplayWatcher | null = null,
 ): void {
   const { snapshotEvery = 0, maxDivergences = 1000, onCall } = options;
   const exits = createExitWatch(store, trace.id, kernel, tally.assumptions);
@@ -180,7 +185,9 @@ function applyAll(
   store.readCalls(trace.id, range, (call) => {
     exits.before(call);
     const learnedBefore = tally.learned;
+    watcher?.before(call);
     const outcome = applyOne(kernel, call, tally, maxDivergences);
+    watcher?.after(call);
     if (outcome !== null) onCall?.(call, outcome, tally.learned - learnedBefore);
     exits.after(call);
     if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0)

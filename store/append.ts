@@ -1,4 +1,5 @@
 import { type Call, headerToRecord, type TraceHeader } from '../src/trace/index.ts';
+import { deleteAudit } from './audit-tables.ts';
 import { createChainBuilder, firstHash, type Link } from './chain.ts';
 import { StoreError } from './errors.ts';
 import { createRowInserter } from './insert-rows.ts';
@@ -69,6 +70,7 @@ function deleteTrace(database: SqliteDatabase, traceId: number): void {
   for (const table of ['call', 'chain', 'snapshot']) {
     database.prepare(`DELETE FROM ${table} WHERE trace = ?`).run(traceId);
   }
+  deleteAudit(database, traceId);
   database.prepare('DELETE FROM trace WHERE id = ?').run(traceId);
 }
 

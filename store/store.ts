@@ -1,5 +1,7 @@
 import type { Call } from '../src/trace/index.ts';
 import { beginTrace, discardTrace, type NewTrace, type TraceWriter } from './append.ts';
+import type { AuditRows } from './audit-rows.ts';
+import { type AuditBuild, findAuditBuild, queryRows, rebuildAudit, type SqlValue } from './audit-tables.ts';
 import { guard, type OpenOptions, openDatabase, TEMPORARY } from './open-database.ts';
 import { type CallVisitor, type ReadRange, readCalls, readCallsExact } from './read-calls.ts';
 import { deleteSnapshots, nearestSnapshot, putSnapshot, type Snapshot } from './snapshots.ts';
@@ -34,6 +36,12 @@ export interface Store {
   nearestSnapshot(traceId: number, seq: number, modelVersion: string): Snapshot | null;
   /** Empties the cache of snapshots: of one trace, or of all. */
   deleteSnapshots(traceId?: number): void;
+  /** Replaces the PASID history of a trace by the rows that `work` tells, all or nothing. */
+  rebuildAudit(traceId: number, work: (rows: AuditRows) => AuditBuild): void;
+  /** Which PASID history there is of a trace; null when none was built. */
+  findAuditBuild(traceId: number): AuditBuild | null;
+  /** Rows of a statement that only reads, in the order that it gives. */
+  query(sql: string, parameters?: readonly SqlValue[]): readonly Readonly<Record<string, SqlValue>>[];
   /** Bytes that the store takes on disk (or in memory), without its write-ahead log. */
   sizeBytes(): number;
   close(): void;
@@ -72,6 +80,10 @@ export function openStore(path: string, options: OpenOptions = {}): Store {
     nearestSnapshot: (traceId, seq, modelVersion) =>
       guarded(() => nearestSnapshot(database, traceId, seq, modelVersion)),
     deleteSnapshots: (traceId) => guarded(() => deleteSnapshots(database, traceId ?? null)),
+    rebuildAudit: (traceId, work) =>
+      guarded(() => rebuildAudit(database, requireTraceRow(database, traceId).id, work)),
+    findAuditBuild: (traceId) => guarded(() => findAuditBuild(database, traceId)),
+    query: (sql, parameters = []) => guarded(() => queryRows(database, sql, parameters)),
     sizeBytes: () =>
       guarded(() => {
         const pages = database.prepare('PRAGMA page_count').pluck().get() as number;

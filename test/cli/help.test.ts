@@ -10,20 +10,24 @@ const COMMANDS = [
   'replay',
   'explain',
   'predict',
+  'audit',
   'verify',
   'machines',
   'completion',
 ];
 
 describe('help', () => {
-  test.each(COMMANDS)('of %s has examples and the common options', async (name) => {
-    const run = await runCli([name, '--help']);
-    expect(run).toMatchObject({ code: 0, stderr: '' });
-    expect(run.stdout).toMatch(/\nExamples:\n {2}\$ .*ioasis/);
-    for (const option of ['--store', '--json', '--quiet', '--no-color', '--help']) {
-      expect(run.stdout).toContain(option);
-    }
-  });
+  test.each([...COMMANDS, 'audit pasid', 'audit export'])(
+    'of %s has examples and the common options',
+    async (name) => {
+      const run = await runCli([...name.split(' '), '--help']);
+      expect(run).toMatchObject({ code: 0, stderr: '' });
+      expect(run.stdout).toMatch(/\nExamples:\n {2}\$ .*ioasis/);
+      for (const option of ['--store', '--json', '--quiet', '--no-color', '--help']) {
+        expect(run.stdout).toContain(option);
+      }
+    },
+  );
 
   test('of the program lists every command and the exit codes', async () => {
     const run = await runCli(['--help']);

@@ -1,0 +1,296 @@
+import type { AuditRows, TenureRow } from '../../store/index.ts';
+import type { PasidCall, PasidEvent } from './event.ts';
+import { createScopes, type Scope, type Scopes } from './scopes.ts';
+
+/** Folds what happens to PASIDs into the rows of their history. */
+export interface PasidHistory {
+  apply(event: PasidEvent): void;
+  /** A context is gone; whatever PASIDs it still holds nobody can free any more. */
+  release(context: number, generation: string, call: PasidCall): void;
+  /** Writes what is still open. Nothing may be applied afterwards. */
+  finish(): void;
+}
+
+type Flush = 'kernel' | 'asked' | 'none';
+
+interface Span {
+  readonly number: number;
+  readonly target: NonNullable<PasidEvent['target']>;
+  readonly pid: number;
+  readonly fd: number | null;
+  readonly fromSeq: number;
+}
+
+/** A PASID that somebody holds. */
+interface Tenure {
+  readonly number: number;
+  readonly scopes: ReadonlySet<Scope>;
+  readonly begin: Omit<TenureRow, 'vpasid' | 'to_seq' | 'to_call' | 'orphan_seq' | `faults_${string}`>;
+  readonly event: PasidEvent;
+  readonly space: Space;
+  vpasid: number | null;
+  /** Allocated by a call: it ends with a free, and not with its last attachment alone. */
+  isAllocated: boolean;
+  orphanSeq: number | null;
+  /** What invalidated since the last use. */
+  flush: Flush;
+  faultsReported: number;
+  faultsRead: number;
+  /** By function. */
+  readonly spans: Map<string, Span>;
+}
+
+/** How the last holder of a number left it. */
+interface Left {
+  readonly tenure: number;
+  readonly nth: number;
+  flush: Flush;
+}
+
+/** The numbers of one space. */
+interface Space {
+  readonly scope: Scope;
+  readonly live: Map<number, Tenure>;
+  readonly left: Map<number, Left>;
+}
+
+interface Books {
+  readonly rows: AuditRows;
+  readonly scopes: Scopes;
+  readonly spaces: Map<Scope, Space>;
+  readonly byContext: Map<string, Set<Tenure>>;
+  tenures: number;
+  attachments: number;
+  events: number;
+}
+
+/** Begins an empty history. Memory is that of the PASIDs held, and of each number used once. */
+export function createPasidHistory(rows: AuditRows): PasidHistory {
+  const books: Books = {
+    rows,
+    scopes: createScopes(),
+    spaces: new Map(),
+    byContext: new Map(),
+    tenures: 0,
+    attachments: 0,
+    events: 0,
+  };
+  return {
+    apply: (event) => apply(books, event),
+    release(context, generation, call) {
+      for (const tenure of [...(books.byContext.get(`${generation} ${context}`) ?? [])]) {
+        tenure.orphanSeq ??= call.seq;
+        writeEvent(books, { ...tenure.event, call, target: null, flushes: false }, 'orphan', tenure);
+      }
+    },
+    finish() {
+      const open = [...books.spaces.values()].flatMap(({ live }) => [...live.values()]);
+      for (const tenure of open.sort((a, b) => a.number - b.number)) {
+        for (const span of tenure.spans.values()) closeSpan(books, tenure, span, null);
+        writeTenure(books, tenure, null);
+      }
+      books.scopes.write(rows);
+    },
+  };
+}
+
+function apply(books: Books, event: PasidEvent): void {
+  const space = spaceOf(books, event);
+  const held = space.live.get(event.pasid);
+  switch (event.what) {
+    case 'alloc':
+    case 'attach':
+    case 'bind':
+      begin(books, space, held, event);
+      return;
+    case 'replace':
+      if (held !== undefined) moveSpan(books, held, event);
+      break;
+    case 'detach':
+    case 'unbind':
+    case 'free':
+      if (held === undefined) break;
+      writeEvent(books, event, event.what, held);
+      leave(books, held, event);
+      return;
+    case 'flush':
+      noteFlush(space, held, event.pasid, 'asked');
+      break;
+    case 'fault':
+      if (held !== undefined) held.faultsReported += 1;
+      break;
+    case 'fault-read':
+      if (held !== undefined) held.faultsRead += 1;
+      break;
+    case 'kvm-map':
+      if (held !== undefined) held.vpasid = event.vpasid ?? held.vpasid;
+      break;
+    case 'kvm-unmap':
+      break;
+    case 'refuse':
+      for (const scope of scopesOf(books, space, event)) scope.refused += 1;
+      break;
+  }
+  writeEvent(books, event, event.what, held ?? null);
+}
+
+function spaceOf(books: Books, { space }: PasidEvent): Space {
+  const scope = books.scopes.find(space.kind, space.name);
+  scope.isSpace = true;
+  scope.quota = space.quota ?? scope.quota;
+  const known = books.spaces.get(scope);
+  if (known !== undefined) return known;
+  const made: Space = { scope, live: new Map(), left: new Map() };
+  books.spaces.set(scope, made);
+  return made;
+}
+
+/** Every scope that counts the PASID: its space, the system, the process, the set. */
+function scopesOf(books: Books, space: Space, event: PasidEvent): Set<Scope> {
+  const { scopes } = books;
+  const all = new Set([scopes.find('system', ''), space.scope]);
+  if (event.set != null) {
+    const set = scopes.find('set', event.set);
+    set.quota = event.setQuota ?? set.quota;
+    all.add(set);
+  }
+  return all.add(scopes.find('process', String(event.call.pid)));
+}
+
+function begin(books: Books, space: Space, held: Tenure | undefined, event: PasidEvent): void {
+  const tenure = held ?? newTenure(books, space, event);
+  if (event.what === 'alloc') tenure.isAllocated = true;
+  tenure.flush = 'none';
+  tenure.vpasid = event.vpasid ?? tenure.vpasid;
+  writeEvent(books, event, event.what, tenure);
+  if (event.target !== null) openSpan(books, tenure, event);
+}
+
+function newTenure(books: Books, space: Space, event: PasidEvent): Tenure {
+  const { call, pasid, context, generation } = event;
+  const scopes = scopesOf(books, space, event);
+  const left = space.left.get(pasid);
+  books.tenures += 1;
+  const tenure: Tenure = {
+    number: books.tenures,
+    scopes,
+    begin: {
+      tenure: books.tenures,
+      generation,
+      scope: space.scope.number,
+      set_scope: event.set == null ? null : books.scopes.find('set', event.set).number,
+      pasid,
+      context,
+      pid: call.pid,
+      fd: call.fd,
+      from_seq: call.seq,
+      from_call: call.name,
+      previous: left?.tenure ?? null,
+      reuse_calls: left === undefined ? null : call.nth - left.nth,
+      reuse_flush: left?.flush ?? null,
+    },
+    event,
+    space,
+    vpasid: null,
+    isAllocated: false,
+    orphanSeq: null,
+    flush: 'none',
+    faultsReported: 0,
+    faultsRead: 0,
+    spans: new Map(),
+  };
+  space.live.set(pasid, tenure);
+  const key = `${generation} ${context}`;
+  const mates = books.byContext.get(key);
+  if (mates === undefined) books.byContext.set(key, new Set([tenure]));
+  else mates.add(tenure);
+  books.scopes.take(scopes, call.seq);
+  return tenure;
+}
+
+function openSpan(books: Books, tenure: Tenure, { target, call }: PasidEvent): void {
+  if (target === null) return;
+  const before = tenure.spans.get(target.function);
+  if (before !== undefined) closeSpan(books, tenure, before, call.seq);
+  books.attachments += 1;
+  const { pid, fd, seq } = call;
+  tenure.spans.set(target.function, { number: books.attachments, target, pid, fd, fromSeq: seq });
+}
+
+function moveSpan(books: Books, tenure: Tenure, event: PasidEvent): void {
+  tenure.flush = 'none';
+  openSpan(books, tenure, event);
+}
+
+function closeSpan(books: Books, tenure: Tenure, span: Span, toSeq: number | null): void {
+  tenure.spans.delete(span.target.function);
+  books.rows.attachment({
+    attachment: span.number,
+    tenure: tenure.number,
+    ...span.target,
+    pid: span.pid,
+    fd: span.fd,
+    from_seq: span.fromSeq,
+    to_seq: toSeq,
+  });
+}
+
+/** The tenure ends when it is neither allocated nor attached: a free while attached waits for the detach. */
+function leave(books: Books, tenure: Tenure, event: PasidEvent): void {
+  const { call, target, what } = event;
+  if (what === 'free') tenure.isAllocated = false;
+  const span = target === null ? undefined : tenure.spans.get(target.function);
+  if (span !== undefined) closeSpan(books, tenure, span, call.seq);
+  if (event.flushes === true) tenure.flush = 'kernel';
+  if (tenure.isAllocated || tenure.spans.size > 0) return;
+  const { space, begin } = tenure;
+  space.live.delete(begin.pasid);
+  space.left.set(begin.pasid, { tenure: tenure.number, nth: call.nth, flush: tenure.flush });
+  books.byContext.get(`${begin.generation} ${begin.context}`)?.delete(tenure);
+  books.scopes.leave(tenure.scopes);
+  writeTenure(books, tenure, call);
+}
+
+function noteFlush(space: Space, held: Tenure | undefined, pasid: number, flush: Flush): void {
+  const left = space.left.get(pasid);
+  if (held !== undefined) held.flush = flush;
+  else if (left?.flush === 'none') left.flush = flush;
+}
+
+function writeTenure(books: Books, tenure: Tenure, end: PasidCall | null): void {
+  books.rows.tenure({
+    ...tenure.begin,
+    vpasid: tenure.vpasid,
+    to_seq: end?.seq ?? null,
+    to_call: end?.name ?? null,
+    orphan_seq: tenure.orphanSeq,
+    faults_reported: tenure.faultsReported,
+    faults_read: tenure.faultsRead,
+  });
+}
+
+function writeEvent(books: Books, event: PasidEvent, what: string, tenure: Tenure | null): void {
+  const { call, target } = event;
+  books.events += 1;
+  books.rows.event({
+    event: books.events,
+    seq: call.seq,
+    nth: call.nth,
+    pid: call.pid,
+    fd: call.fd,
+    call: call.name,
+    what,
+    generation: event.generation,
+    scope: books.scopes.find(event.space.kind, event.space.name).number,
+    pasid: event.pasid,
+    vpasid: event.vpasid ?? null,
+    tenure: tenure?.number ?? null,
+    context: event.context,
+    function: target?.function ?? null,
+    device: target?.device ?? null,
+    hwpt: target?.hwpt ?? null,
+    ioas: target?.ioas ?? null,
+    vm: event.vm ?? null,
+    reason: event.reason ?? null,
+  });
+}
