@@ -136,8 +136,29 @@ JOIN pasid_scope AS s ON s.trace = e.trace AND s.scope = e.scope
 LEFT JOIN call AS c ON c.trace = e.trace AND c.seq = e.seq;
 `;
 
-/** SQL that adds the tables and views of the PASID history. */
-export const AUDIT_SCHEMA = TABLES + VIEWS;
+/**
+ * Checks of single rows. The triggers are those of `chain`; `log` says how the hashes of a trace are made
+ * (chain.ts): traces of the first schema keep theirs.
+ */
+const CHECKS = `
+ALTER TABLE trace ADD COLUMN log INTEGER NOT NULL DEFAULT 1;
+
+CREATE TABLE row_check (
+  trace INTEGER NOT NULL,
+  link INTEGER NOT NULL,             -- chain.link
+  checks BLOB NOT NULL,              -- CRC-32 of each row of the link, four little-endian bytes
+  PRIMARY KEY (trace, link)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER row_check_is_immutable BEFORE UPDATE ON row_check
+BEGIN SELECT RAISE(ABORT, 'the checks of rows are append-only'); END;
+CREATE TRIGGER row_check_is_kept BEFORE DELETE ON row_check
+WHEN (SELECT state FROM trace WHERE id = OLD.trace) = 'sealed'
+BEGIN SELECT RAISE(ABORT, 'the trace is sealed: the checks of its rows stay'); END;
+`;
+
+/** SQL that adds the PASID history, and the checks of rows. */
+export const AUDIT_SCHEMA = TABLES + VIEWS + CHECKS;
 
 /** Tables with a column `trace` that go with a trace, and are emptied before they are built again. */
 export const AUDIT_TABLES = [

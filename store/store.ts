@@ -2,6 +2,7 @@ import type { Call } from '../src/trace/index.ts';
 import { beginTrace, discardTrace, type NewTrace, type TraceWriter } from './append.ts';
 import type { AuditRows } from './audit-rows.ts';
 import { type AuditBuild, findAuditBuild, queryRows, rebuildAudit, type SqlValue } from './audit-tables.ts';
+import { type BundleRange, type BundleSummary, writeBundle } from './bundle-write.ts';
 import { guard, type OpenOptions, openDatabase, TEMPORARY } from './open-database.ts';
 import { type CallVisitor, type ReadRange, readCalls, readCallsExact } from './read-calls.ts';
 import { deleteSnapshots, nearestSnapshot, putSnapshot, type Snapshot } from './snapshots.ts';
@@ -30,6 +31,8 @@ export interface Store {
   readCallsExact(traceId: number, range?: ReadRange): Generator<Call, void, undefined>;
   /** Checks the log of a trace against its hash chain and its counts. */
   verifyTrace(traceId: number): Verification;
+  /** Writes the lines of a bundle: calls of a range, with the proof that they are part of the log. */
+  writeBundle(traceId: number, range: BundleRange, writeLine: (line: string) => void): BundleSummary;
   /** Saves the state of a model after the call with that `seq`. */
   putSnapshot(traceId: number, seq: number, modelVersion: string, state: Uint8Array): void;
   /** The newest snapshot at or before a position. */
@@ -75,6 +78,8 @@ export function openStore(path: string, options: OpenOptions = {}): Store {
       }
     },
     verifyTrace: (traceId) => guarded(() => verifyTrace(database, traceId)),
+    writeBundle: (traceId, range, writeLine) =>
+      guarded(() => writeBundle(database, traceId, range, writeLine)),
     putSnapshot: (traceId, seq, modelVersion, state) =>
       guarded(() => putSnapshot(database, requireTraceRow(database, traceId).id, seq, modelVersion, state)),
     nearestSnapshot: (traceId, seq, modelVersion) =>

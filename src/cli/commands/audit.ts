@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { addCommonOptions } from '../options.ts';
 import type { Runner } from '../session.ts';
+import { registerAuditExport } from './audit-export.ts';
 import { registerAuditPasid } from './audit-pasid.ts';
 
 /** `ioasis audit`: who held what, and evidence of it. */
@@ -18,5 +19,6 @@ Examples:
       a part of the log with its proof, which \`ioasis verify run.bundle\` checks alone`,
   );
   registerAuditPasid(audit, run);
+  registerAuditExport(audit, run);
   for (const command of audit.commands) addCommonOptions(command);
 }
