@@ -104,7 +104,10 @@ function apply(books: Books, event: PasidEvent): void {
       begin(books, space, held, event);
       return;
     case 'replace':
-      if (held !== undefined) moveSpan(books, held, event);
+      if (held !== undefined) {
+        held.flush = 'none';
+        openSpan(books, held, event);
+      }
       break;
     case 'detach':
     case 'unbind':
@@ -159,6 +162,11 @@ function scopesOf(books: Books, space: Space, event: PasidEvent): Set<Scope> {
 
 function begin(books: Books, space: Space, held: Tenure | undefined, event: PasidEvent): void {
   const tenure = held ?? newTenure(books, space, event);
+  if (event.what === 'alloc' && tenure.isAllocated) {
+    // Two holders of one number: the first stays, and the event tells on the second.
+    writeEvent(books, { ...event, reason: 'held-already' }, 'alloc', tenure);
+    return;
+  }
   if (event.what === 'alloc') tenure.isAllocated = true;
   tenure.flush = 'none';
   tenure.vpasid = event.vpasid ?? tenure.vpasid;
@@ -215,11 +223,6 @@ function openSpan(books: Books, tenure: Tenure, { target, call }: PasidEvent): v
   books.attachments += 1;
   const { pid, fd, seq } = call;
   tenure.spans.set(target.function, { number: books.attachments, target, pid, fd, fromSeq: seq });
-}
-
-function moveSpan(books: Books, tenure: Tenure, event: PasidEvent): void {
-  tenure.flush = 'none';
-  openSpan(books, tenure, event);
 }
 
 function closeSpan(books: Books, tenure: Tenure, span: Span, toSeq: number | null): void {
