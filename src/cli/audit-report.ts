@@ -90,7 +90,7 @@ export function printAnswer(session: Session, answer: AuditAnswer): void {
   printPage(session, 'Never freed', leaked, LEAKS, leakCells);
   printPage(session, 'Handed out again', reused, REUSES, reuseCells);
   if (scopes.some(({ tenures, refused }) => tenures + refused > 0)) {
-    session.print(`\n${bold('Scopes')}`);
+    session.print(`\n${bold('High-water marks of the whole trace')}`);
     session.print(indent(renderTable(session, SCOPES, scopes.map(scopeCells))));
   }
   const hidden = events.count - events.rows.length;
