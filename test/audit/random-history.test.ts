@@ -139,7 +139,7 @@ function textOf(table: string, row: object): string {
 const TABLES = ['scope', 'tenure', 'attachment', 'event'];
 
 describe('a random history', () => {
-  test('has one holder for each PASID, the one that the answers tell, and comes the same from the log', () => {
+  test('has one holder for each PASID, as the answers tell, and comes the same from the log', () => {
     let heldSteps = 0;
     const check = (steps: readonly Step[]): void => {
       const { calls, held } = run(steps);

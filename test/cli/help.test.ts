@@ -59,6 +59,9 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
     expect(await complete(['ioasis', 're'])).toEqual(['replay']);
     expect(await complete(['ioasis', 'show', '--f'])).toEqual(['--from', '--failed']);
     expect(await complete(['ioasis', 'show', 'package.j'])).toEqual(['package.json']);
+    expect(await complete(['ioasis', 'audit', 'p'])).toEqual(['pasid']);
+    expect(await complete(['ioasis', 'audit', 'pasid', '--p'])).toEqual(['--pasid', '--process']);
+    expect(await complete(['ioasis', 'audit', 'pasid', 'package.j'])).toEqual(['package.json']);
   });
 
   test('for zsh is that of bash, after a switch', async () => {
