@@ -1,6 +1,15 @@
-import type { AuditRows, TenureRow } from '../../store/index.ts';
+import type { AuditRows } from '../../store/index.ts';
+import {
+  type Books,
+  closeSpan,
+  type Flush,
+  type Space,
+  type Tenure,
+  writeEvent,
+  writeTenure,
+} from './books.ts';
 import type { PasidCall, PasidEvent } from './event.ts';
-import { createScopes, type Scope, type Scopes } from './scopes.ts';
+import { createScopes, type Scope } from './scopes.ts';
 
 /** Folds what happens to PASIDs into the rows of their history. */
 export interface PasidHistory {
@@ -9,59 +18,6 @@ export interface PasidHistory {
   release(context: number, generation: string, call: PasidCall): void;
   /** Writes what is still open. Nothing may be applied afterwards. */
   finish(): void;
-}
-
-type Flush = 'kernel' | 'asked' | 'none';
-
-interface Span {
-  readonly number: number;
-  readonly target: NonNullable<PasidEvent['target']>;
-  readonly pid: number;
-  readonly fd: number | null;
-  readonly fromSeq: number;
-}
-
-/** A PASID that somebody holds. */
-interface Tenure {
-  readonly number: number;
-  readonly scopes: ReadonlySet<Scope>;
-  readonly begin: Omit<TenureRow, 'vpasid' | 'to_seq' | 'to_call' | 'orphan_seq' | `faults_${string}`>;
-  readonly event: PasidEvent;
-  readonly space: Space;
-  vpasid: number | null;
-  /** Allocated by a call: it ends with a free, and not with its last attachment alone. */
-  isAllocated: boolean;
-  orphanSeq: number | null;
-  /** What invalidated since the last use. */
-  flush: Flush;
-  faultsReported: number;
-  faultsRead: number;
-  /** By function. */
-  readonly spans: Map<string, Span>;
-}
-
-/** How the last holder of a number left it. */
-interface Left {
-  readonly tenure: number;
-  readonly nth: number;
-  flush: Flush;
-}
-
-/** The numbers of one space. */
-interface Space {
-  readonly scope: Scope;
-  readonly live: Map<number, Tenure>;
-  readonly left: Map<number, Left>;
-}
-
-interface Books {
-  readonly rows: AuditRows;
-  readonly scopes: Scopes;
-  readonly spaces: Map<Scope, Space>;
-  readonly byContext: Map<string, Set<Tenure>>;
-  tenures: number;
-  attachments: number;
-  events: number;
 }
 
 /** Begins an empty history. Memory is that of the PASIDs held, and of each number used once. */
@@ -225,19 +181,6 @@ function openSpan(books: Books, tenure: Tenure, { target, call }: PasidEvent): v
   tenure.spans.set(target.function, { number: books.attachments, target, pid, fd, fromSeq: seq });
 }
 
-function closeSpan(books: Books, tenure: Tenure, span: Span, toSeq: number | null): void {
-  tenure.spans.delete(span.target.function);
-  books.rows.attachment({
-    attachment: span.number,
-    tenure: tenure.number,
-    ...span.target,
-    pid: span.pid,
-    fd: span.fd,
-    from_seq: span.fromSeq,
-    to_seq: toSeq,
-  });
-}
-
 /** The tenure ends when it is neither allocated nor attached: a free while attached waits for the detach. */
 function leave(books: Books, tenure: Tenure, event: PasidEvent): void {
   const { call, target, what } = event;
@@ -258,42 +201,4 @@ function noteFlush(space: Space, held: Tenure | undefined, pasid: number, flush:
   const left = space.left.get(pasid);
   if (held !== undefined) held.flush = flush;
   else if (left?.flush === 'none') left.flush = flush;
-}
-
-function writeTenure(books: Books, tenure: Tenure, end: PasidCall | null): void {
-  books.rows.tenure({
-    ...tenure.begin,
-    vpasid: tenure.vpasid,
-    to_seq: end?.seq ?? null,
-    to_call: end?.name ?? null,
-    orphan_seq: tenure.orphanSeq,
-    faults_reported: tenure.faultsReported,
-    faults_read: tenure.faultsRead,
-  });
-}
-
-function writeEvent(books: Books, event: PasidEvent, what: string, tenure: Tenure | null): void {
-  const { call, target } = event;
-  books.events += 1;
-  books.rows.event({
-    event: books.events,
-    seq: call.seq,
-    nth: call.nth,
-    pid: call.pid,
-    fd: call.fd,
-    call: call.name,
-    what,
-    generation: event.generation,
-    scope: books.scopes.find(event.space.kind, event.space.name).number,
-    pasid: event.pasid,
-    vpasid: event.vpasid ?? null,
-    tenure: tenure?.number ?? null,
-    context: event.context,
-    function: target?.function ?? null,
-    device: target?.device ?? null,
-    hwpt: target?.hwpt ?? null,
-    ioas: target?.ioas ?? null,
-    vm: event.vm ?? null,
-    reason: event.reason ?? null,
-  });
 }

@@ -102,6 +102,8 @@ describe('verifying a bundle names', () => {
     ],
     ['a line that is no JSON', (lines: string[]) => lines.splice(9, 1, '{'), null],
     ['a line that is no call', (lines: string[]) => lines.splice(9, 1, '{"row":[1]}'), null],
+    ['a line that says more', swapIn(9, '{"row"', '{"note":"see 5","row"'), null],
+    ['a line with other spaces', swapIn(9, '{"row":', '{"row": '), null],
     ['a header that was changed', swapIn(0, '7.3.0', '7.3.1'), null],
     ['a number of calls that was changed', swapIn(4099, /"calls":10000/, '"calls":10001'), null],
     ['skipped records that were changed', swapIn(4099, 'zap', 'zip'), null],
