@@ -1,6 +1,6 @@
 /** The public entry of replay: traces applied to the model, and compared with what was recorded. */
 export { type Applied, adoptAnswer, applyCall, verdictOn } from './apply.ts';
-export { compareReply, isPredicted, type Verdict } from './compare.ts';
+export { callName, compareReply, isPredicted, type Verdict } from './compare.ts';
 export type { Divergence } from './divergence.ts';
 export {
   type ExplainedContext,
@@ -22,3 +22,4 @@ export {
   type ReplayResult,
   replayTrace,
 } from './replayer.ts';
+export type { ReplayWatcher } from './watcher.ts';

@@ -16,6 +16,7 @@ import { callName, describeDivergence, type Verdict } from './compare.ts';
 import type { Divergence } from './divergence.ts';
 import { findExits } from './lifetimes.ts';
 import { type ChosenModel, chooseModel, createModel, type ModelChoice } from './model-choice.ts';
+import { type ReplayWatcher, tellBoth } from './watcher.ts';
 
 /** What came of one call. `unanswered`: the model knows the call, and no reply was recorded. */
 export type Outcome = Verdict | 'not-modelled' | 'unanswered';
@@ -36,6 +37,8 @@ export interface ReplayOptions extends ModelChoice {
    * call may be an object that is used again for the next one.
    */
   readonly onCall?: (call: Call, outcome: Outcome, learned: number) => void;
+  /** Makes a watcher of the kernel that the replay steps. */
+  readonly watch?: (kernel: Kernel) => ReplayWatcher;
 }
 
 export interface ReplayResult {
@@ -88,11 +91,12 @@ export function replayTrace(store: Store, traceId: number, options: ReplayOption
   const model = chooseModel(store, trace, options);
   const { sink, counts } = countEffects();
   const { kernel, fromSeq } = startKernel(store, trace, model, options);
-  kernel.effects = sink;
+  const watcher = options.watch?.(kernel) ?? null;
+  kernel.effects = watcher === null ? sink : tellBoth(sink, watcher.effects);
   const tally = newTally();
   if (model.assumption !== null) tally.assumptions.push(model.assumption);
   const snapshotEvery = model.ownMachine ? (options.snapshotEvery ?? 0) : 0;
-  applyAll(store, trace, kernel, tally, { ...options, snapshotEvery }, fromSeq);
+  applyAll(store, trace, kernel, tally, { ...options, snapshotEvery }, fromSeq, watcher);
   return {
     profile: model.profile.name,
     profileExact: model.exact,
@@ -161,6 +165,7 @@ function applyAll(
   tally: Tally,
   options: ReplayOptions,
   fromSeq: number,
+  watcher: ReplayWatcher | null = null,
 ): void {
   const { snapshotEvery = 0, maxDivergences = 1000, onCall } = options;
   const exits = createExitWatch(store, trace.id, kernel, tally.assumptions);
@@ -172,7 +177,9 @@ function applyAll(
   store.readCalls(trace.id, range, (call) => {
     exits.before(call);
     const learnedBefore = tally.learned;
+    watcher?.before(call);
     const outcome = applyOne(kernel, call, tally, maxDivergences);
+    watcher?.after(call);
     if (outcome !== null) onCall?.(call, outcome, tally.learned - learnedBefore);
     exits.after(call);
     if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0)

@@ -1,5 +1,6 @@
 import { type Call, headerToRecord, type TraceHeader } from '../src/trace/index.ts';
-import { createChainBuilder, firstHash, type Link } from './chain.ts';
+import { deleteAudit } from './audit-tables.ts';
+import { createChainBuilder, firstHash, type Link, LOG_VERSION } from './chain.ts';
 import { StoreError } from './errors.ts';
 import { createRowInserter } from './insert-rows.ts';
 import { guard, type SqliteDatabase } from './open-database.ts';
@@ -46,10 +47,12 @@ export function beginTrace(database: SqliteDatabase, path: string, trace: NewTra
     }
     if (existing !== null) deleteTrace(database, existing.id);
     const insert = database.prepare(
-      `INSERT INTO trace (name, header, state, call_count, skipped, chain_head)
-       VALUES (?, ?, 'importing', 0, '{}', ?)`,
+      `INSERT INTO trace (name, header, state, call_count, skipped, chain_head, log)
+       VALUES (?, ?, 'importing', 0, '{}', ?, ?)`,
     );
-    return Number(insert.run(trace.name, header, firstHash(header)).lastInsertRowid);
+    return Number(
+      insert.run(trace.name, header, firstHash(header, LOG_VERSION), LOG_VERSION).lastInsertRowid,
+    );
   });
   const traceId = guard(path, () => begin.immediate());
   return createWriter(database, path, traceId, header);
@@ -66,9 +69,10 @@ export function discardTrace(database: SqliteDatabase, path: string, trace: stri
 }
 
 function deleteTrace(database: SqliteDatabase, traceId: number): void {
-  for (const table of ['call', 'chain', 'snapshot']) {
+  for (const table of ['call', 'chain', 'row_check', 'snapshot']) {
     database.prepare(`DELETE FROM ${table} WHERE trace = ?`).run(traceId);
   }
+  deleteAudit(database, traceId);
   database.prepare('DELETE FROM trace WHERE id = ?').run(traceId);
 }
 
@@ -84,13 +88,15 @@ function createTransactions(database: SqliteDatabase, traceId: number, header: s
     `UPDATE trace SET state = 'sealed', skipped = ?, chain_head = ? WHERE id = ?`,
   );
   const encode = createRowEncoder();
-  const chain = createChainBuilder(header);
+  const chain = createChainBuilder(header, LOG_VERSION);
   let callCount = 0;
   let firstSeq: number | null = null;
   let lastSeq: number | null = null;
 
-  const addLink = ({ index, lastSeq: last, hash }: Link): void => {
+  const insertChecks = database.prepare('INSERT INTO row_check (trace, link, checks) VALUES (?, ?, ?)');
+  const addLink = ({ index, lastSeq: last, hash, body }: Link): void => {
     insertLink.run(traceId, index, last, hash);
+    if (body !== null) insertChecks.run(traceId, index, body.checks);
   };
 
   const addCalls = database.transaction((calls: readonly Call[]): void => {

@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { COLUMN_COUNT, type Row, writeWord } from './row.ts';
 
 /** Calls that one link of the chain covers, counted from the start of the trace. */
@@ -14,12 +15,35 @@ const SCRATCH_BYTES = 64 * 1024;
 /** Room for a row without text: for each column a tag and eight bytes. */
 const ROW_BYTES_MAX = COLUMN_COUNT * 9;
 
+/**
+ * How the hashes of a trace are made. 1: each link hashes the link before and its rows. 2: each link hashes
+ * the link before, the hash of its rows and the hash of their checks, so that a part of the log can be proven
+ * with hashes of the rest, and a changed row can be named.
+ */
+export type LogVersion = 1 | 2;
+
+/** What new traces get. */
+export const LOG_VERSION: LogVersion = 2;
+
+/** Bytes that the check of one row takes: its CRC-32. It finds a row; the SHA-256 of the link proves it. */
+export const CHECK_BYTES = 4;
+
+/** The rows of one link, as hashes. */
+export interface LinkBody {
+  /** SHA-256 of the rows. */
+  readonly rows: Buffer;
+  /** One check for each row. */
+  readonly checks: Buffer;
+}
+
 /** A link: the hash over all rows up to and with it. */
 export interface Link {
   readonly index: number;
   /** Null for the closing link of an empty trace. */
   readonly lastSeq: number | null;
   readonly hash: Buffer;
+  /** Null in a log of version 1. */
+  readonly body: LinkBody | null;
 }
 
 /** What the closing link covers beside the rows. */
@@ -37,26 +61,86 @@ export interface ChainBuilder {
   end(end: ChainEnd): Link;
 }
 
+const sha256 = (): Hash => createHash('sha256');
+
 /** Hash that the chain of a trace starts from: it covers the header. */
-export function firstHash(header: string | null): Buffer {
-  return createHash('sha256')
-    .update(`ioasis-log-1\n${header ?? ''}`)
+export function firstHash(header: string | null, log: LogVersion): Buffer {
+  return sha256()
+    .update(`ioasis-log-${log}\n${header ?? ''}`)
     .digest();
 }
 
+/** Hash of a link of a version 2 log. `end` is given for the closing one. */
+export function hashLink(before: Buffer, rows: Buffer, checksHash: Buffer, end: ChainEnd | null): Buffer {
+  const hash = sha256().update(before).update(rows).update(checksHash);
+  if (end !== null) hash.update(endText(end));
+  return hash.digest();
+}
+
+/** What a link hashes of the checks of its rows. */
+export function hashChecks(checks: Buffer): Buffer {
+  return sha256().update(checks).digest();
+}
+
+const endText = ({ callCount, skipped }: ChainEnd): string => `end ${callCount} ${skipped}`;
+
 /** Starts a chain at the beginning of a trace. */
-export function createChainBuilder(header: string | null): ChainBuilder {
+export function createChainBuilder(header: string | null, log: LogVersion): ChainBuilder {
+  const rows = createRowHasher();
+  let before = firstHash(header, log);
+  let linkIndex = 0;
+  let lastSeq: number | null = null;
+  if (log === 1) rows.start(before);
+  else rows.start(null);
+
+  const link = (end: ChainEnd | null): Link => {
+    let body: LinkBody | null = null;
+    if (log === 1) {
+      before = rows.finish(end === null ? null : endText(end)).rows;
+      rows.start(before);
+    } else {
+      body = rows.finish(null);
+      before = hashLink(before, body.rows, hashChecks(body.checks), end);
+      rows.start(null);
+    }
+    return { index: linkIndex++, lastSeq, hash: before, body };
+  };
+
+  return {
+    add(row) {
+      lastSeq = row[0] as number;
+      return rows.add(row) === LINK_CALLS ? link(null) : null;
+    },
+    end: link,
+  };
+}
+
+/** Hashes the rows of one link after another. */
+export interface RowHasher {
+  /** Begins a link, with a hash that goes before its rows. */
+  start(before: Buffer | null): void;
+  /** Adds a row; answers how many the link has. */
+  add(row: Row): number;
+  /** Ends the link, with a text that comes after its rows. */
+  finish(end: string | null): LinkBody;
+}
+
+/** Makes a hasher with its own scratch memory. */
+export function createRowHasher(): RowHasher {
   const scratch = Buffer.alloc(SCRATCH_BYTES);
   const view = new DataView(scratch.buffer, scratch.byteOffset, scratch.length);
+  const checks = Buffer.alloc(LINK_CALLS * CHECK_BYTES);
+  let hash = sha256();
   let usedBytes = 0;
-  let hash: Hash = createHash('sha256').update(firstHash(header));
-  let linkIndex = 0;
-  let linkCalls = 0;
-  let lastSeq: number | null = null;
+  let rowStart = 0;
+  let check = 0;
+  let rowCount = 0;
 
   const flush = (): void => {
+    if (usedBytes > rowStart) check = crc32(scratch.subarray(rowStart, usedBytes), check);
     hash.update(scratch.subarray(0, usedBytes));
     usedBytes = 0;
+    rowStart = 0;
   };
 
   const addText = (text: string): void => {
@@ -64,6 +148,7 @@ export function createChainBuilder(header: string | null): ChainBuilder {
     view.setUint32(usedBytes, bytes.length, true);
     usedBytes += 4;
     flush();
+    check = crc32(bytes, check);
     hash.update(bytes);
   };
 
@@ -80,25 +165,28 @@ export function createChainBuilder(header: string | null): ChainBuilder {
     }
   };
 
-  const link = (): Link => {
-    flush();
-    const digest = hash.digest();
-    hash = createHash('sha256').update(digest);
-    linkCalls = 0;
-    return { index: linkIndex++, lastSeq, hash: digest };
-  };
-
   return {
+    start(before) {
+      hash = sha256();
+      if (before !== null) hash.update(before);
+      rowCount = 0;
+    },
     add(row) {
       if (usedBytes + ROW_BYTES_MAX > SCRATCH_BYTES) flush();
+      rowStart = usedBytes;
+      check = 0;
       for (let column = 0; column < COLUMN_COUNT; column++) addValue(row[column]);
-      lastSeq = row[0] as number;
-      return ++linkCalls === LINK_CALLS ? link() : null;
+      check = crc32(scratch.subarray(rowStart, usedBytes), check);
+      // What is checked is not checked again when the scratch memory is full.
+      rowStart = usedBytes;
+      checks.writeUInt32LE(check, rowCount * CHECK_BYTES);
+      rowCount += 1;
+      return rowCount;
     },
-    end({ callCount, skipped }) {
+    finish(end) {
       flush();
-      hash.update(`end ${callCount} ${skipped}`);
-      return link();
+      if (end !== null) hash.update(end);
+      return { rows: hash.digest(), checks: Buffer.from(checks.subarray(0, rowCount * CHECK_BYTES)) };
     },
   };
 }

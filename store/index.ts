@@ -1,5 +1,9 @@
 /** Public entry of `store`: the event log in SQLite. */
 export type { NewTrace, TraceEnd, TraceWriter } from './append.ts';
+export type { AttachmentRow, AuditRows, EventRow, ScopeRow, TenureRow } from './audit-rows.ts';
+export type { AuditBuild, SqlValue } from './audit-tables.ts';
+export { type BundleVerification, createBundleVerifier, isBundle } from './bundle-verify.ts';
+export type { BundleRange, BundleSummary } from './bundle-write.ts';
 export { StoreError } from './errors.ts';
 export type { OpenOptions } from './open-database.ts';
 export type { CallVisitor, ReadRange } from './read-calls.ts';

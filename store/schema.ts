@@ -1,3 +1,4 @@
+import { AUDIT_SCHEMA } from './audit-schema.ts';
 import { RECORD_KINDS } from './record-kinds.ts';
 
 /** `PRAGMA application_id` of a store: "IOAS". */
@@ -157,7 +158,10 @@ const RECORD_KIND_ROWS = `INSERT INTO record_kind VALUES ${RECORD_KINDS.map(
 ).join(', ')};`;
 
 /** SQL that takes a store from version i to i + 1. Never change one that was released: add another. */
-export const MIGRATIONS: readonly string[] = [[TABLES, TRIGGERS, VIEWS, RECORD_KIND_ROWS].join('\n')];
+export const MIGRATIONS: readonly string[] = [
+  [TABLES, TRIGGERS, VIEWS, RECORD_KIND_ROWS].join('\n'),
+  AUDIT_SCHEMA,
+];
 
 /** `PRAGMA user_version` that this program writes. */
 export const SCHEMA_VERSION = MIGRATIONS.length;

@@ -1,5 +1,8 @@
 import type { Call, DescriptorKind } from '../src/trace/index.ts';
 import { beginTrace, discardTrace, type NewTrace, type TraceWriter } from './append.ts';
+import type { AuditRows } from './audit-rows.ts';
+import { type AuditBuild, findAuditBuild, queryRows, rebuildAudit, type SqlValue } from './audit-tables.ts';
+import { type BundleRange, type BundleSummary, writeBundle } from './bundle-write.ts';
 import { guard, type OpenOptions, openDatabase, TEMPORARY } from './open-database.ts';
 import { opensKind } from './opens-kind.ts';
 import { type CallVisitor, type ReadRange, readCalls, readCallsExact } from './read-calls.ts';
@@ -31,12 +34,20 @@ export interface Store {
   opensKind(traceId: number, kinds: readonly DescriptorKind[]): boolean;
   /** Checks the log of a trace against its hash chain and its counts. */
   verifyTrace(traceId: number): Verification;
+  /** Writes the lines of a bundle: calls of a range, with the proof that they are part of the log. */
+  writeBundle(traceId: number, range: BundleRange, writeLine: (line: string) => void): BundleSummary;
   /** Saves the state of a model after the call with that `seq`. */
   putSnapshot(traceId: number, seq: number, modelVersion: string, state: Uint8Array): void;
   /** The newest snapshot at or before a position. */
   nearestSnapshot(traceId: number, seq: number, modelVersion: string): Snapshot | null;
   /** Empties the cache of snapshots: of one trace, or of all. */
   deleteSnapshots(traceId?: number): void;
+  /** Replaces the PASID history of a trace by the rows that `work` tells, all or nothing. */
+  rebuildAudit(traceId: number, work: (rows: AuditRows) => AuditBuild): void;
+  /** Which PASID history there is of a trace; null when none was built. */
+  findAuditBuild(traceId: number): AuditBuild | null;
+  /** Rows of a statement that only reads, in the order that it gives. */
+  query(sql: string, parameters?: readonly SqlValue[]): readonly Readonly<Record<string, SqlValue>>[];
   /** Bytes that the store takes on disk (or in memory), without its write-ahead log. */
   sizeBytes(): number;
   close(): void;
@@ -72,11 +83,17 @@ export function openStore(path: string, options: OpenOptions = {}): Store {
     opensKind: (traceId, kinds) =>
       guarded(() => opensKind(database, requireTraceRow(database, traceId).id, kinds)),
     verifyTrace: (traceId) => guarded(() => verifyTrace(database, traceId)),
+    writeBundle: (traceId, range, writeLine) =>
+      guarded(() => writeBundle(database, traceId, range, writeLine)),
     putSnapshot: (traceId, seq, modelVersion, state) =>
       guarded(() => putSnapshot(database, requireTraceRow(database, traceId).id, seq, modelVersion, state)),
     nearestSnapshot: (traceId, seq, modelVersion) =>
       guarded(() => nearestSnapshot(database, traceId, seq, modelVersion)),
     deleteSnapshots: (traceId) => guarded(() => deleteSnapshots(database, traceId ?? null)),
+    rebuildAudit: (traceId, work) =>
+      guarded(() => rebuildAudit(database, requireTraceRow(database, traceId).id, work)),
+    findAuditBuild: (traceId) => guarded(() => findAuditBuild(database, traceId)),
+    query: (sql, parameters = []) => guarded(() => queryRows(database, sql, parameters)),
     sizeBytes: () =>
       guarded(() => {
         const pages = database.prepare('PRAGMA page_count').pluck().get() as number;

@@ -30,6 +30,8 @@ export interface TraceRow {
   readonly last_seq: number | null;
   readonly skipped: string;
   readonly chain_head: Buffer;
+  /** How the hashes are made: see LogVersion. */
+  readonly log: 1 | 2;
 }
 
 /** All traces, in the order in which they were begun. */

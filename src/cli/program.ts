@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { registerAudit } from './commands/audit.ts';
 import { registerCompletion } from './commands/completion.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerImport } from './commands/import.ts';
@@ -61,6 +62,7 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerReplay,
     registerExplain,
     registerPredict,
+    registerAudit,
     registerVerify,
     registerMachines,
     registerCompletion,

@@ -36,10 +36,10 @@ describe('exit code', () => {
     const run = await runCli(['verify', '--json', '--store', store]);
     expect(run).toMatchObject({ code: 1, stderr: '' });
     const [verified] = JSON.parse(run.stdout) as [unknown];
-    expect(verified).toMatchObject({ name: EXAMPLE_NAME, ok: false, damage: { seq: 52 } });
+    expect(verified).toMatchObject({ name: EXAMPLE_NAME, ok: false, damage: { seq: 59 } });
     const told = await runCli(['verify', EXAMPLE_NAME, '--quiet', '--store', store]);
     expect(told.code).toBe(1);
-    expect(told.stdout).toContain('from seq 52');
+    expect(told.stdout).toContain('from seq 59');
   });
 
   test.each([

@@ -10,20 +10,24 @@ const COMMANDS = [
   'replay',
   'explain',
   'predict',
+  'audit',
   'verify',
   'machines',
   'completion',
 ];
 
 describe('help', () => {
-  test.each(COMMANDS)('of %s has examples and the common options', async (name) => {
-    const run = await runCli([name, '--help']);
-    expect(run).toMatchObject({ code: 0, stderr: '' });
-    expect(run.stdout).toMatch(/\nExamples:\n {2}\$ .*ioasis/);
-    for (const option of ['--store', '--json', '--quiet', '--no-color', '--help']) {
-      expect(run.stdout).toContain(option);
-    }
-  });
+  test.each([...COMMANDS, 'audit pasid', 'audit export'])(
+    'of %s has examples and the common options',
+    async (name) => {
+      const run = await runCli([...name.split(' '), '--help']);
+      expect(run).toMatchObject({ code: 0, stderr: '' });
+      expect(run.stdout).toMatch(/\nExamples:\n {2}\$ .*ioasis/);
+      for (const option of ['--store', '--json', '--quiet', '--no-color', '--help']) {
+        expect(run.stdout).toContain(option);
+      }
+    },
+  );
 
   test('of the program lists every command and the exit codes', async () => {
     const run = await runCli(['--help']);
@@ -55,6 +59,9 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
     expect(await complete(['ioasis', 're'])).toEqual(['replay']);
     expect(await complete(['ioasis', 'show', '--f'])).toEqual(['--from', '--failed']);
     expect(await complete(['ioasis', 'show', 'package.j'])).toEqual(['package.json']);
+    expect(await complete(['ioasis', 'audit', 'p'])).toEqual(['pasid']);
+    expect(await complete(['ioasis', 'audit', 'pasid', '--p'])).toEqual(['--pasid', '--process']);
+    expect(await complete(['ioasis', 'audit', 'pasid', 'package.j'])).toEqual(['package.json']);
   });
 
   test('for zsh is that of bash, after a switch', async () => {

@@ -33,7 +33,10 @@ describe('opening', () => {
       'this is not a database at all, but long enough to look at. '.repeat(20),
     );
     for (const [name, message] of [
-      ['newer.db', 'has schema version 2, newer than the version 1 that this program knows'],
+      [
+        'newer.db',
+        `has schema version ${SCHEMA_VERSION + 1}, newer than the version ${SCHEMA_VERSION} that this program knows`,
+      ],
       ['foreign.db', 'is not an ioasis store (it belongs to another program)'],
       ['text.db', 'is not an ioasis store (not an SQLite database)'],
     ] as const) {

@@ -48,6 +48,8 @@ describe('triggers refuse', () => {
     ],
     ['to change the hash chain', `UPDATE chain SET hash = x'00' WHERE trace = 2`, 'append-only'],
     ['to delete a link of a sealed trace', 'DELETE FROM chain WHERE trace = 1', 'sealed'],
+    ['to change a check', `UPDATE row_check SET checks = x'00' WHERE trace = 2`, 'append-only'],
+    ['to delete a check of a sealed trace', 'DELETE FROM row_check WHERE trace = 1', 'sealed'],
     ['to change a sealed trace', `UPDATE trace SET name = 'x' WHERE id = 1`, 'sealed'],
     ['to delete a sealed trace', 'DELETE FROM trace WHERE id = 1', 'sealed'],
   ])('%s', (_name, sql, message) => {
@@ -101,27 +103,27 @@ describe('verifying a trace', () => {
   test.each(columns)('finds one bit changed in column %s', (column) => {
     expect(verifyAfter(`UPDATE call SET ${column} = coalesce(${column}, 0) + 1 ${ROW} 5000`)).toMatchObject({
       ok: false,
-      seq: 4096,
+      seq: 5000,
     });
     // Not recorded is not zero.
-    expect(verifyAfter(`UPDATE call SET ov = 0 ${ROW} 1`)).toMatchObject({ ok: false, seq: 0 });
+    expect(verifyAfter(`UPDATE call SET ov = 0 ${ROW} 1`)).toMatchObject({ ok: false, seq: 1 });
   });
 
   test.each([
-    ['JSON that was changed', `UPDATE call SET more = replace(more, '7', '8') ${ROW} 9999`, 8192],
-    ['a thread that was changed', `UPDATE call SET meta = '{"tid":2}' ${ROW} 9999`, 8192],
-    ['the last bit of a large integer', `UPDATE call SET argp = argp + 1 ${ROW} 9999`, 8192],
-    ['a number put where JSON belongs', `UPDATE call SET more = '1' ${ROW} 1`, 0],
-    ['a call that was deleted', `DELETE FROM call ${ROW} 4097`, 4096],
-    ['a call that was added', `INSERT INTO call (trace, seq, what, pid) VALUES (1, 10000, 0, 1)`, 8192],
+    ['JSON that was changed', `UPDATE call SET more = replace(more, '7', '8') ${ROW} 9999`, 9999],
+    ['a thread that was changed', `UPDATE call SET meta = '{"tid":2}' ${ROW} 9999`, 9999],
+    ['the last bit of a large integer', `UPDATE call SET argp = argp + 1 ${ROW} 9999`, 9999],
+    ['a number put where JSON belongs', `UPDATE call SET more = '1' ${ROW} 1`, 1],
+    ['a call that was deleted', `DELETE FROM call ${ROW} 4097`, 4098],
+    ['a call that was added', `INSERT INTO call (trace, seq, what, pid) VALUES (1, 10000, 0, 1)`, 10000],
     ['a call added before the first', `INSERT INTO call (trace, seq, what, pid) VALUES (1, -5, 0, 1)`, -5],
-    ['calls cut off at the end', 'DELETE FROM call WHERE trace = 1 AND seq >= 9000', 8192],
+    ['calls cut off at the end', 'DELETE FROM call WHERE trace = 1 AND seq >= 9000', 8999],
     ['calls cut off at a link', 'DELETE FROM call WHERE trace = 1 AND seq >= 8192', 8191],
     ['all calls gone', 'DELETE FROM call WHERE trace = 1', null],
     [
       'two calls swapped',
       `UPDATE call SET seq = -1 ${ROW} 10; UPDATE call SET seq = 10 ${ROW} 12; UPDATE call SET seq = 12 ${ROW} -1`,
-      0,
+      10,
     ],
     ['another header', `UPDATE trace SET header = replace(header, '6.12', '6.13')`, 0],
     ['another count of skipped records', `UPDATE trace SET skipped = '{}'`, 8192],
@@ -132,6 +134,13 @@ describe('verifying a trace', () => {
     ['a link that was changed', `UPDATE chain SET hash = x'00' WHERE trace = 1 AND link = 1`, 4096],
     ['a link that was deleted', 'DELETE FROM chain WHERE trace = 1 AND link = 2', 8192],
     ['a link that was added', `INSERT INTO chain VALUES (1, 3, 1, x'00')`, 9999],
+    ['a check that was changed', `UPDATE row_check SET checks = zeroblob(16384) WHERE link = 1`, 4096],
+    ['checks that were cut', `UPDATE row_check SET checks = substr(checks, 1, 40) WHERE link = 0`, 10],
+    [
+      'a call that was changed together with the checks',
+      `UPDATE call SET rc = 9 ${ROW} 5000; DELETE FROM row_check WHERE trace = 1`,
+      4096,
+    ],
     ['a link that was moved', 'UPDATE chain SET link = 9 WHERE trace = 1 AND link = 2', null],
   ])('finds %s', (_name, sql, seq) => {
     expect(verifyAfter(sql)).toMatchObject({ ok: false, seq });

@@ -26,8 +26,11 @@ function printScript(session: Session, program: Command, shell: string): ExitCod
 function bashScript(program: Command): string {
   const cases = program.commands.map((command) => `    ${command.name()}) words="${optionsOf(command)}" ;;`);
   const names = program.commands.map((command) => command.name()).join(' ');
+  const groups = program.commands.filter((command) => command.commands.length > 0);
+  const parents = groups.map((command) => command.name()).join(' ');
+  const first = program.commands[0]?.name() ?? '';
   return `_ioasis() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" words="" word
+  local current="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD-1]}" words="" word
   COMPREPLY=()
   for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
     case "$word" in
@@ -35,7 +38,7 @@ ${cases.join('\n')}
     esac
   done
   if [[ -z "$words" ]]; then words="${names} ${optionsOf(program)}"; fi
-  if [[ "$current" == -* || "$words" == "${program.commands[0]?.name() ?? ''} "* ]]; then
+  if [[ "$current" == -* || " ${parents} " == *" $before "* || "$words" == "${first} "* ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$current"))
   else
     COMPREPLY=($(compgen -f -- "$current"))
@@ -44,7 +47,11 @@ ${cases.join('\n')}
 complete -o filenames -F _ioasis ioasis`;
 }
 
+/** The options of a command, and the commands below it with theirs. */
 function optionsOf(command: Command): string {
-  const flags = command.options.map((option) => option.long ?? option.short ?? '');
-  return [...flags, '--help'].join(' ');
+  const below = command.parent === null ? [] : command.commands;
+  const flags = [command, ...below].flatMap(({ options }) =>
+    options.map((option) => option.long ?? option.short ?? ''),
+  );
+  return [...below.map((sub) => sub.name()), ...new Set(flags), '--help'].join(' ');
 }

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { openStore, type Store, type TraceInfo, type Verification } from '../../../store/index.ts';
+import { isBundleFile } from '../bundle-file.ts';
+import { type BundleExpectation, verifyBundle } from '../bundle-report.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { addExamples } from '../options.ts';
@@ -17,13 +19,23 @@ interface Verified {
 export function registerVerify(program: Command, run: Runner): void {
   const command = program
     .command('verify')
-    .description('check the log against its hash chain; exit 1 when it was damaged or changed')
-    .argument('[trace]', 'name of a trace; all traces of the store unless given');
+    .description('check the log, or a bundle, against its hash chain; exit 1 when it was damaged or changed')
+    .argument('[trace]', 'name of a trace, or a bundle of audit export; all traces of the store unless given')
+    .option('--head <sha256>', 'hash of the log that a bundle must come from, as ioasis list --json has it')
+    .option('--key <file>', 'public key that a bundle must be signed with (Ed25519, PEM)');
   addExamples(command, [
     ['ioasis verify', 'check every trace of ./ioasis.db'],
     ['ioasis verify run --quiet', 'check one, and say something only when it is damaged'],
+    ['ioasis verify run.bundle --key public.pem', 'check a bundle, and who signed it; no store is needed'],
   ]);
-  command.action((name: string | undefined) => run(command, (session) => verify(session, name)));
+  command.action((name: string | undefined, flags: BundleExpectation) =>
+    run(command, (session) => {
+      if (name !== undefined && isBundleFile(name)) return verifyBundle(session, name, flags);
+      if (flags.head !== undefined || flags.key !== undefined)
+        throw new UsageError('--head and --key are for bundles');
+      return verify(session, name);
+    }),
+  );
 }
 
 async function verify(session: Session, name: string | undefined): Promise<ExitCode> {

@@ -1,0 +1,30 @@
+import { type EffectSink, NO_EFFECTS } from '../src/model/index.ts';
+import type { Call } from '../src/trace/index.ts';
+
+/**
+ * Watches a replay from inside: what is told between `before` and `after` is caused by that call; what is
+ * told after it, by the exit of a process that is taken to follow. The call may be an object that is used
+ * again for the next one.
+ */
+export interface ReplayWatcher {
+  readonly effects: EffectSink;
+  before(call: Call): void;
+  /** The kernel has answered; its reply is still there to be looked at. */
+  after(call: Call): void;
+}
+
+/** Tells each effect to both, the first one first; what the second does not listen to costs nothing. */
+export function tellBoth(first: EffectSink, second: EffectSink): EffectSink {
+  const names = Object.keys(NO_EFFECTS) as (keyof EffectSink)[];
+  const both = names.map((name) => {
+    const one = first[name] as (...facts: unknown[]) => void;
+    const other = second[name] as (...facts: unknown[]) => void;
+    if (other === NO_EFFECTS[name]) return [name, one];
+    const tell = (...facts: unknown[]): void => {
+      one(...facts);
+      other(...facts);
+    };
+    return [name, tell];
+  });
+  return Object.fromEntries(both) as EffectSink;
+}

@@ -1,0 +1,16 @@
+/** The public entry of src/audit: who held which PASID, folded from the log into tables of the store. */
+export { type BuildOptions, buildPasidHistory } from './build.ts';
+export type { PasidCall, PasidEvent, PasidSpace, PasidTarget, PasidWhat } from './event.ts';
+export { createPasidHistory, type PasidHistory } from './history.ts';
+export { IOMMUFD, watchIommufd } from './iommufd-events.ts';
+export {
+  type EventLine,
+  findEvents,
+  findHolders,
+  findScopes,
+  findTenures,
+  type HolderLine,
+  type PasidFilter,
+  type ScopeLine,
+  type TenureLine,
+} from './questions.ts';

@@ -1,0 +1,241 @@
+import type { SqlValue, Store } from '../../store/index.ts';
+
+/** Questions to the PASID history of a trace, asked of the tables. Rows have a defined order. */
+
+/** Which PASIDs are meant; all that are given must hold. */
+export interface PasidFilter {
+  readonly pasid?: number;
+  /** Function (`0000:00:02.0`, `00:02.0`, `mock-3`), or id of a device object. */
+  readonly device?: string;
+  /** Process that took the PASID, or acted on it. */
+  readonly pid?: number;
+}
+
+/** Who holds a PASID at a moment, and one page table that it points to then. */
+export interface HolderLine {
+  readonly scope_kind: string;
+  readonly scope: string;
+  readonly pasid: number;
+  readonly vpasid: number | null;
+  readonly tenure: number;
+  readonly generation: string;
+  readonly pid: number;
+  readonly fd: number | null;
+  readonly context: number;
+  readonly from_seq: number;
+  readonly to_seq: number | null;
+  readonly function: string | null;
+  readonly device: number | null;
+  readonly hwpt: number | null;
+  readonly ioas: number | null;
+}
+
+/** A row of the view `pasid_tenures`. */
+export interface TenureLine {
+  readonly tenure: number;
+  readonly generation: string;
+  readonly scope_kind: string;
+  readonly scope: string;
+  readonly set_name: string | null;
+  readonly pasid: number;
+  readonly vpasid: number | null;
+  readonly context: number;
+  readonly pid: number;
+  readonly fd: number | null;
+  readonly from_seq: number;
+  readonly from_call: string;
+  readonly from_ns: number | null;
+  readonly to_seq: number | null;
+  readonly to_call: string | null;
+  readonly to_ns: number | null;
+  readonly orphan_seq: number | null;
+  readonly previous: number | null;
+  readonly reuse_calls: number | null;
+  readonly reuse_ns: number | null;
+  readonly reuse_flush: string | null;
+  readonly faults_reported: number;
+  readonly faults_read: number;
+}
+
+/** A row of the view `pasid_events`. */
+export interface EventLine {
+  readonly event: number;
+  readonly seq: number;
+  readonly nth: number;
+  readonly t_ns: number | null;
+  readonly pid: number;
+  readonly fd: number | null;
+  readonly call: string;
+  readonly what: string;
+  readonly generation: string;
+  readonly scope_kind: string;
+  readonly scope: string;
+  readonly pasid: number;
+  readonly vpasid: number | null;
+  readonly tenure: number | null;
+  readonly context: number;
+  readonly function: string | null;
+  readonly device: number | null;
+  readonly hwpt: number | null;
+  readonly ioas: number | null;
+  readonly vm: string | null;
+  readonly reason: string | null;
+}
+
+/** A row of the view `pasid_scopes`. */
+export interface ScopeLine {
+  readonly kind: string;
+  readonly scope: string;
+  readonly is_space: number;
+  readonly quota: number | null;
+  readonly tenures: number;
+  readonly held: number;
+  readonly high_water: number;
+  readonly high_water_seq: number | null;
+  readonly refused: number;
+}
+
+interface Where {
+  readonly sql: string;
+  readonly values: readonly SqlValue[];
+}
+
+/**
+ * Who holds what after the call `at`. With a PASID the index finds its last holder in each space, however
+ * often the number was handed out. CROSS JOIN and INDEXED BY keep SQLite from going through all tenures: it
+ * has no statistics of these tables.
+ */
+export function findHolders(
+  store: Store,
+  traceId: number,
+  at: number,
+  filter: PasidFilter = {},
+): readonly HolderLine[] {
+  const { sql, values } = attachmentWhere(filter);
+  const [from, ids]: [string, SqlValue[]] =
+    filter.pasid === undefined
+      ? ['CROSS JOIN pasid_tenure AS t ON t.trace = s.trace AND t.scope = s.scope AND t.from_seq <= ?', [at]]
+      : [
+          `CROSS JOIN pasid_tenure AS t ON t.trace = s.trace AND t.tenure = (
+             SELECT tenure FROM pasid_tenure INDEXED BY pasid_tenure_by_number
+             WHERE trace = s.trace AND scope = s.scope AND pasid = ? AND from_seq <= ?
+             ORDER BY from_seq DESC LIMIT 1)`,
+          [filter.pasid, at],
+        ];
+  const rows = store.query(
+    `SELECT s.kind AS scope_kind, s.name AS scope, t.pasid, t.vpasid, t.tenure, t.generation, t.pid, t.fd,
+       t.context, t.from_seq, t.to_seq, a.function, a.device, a.hwpt, a.ioas
+     FROM pasid_scope AS s ${from}
+     LEFT JOIN pasid_attachment AS a INDEXED BY pasid_attachment_by_tenure
+       ON a.trace = t.trace AND a.tenure = t.tenure AND a.from_seq <= ? AND (a.to_seq IS NULL OR a.to_seq > ?)
+     WHERE s.trace = ? AND s.is_space = 1 AND (t.to_seq IS NULL OR t.to_seq > ?) ${sql}
+     ORDER BY t.scope, t.pasid, t.tenure, a.attachment`,
+    [...ids, at, at, traceId, at, ...values],
+  );
+  return rows as unknown as readonly HolderLine[];
+}
+
+function attachmentWhere({ device, pid }: PasidFilter): Where {
+  const parts: string[] = [];
+  const values: SqlValue[] = [];
+  if (device !== undefined) {
+    const named = deviceWhere('a', device);
+    parts.push(`AND ${named.sql}`);
+    values.push(...named.values);
+  }
+  if (pid !== undefined) {
+    parts.push('AND t.pid = ?');
+    values.push(pid);
+  }
+  return { sql: parts.join(' '), values };
+}
+
+/** A whole number is the id of an object, anything else an address; the PCI domain may be left out. */
+function deviceWhere(row: string, device: string): Where {
+  if (/^\d+$/.test(device)) return { sql: `${row}.device = ?`, values: [Number(device)] };
+  return { sql: `${row}.function IN (?, ?)`, values: [device, `0000:${device}`] };
+}
+
+/** Everybody who held a PASID, in the order in which they took it; `limit` rows at most. */
+export function findTenures(
+  store: Store,
+  trace: string,
+  filter: PasidFilter,
+  which: 'all' | 'leaked' | 'reused' | 'reused-unflushed',
+  limit: number,
+): { readonly count: number; readonly rows: readonly TenureLine[] } {
+  const parts = ['t.trace = ?'];
+  const values: SqlValue[] = [trace];
+  if (which === 'leaked') parts.push('t.to_seq IS NULL');
+  if (which === 'reused') parts.push('t.previous IS NOT NULL');
+  if (which === 'reused-unflushed') parts.push(`t.reuse_flush = 'none'`);
+  if (filter.pasid !== undefined) add(parts, values, 't.pasid = ?', [filter.pasid]);
+  if (filter.pid !== undefined) add(parts, values, 't.pid = ?', [filter.pid]);
+  if (filter.device !== undefined) {
+    const { sql, values: named } = deviceWhere('a', filter.device);
+    const of = 'SELECT 1 FROM pasid_attachments AS a WHERE a.trace = t.trace AND a.tenure = t.tenure';
+    add(parts, values, `EXISTS (${of} AND ${sql})`, named);
+  }
+  const where = `FROM pasid_tenures AS t WHERE ${parts.join(' AND ')}`;
+  return page<TenureLine>(store, 't', where, 'ORDER BY t.tenure', values, limit);
+}
+
+/** What happened, grouped by scope and PASID, each in order. */
+export function findEvents(
+  store: Store,
+  trace: string,
+  filter: PasidFilter,
+  limit: number,
+): { readonly count: number; readonly rows: readonly EventLine[] } {
+  const parts = ['e.trace = ?'];
+  const values: SqlValue[] = [trace];
+  if (filter.pasid !== undefined) add(parts, values, 'e.pasid = ?', [filter.pasid]);
+  if (filter.pid !== undefined) {
+    const held = 'SELECT tenure FROM pasid_tenures AS t WHERE t.trace = ? AND t.pid = ?';
+    add(parts, values, `(e.pid = ? OR e.tenure IN (${held}))`, [filter.pid, trace, filter.pid]);
+  }
+  if (filter.device !== undefined) {
+    const { sql, values: named } = deviceWhere('a', filter.device);
+    const held = `SELECT tenure FROM pasid_attachments AS a WHERE a.trace = ? AND ${sql}`;
+    const own = deviceWhere('e', filter.device);
+    add(parts, values, `(${own.sql} OR e.function IS NULL AND e.tenure IN (${held}))`, [
+      ...own.values,
+      trace,
+      ...named,
+    ]);
+  }
+  const where = `FROM pasid_events AS e WHERE ${parts.join(' AND ')}`;
+  const order = 'ORDER BY e.scope_kind, e.scope, e.pasid, e.event';
+  return page<EventLine>(store, 'e', where, order, values, limit);
+}
+
+/** All scopes with their high-water marks. */
+export function findScopes(store: Store, trace: string): readonly ScopeLine[] {
+  const columns = 'kind, scope, is_space, quota, tenures, held, high_water, high_water_seq, refused';
+  // The system first, then the functions, and so on; numbers of processes in the order of numbers.
+  const order = `ORDER BY instr('system function set process', kind), CAST(scope AS INTEGER), scope`;
+  const rows = store.query(`SELECT ${columns} FROM pasid_scopes WHERE trace = ? ${order}`, [trace]);
+  return rows as unknown as readonly ScopeLine[];
+}
+
+function add(parts: string[], values: SqlValue[], sql: string, more: readonly SqlValue[]): void {
+  parts.push(sql);
+  values.push(...more);
+}
+
+function page<Line>(
+  store: Store,
+  row: string,
+  where: string,
+  order: string,
+  values: readonly SqlValue[],
+  limit: number,
+): { readonly count: number; readonly rows: readonly Line[] } {
+  const [found] = store.query(`SELECT count(*) AS count ${where}`, values);
+  const rows = store.query(`SELECT ${row}.* ${where} ${order} LIMIT ?`, [...values, limit]);
+  return { count: Number(found?.['count']), rows: rows.map(withoutTrace) as unknown as readonly Line[] };
+}
+
+function withoutTrace({ trace: _, ...row }: Readonly<Record<string, SqlValue>>) {
+  return row;
+}
