@@ -149,6 +149,25 @@ function startKernel(store: Store, trace: TraceInfo, profile: Profile, options: 
   return { kernel: restoreKernel(start.state, profile, machine), fromSeq: start.seq + 1 };
 }
 
+/**
+ * Replays a trace from its beginning for a reader that looks at the kernel between calls: `start` sees it
+ * before the first one, `visit` after each record, with what came of it (null for a note).
+ */
+export function followTrace(
+  store: Store,
+  trace: TraceInfo,
+  options: { readonly kernel?: string | null; readonly untilSeq?: number },
+  start: (kernel: Kernel) => void,
+  visit: (kernel: Kernel, call: Call, outcome: Outcome | null) => void,
+): void {
+  const { profile } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
+  const { kernel, fromSeq } = startKernel(store, trace, profile, {});
+  start(kernel);
+  const { untilSeq } = options;
+  const range = { maxDivergences: 0, ...(untilSeq === undefined ? {} : { untilSeq }) };
+  applyAll(store, trace, kernel, newTally(), range, fromSeq, (call, outcome) => visit(kernel, call, outcome));
+}
+
 function newTally(): Tally {
   return {
     calls: 0,
@@ -169,6 +188,7 @@ function applyAll(
   tally: Tally,
   options: ReplayOptions,
   fromSeq: number,
+  visit?: (call: Call, outcome: Outcome | null) => void,
 ): void {
   const { snapshotEvery = 0, maxDivergences = 1000, onCall } = options;
   const exits = createExitWatch(store, trace.id, kernel, tally.assumptions);
@@ -182,6 +202,7 @@ function applyAll(
     const learnedBefore = tally.learned;
     const outcome = applyOne(kernel, call, tally, maxDivergences);
     if (outcome !== null) onCall?.(call, outcome, tally.learned - learnedBefore);
+    visit?.(call, outcome);
     exits.after(call);
     if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0)
       options.onProgress(tally.calls);
