@@ -1,3 +1,4 @@
+import type { IoctlCall } from '../../src/trace/index.ts';
 import { commandOf, OPCODE, type SmmuCommand, sync, type TagId } from './smmu-commands.ts';
 import { bits, field, unknownField, word } from './smmu-words.ts';
 
@@ -60,4 +61,27 @@ function tagged(first: bigint, second: bigint, vmid: TagId): SmmuCommand {
   const own = (first & ~bits(...VMID)) | field(vmid ?? 0, ...VMID);
   const unknown = vmid === null ? unknownField('VMID', ...VMID) : null;
   return { name, words: [word(own, unknown), word(second)] };
+}
+
+const COMMAND_BYTES = 16;
+const DATA_UPTR = 8;
+const ENTRY_LEN = 20;
+const ENTRY_NUM = 24;
+
+/** The commands that an HWPT_INVALIDATE points to; null when the trace does not hold their bytes. */
+export function guestCommands({ arg, mem }: Pick<IoctlCall, 'arg' | 'mem'>): GuestCommand[] | null {
+  if (arg === null) return null;
+  const struct = new DataView(arg.buffer, arg.byteOffset, arg.length);
+  const at = struct.getBigUint64(DATA_UPTR, true);
+  const entryBytes = struct.getUint32(ENTRY_LEN, true);
+  const count = struct.getUint32(ENTRY_NUM, true);
+  const bytes = mem.find(({ addr }) => addr === at)?.before;
+  if (!(bytes instanceof Uint8Array) || bytes.length < entryBytes * count) return null;
+  return Array.from({ length: count }, (_, index) => {
+    // A shorter entry is one whose rest is zero.
+    const own = new Uint8Array(COMMAND_BYTES);
+    own.set(bytes.subarray(index * entryBytes, index * entryBytes + Math.min(entryBytes, COMMAND_BYTES)));
+    const view = new DataView(own.buffer);
+    return { first: view.getBigUint64(0, true), second: view.getBigUint64(8, true) };
+  });
 }
