@@ -151,14 +151,14 @@ function startKernel(store: Store, trace: TraceInfo, profile: Profile, options: 
 
 /**
  * Replays a trace from its beginning for a reader that looks at the kernel between calls: `start` sees it
- * before the first one, `visit` after each record, with what came of it (null for a note).
+ * before the first one, `visit` after each record, with what came of it (null for a note); false ends it.
  */
 export function followTrace(
   store: Store,
   trace: TraceInfo,
   options: { readonly kernel?: string | null; readonly untilSeq?: number },
   start: (kernel: Kernel) => void,
-  visit: (kernel: Kernel, call: Call, outcome: Outcome | null) => void,
+  visit: (kernel: Kernel, call: Call, outcome: Outcome | null) => unknown,
 ): void {
   const { profile } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
   const { kernel, fromSeq } = startKernel(store, trace, profile, {});
@@ -188,7 +188,7 @@ function applyAll(
   tally: Tally,
   options: ReplayOptions,
   fromSeq: number,
-  visit?: (call: Call, outcome: Outcome | null) => void,
+  visit?: (call: Call, outcome: Outcome | null) => unknown,
 ): void {
   const { snapshotEvery = 0, maxDivergences = 1000, onCall } = options;
   const exits = createExitWatch(store, trace.id, kernel, tally.assumptions);
@@ -202,13 +202,14 @@ function applyAll(
     const learnedBefore = tally.learned;
     const outcome = applyOne(kernel, call, tally, maxDivergences);
     if (outcome !== null) onCall?.(call, outcome, tally.learned - learnedBefore);
-    visit?.(call, outcome);
     exits.after(call);
+    const goesOn = visit?.(call, outcome) !== false;
     if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0)
       options.onProgress(tally.calls);
     if (snapshotEvery > 0 && tally.calls % snapshotEvery === 0) {
       store.putSnapshot(trace.id, call.seq, snapshotVersion(kernel.profile), serializeKernel(kernel));
     }
+    return goesOn;
   });
 }
 
