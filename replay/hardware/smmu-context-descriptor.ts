@@ -15,8 +15,11 @@ const HARDWARE_ACCESS = bits(43, 43);
 const RECORDS_FAULTS = bits(45, 45);
 const ABORTS = bits(46, 46);
 const OWN_ASID = bits(47, 47);
-/** MAIR of io-pgtable-arm.c: non-cacheable, write-back, device, outer cacheable only. */
-const MEMORY_ATTRIBUTES = 0xf404ff44n;
+/**
+ * MAIR of io-pgtable-arm.c: non-cacheable, write-back, device, outer cacheable only. The last is shifted as a
+ * signed int, so that its sign fills the upper half.
+ */
+const MEMORY_ATTRIBUTES = 0xfffffffff404ff44n;
 
 /** A stage-1 domain. */
 export interface Stage1 {

@@ -1,0 +1,227 @@
+import type { Comparison, TableDifference } from './compare-dump.ts';
+import type { HardwareView } from './domain.ts';
+import type { PageTable, TableEntry } from './page-table.ts';
+import type { SmmuCommand } from './smmu-commands.ts';
+import {
+  type DumpedCommand,
+  type DumpedContext,
+  type DumpedStage,
+  type DumpedStream,
+  parseSmmuDump,
+  type SmmuDump,
+} from './smmu-dump.ts';
+import { type ExpectedStream, expectationOf, type SmmuExpectation } from './smmu-expectation.ts';
+import { featuresOf } from './smmu-features.ts';
+import type { GuestTables } from './smmu-guest-tables.ts';
+import { countBits, maskOf } from './smmu-words.ts';
+import type { UnknownBits, Word } from './table-format.ts';
+
+/** A dump of an SMMU against what the model says it holds: every word of every structure, bit by bit. */
+
+/** Null when the text is no dump of an SMMU. Without a history, ids and commands are not compared. */
+export function compareSmmuDump(view: HardwareView, text: string): Comparison | null {
+  const dump = parseSmmuDump(text);
+  return dump === null ? null : compareSmmu(dump, expectationOf(view, featuresOf(dump.registers)));
+}
+
+interface Tally {
+  entries: number;
+  equal: number;
+  tables: number;
+  readonly unknown: Map<string, number>;
+  readonly differences: TableDifference[];
+}
+
+/** Where a word stands. */
+type Place = Pick<TableDifference, 'bdf' | 'level' | 'iova' | 'why'>;
+
+export function compareSmmu(dump: SmmuDump, expectation: SmmuExpectation): Comparison {
+  const tally: Tally = { entries: 0, equal: 0, tables: 0, unknown: new Map(), differences: [] };
+  for (const stream of dump.streams) {
+    const expected = expectation.stream(stream.bdf);
+    if (expected !== null) compareStream(tally, stream, expected);
+  }
+  if (expectation.commands !== null)
+    compareCommands(tally, dump.commands, expectation.commands, expectation.mayFollowOthers);
+  return {
+    entries: tally.entries,
+    equal: tally.equal,
+    different: tally.differences.length,
+    unknownBits: Object.fromEntries([...tally.unknown].sort(([a], [b]) => (a < b ? -1 : 1))),
+    tables: tally.tables,
+    differences: tally.differences,
+  };
+}
+
+function placeOf({ bdf }: Pick<DumpedStream, 'bdf'>, why: string, level = 0, page = 0): Place {
+  return { bdf, level, iova: BigInt(page) * 4096n, why };
+}
+
+/** Both null means nothing to compare; one null, that only the other side has it. */
+function compareWord(tally: Tally, place: Place, ours: Word | null, theirs: bigint | null): void {
+  tally.entries += 1;
+  if (ours === null || theirs === null) {
+    const what = ours === null ? 'extra' : 'missing';
+    const bits = ours?.value ?? theirs ?? 0n;
+    tally.differences.push({ ...place, pasid: 0, what, ours: ours?.value ?? null, theirs, bits });
+    return;
+  }
+  const bits = (ours.value ^ theirs) & ~maskOf(ours.unknown);
+  if (bits !== 0n) {
+    tally.differences.push({ ...place, pasid: 0, what: 'entry', ours: ours.value, theirs, bits });
+    return;
+  }
+  tally.equal += 1;
+  for (const unknown of ours.unknown) countUnknown(tally, unknown);
+}
+
+function countUnknown({ unknown }: Tally, { mask, holds }: UnknownBits): void {
+  unknown.set(holds, (unknown.get(holds) ?? 0) + countBits(mask));
+}
+
+function compareStream(tally: Tally, stream: DumpedStream, expected: ExpectedStream): void {
+  for (const [at, theirs] of stream.entry.entries())
+    compareWord(tally, placeOf(stream, `STE word ${at}`), expected.entry[at] ?? null, theirs);
+  const own = stream.contexts.find(({ substream, ipa }) => substream === 0 && ipa === null);
+  if (expected.context !== null || own !== undefined)
+    compareContext(tally, stream, expected.context, own ?? null);
+  if (expected.guest !== null) compareGuest(tally, stream, expected.guest);
+  const stages = stream.stages;
+  if (expected.stage1 !== null)
+    compareTable(
+      tally,
+      stream,
+      expected.stage1,
+      stages.find(({ stage }) => stage === 1),
+    );
+  if (expected.stage2 !== null)
+    compareTable(
+      tally,
+      stream,
+      expected.stage2,
+      stages.find(({ stage }) => stage === 2),
+    );
+}
+
+function compareContext(
+  tally: Tally,
+  stream: DumpedStream,
+  ours: readonly Word[] | null,
+  theirs: DumpedContext | null,
+): void {
+  const count = ours?.length ?? theirs?.words?.length ?? 0;
+  for (let at = 0; at < count; at += 1)
+    compareWord(tally, placeOf(stream, `CD word ${at}`), ours?.[at] ?? null, theirs?.words?.[at] ?? null);
+}
+
+function compareTable(
+  tally: Tally,
+  stream: DumpedStream,
+  ours: PageTable,
+  theirs: DumpedStage | undefined,
+): void {
+  const name = `stage ${ours.format.name.startsWith('smmu-s1') ? 1 : 2}`;
+  if (theirs === undefined) {
+    tally.entries += 1;
+    const place = placeOf(stream, `${name}: the dump has no such table`);
+    tally.differences.push({ ...place, pasid: 0, what: 'table', ours: null, theirs: null, bits: 0n });
+    return;
+  }
+  tally.tables += 1;
+  const { format } = ours;
+  const start = BigInt(4 - format.levels);
+  const place = placeOf(stream, `${name}: start level`);
+  compareWord(tally, place, { value: start, unknown: [] }, BigInt(theirs.startLevel));
+  const entries = 2n ** BigInt(format.indexBits(format.levels));
+  const root = placeOf(stream, `${name}: entries of the first table`);
+  compareWord(tally, root, { value: entries, unknown: [] }, BigInt(theirs.rootEntries));
+  compareEntries(tally, stream, name, ours.entries(0, Number.MAX_SAFE_INTEGER), theirs.entries);
+}
+
+/** An entry of ours or the dump's; both come in the order of a walk. */
+type Entry = Pick<TableEntry, 'level' | 'page' | 'index'>;
+
+function isBefore(a: Entry, b: Entry): boolean {
+  return a.page < b.page || (a.page === b.page && a.level > b.level);
+}
+
+function compareEntries(
+  tally: Tally,
+  stream: DumpedStream,
+  name: string,
+  ours: Iterable<Entry & { readonly word: Word }>,
+  theirs: readonly (Entry & { readonly word: bigint })[],
+): void {
+  let at = 0;
+  const extra = (): void => {
+    const { level, page, word } = theirs[at]!;
+    compareWord(tally, placeOf(stream, name, level, page), null, word);
+    at += 1;
+  };
+  for (const entry of ours) {
+    while (at < theirs.length && isBefore(theirs[at]!, entry)) extra();
+    const place = placeOf(stream, name, entry.level, entry.page);
+    const other = theirs[at];
+    if (other === undefined || isBefore(entry, other)) {
+      compareWord(tally, place, entry.word, null);
+      continue;
+    }
+    at += 1;
+    if (other.index !== entry.index)
+      compareWord(
+        tally,
+        { ...place, why: `${name}: index` },
+        { value: BigInt(entry.index), unknown: [] },
+        BigInt(other.index),
+      );
+    compareWord(tally, place, entry.word, other.word);
+  }
+  while (at < theirs.length) extra();
+}
+
+const NOT_RECORDED: UnknownBits = { mask: (1n << 64n) - 1n, holds: 'guest memory that was not recorded' };
+
+/** The guest's descriptor and stage 1, from the memory that the trace recorded. */
+function compareGuest(tally: Tally, stream: DumpedStream, guest: GuestTables): void {
+  const theirs = stream.contexts.find(({ substream, ipa }) => substream === 0 && ipa !== null);
+  if (stream.contextTables.length > 0) return;
+  if (guest.context === 'unmapped') {
+    compareWord(
+      tally,
+      placeOf(stream, 'guest CD: translated by stage 2'),
+      { value: 0n, unknown: [] },
+      theirs?.words == null ? 0n : 1n,
+    );
+    return;
+  }
+  for (const [at, ours] of guest.context.entries()) {
+    const word: Word = ours === null ? { value: 0n, unknown: [NOT_RECORDED] } : { value: ours, unknown: [] };
+    compareWord(tally, placeOf(stream, `guest CD word ${at}`), word, theirs?.words?.[at] ?? null);
+  }
+  const stage = stream.stages.find((each) => each.stage === 1);
+  if (guest.missing.length > 0) {
+    countUnknown(tally, { ...NOT_RECORDED, mask: BigInt(guest.missing.length) });
+    return;
+  }
+  const ours = guest.entries.map((entry) => ({ ...entry, word: { value: entry.word, unknown: [] } }));
+  compareEntries(tally, stream, 'guest stage 1', ours, stage?.entries ?? []);
+}
+
+/** Commands in order. Of the first dump of a trace, the last ones. */
+function compareCommands(
+  tally: Tally,
+  dumped: readonly DumpedCommand[],
+  ours: readonly SmmuCommand[],
+  mayFollowOthers: boolean,
+): void {
+  const theirs = mayFollowOthers ? dumped.slice(Math.max(0, dumped.length - ours.length)) : dumped;
+  const count = Math.max(ours.length, theirs.length);
+  for (let at = 0; at < count; at += 1) {
+    const [our, their] = [ours[at], theirs[at]];
+    const name = `command ${their?.index ?? at} ${their?.name ?? our?.name}`;
+    for (const word of [0, 1] as const) {
+      const place = placeOf({ bdf: '' }, `${name} word ${word}`);
+      compareWord(tally, place, our?.words[word] ?? null, their?.words[word] ?? null);
+    }
+  }
+}
