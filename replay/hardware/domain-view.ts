@@ -147,11 +147,7 @@ function factsOf(
     dirtyTracking,
     nestParent,
     enforceCoherency: enforceCacheCoherency,
-    hwInfoBit: (byteOffset, bit) => {
-      const bytes = hwInfoBytes(kernel, iommu);
-      const byte = bytes?.[byteOffset + (bit >> 3)];
-      return byte === undefined ? null : ((byte >> (bit & 7)) & 1) === 1;
-    },
+    hwInfoBit: (byteOffset, bit) => bitOf(hwInfoBytes(kernel, iommu), byteOffset, bit),
     stated: (key) => iommu?.stated[key] ?? null,
   };
 }
@@ -165,8 +161,9 @@ function hwInfoBytes(kernel: Kernel, iommu: Iommu | undefined): Uint8Array | nul
 }
 
 function* deviceSlots(history: History, kernel: Kernel): Generator<DeviceSlot> {
-  for (const { index: device, bdf, path, group, iommu } of kernel.machine.devices) {
-    const base = { device, bdf, path, iommu: iommu.name };
+  for (const physical of kernel.machine.devices) {
+    const { index: device, bdf, path, group, iommu } = physical;
+    const base = { device, bdf, path, iommu: iommu.name, written: true };
     const type1 = type1StateOf(history, kernel, group);
     if (type1 !== null) {
       yield { ...base, pasid: 0, state: type1 };
@@ -181,9 +178,23 @@ function* deviceSlots(history: History, kernel: Kernel): Generator<DeviceSlot> {
     }
     for (const [pasid, { hwpt }] of Object.entries(slots)) {
       if (context === undefined) continue;
-      yield { ...base, pasid: Number(pasid), state: stateOf(context, context.objects[hwpt]) };
+      const written = pasid === '0' || hasPasids(kernel, physical);
+      yield { ...base, pasid: Number(pasid), state: stateOf(context, context.objects[hwpt]), written };
     }
   }
+}
+
+/** Whether device and IOMMU have PASIDs; null when the trace does not tell. */
+function hasPasids(kernel: Kernel, { maxPasids, bdf, path, iommu }: PhysicalDevice): boolean | null {
+  const ecap = 16;
+  if (iommu.driver === 'vtd' && bitOf(hwInfoBytes(kernel, iommu), ecap, 40) === false) return false;
+  const known = maxPasids ?? kernel.state.learned[bdf === '' ? path : bdf]?.pasids;
+  return known === undefined ? null : known > 0;
+}
+
+function bitOf(bytes: Uint8Array | null, byteOffset: number, bit: number): boolean | null {
+  const byte = bytes?.[byteOffset + (bit >> 3)];
+  return byte === undefined ? null : ((byte >> (bit & 7)) & 1) === 1;
 }
 
 function stateOf(context: Context, hwpt: KernelObject | undefined): SlotState {
