@@ -5,6 +5,7 @@ import type {
   Kernel,
   KernelObject,
   PagingDomain,
+  PhysicalDevice,
 } from '../../src/model/index.ts';
 import type { DeviceSlot, HardwareDomain, HardwareView, SlotState } from './domain.ts';
 import { applySteps } from './fills.ts';
