@@ -7,7 +7,7 @@ import type {
   PagingDomain,
   PhysicalDevice,
 } from '../../src/model/index.ts';
-import type { DeviceSlot, HardwareDomain, HardwareView, SlotState } from './domain.ts';
+import type { DeviceSlot, HardwareDomain, HardwareIommu, HardwareView, SlotState } from './domain.ts';
 import { applySteps } from './fills.ts';
 import { formatOf } from './formats/index.ts';
 import { eachIoas, type History, type1Key } from './history.ts';
@@ -25,6 +25,7 @@ interface DomainSketch extends Omit<HardwareDomain, 'table'> {
 /** What is fixed at the point that was asked for; `finish` makes the tables of it later. */
 export interface ViewSketch {
   readonly seq: number;
+  readonly iommus: readonly HardwareIommu[];
   readonly domains: readonly DomainSketch[];
   readonly slots: readonly DeviceSlot[];
 }
@@ -33,6 +34,11 @@ export function sketchView(history: History, kernel: Kernel, seq: number): ViewS
   const domains = [...iommufdDomains(history, kernel), ...type1Domains(history, kernel)];
   return {
     seq,
+    iommus: kernel.machine.iommus.map((iommu) => ({
+      name: iommu.name,
+      driver: iommu.driver,
+      scalable: isScalable(kernel, iommu),
+    })),
     domains: domains.sort((a, b) => a.key - b.key),
     slots: [...deviceSlots(history, kernel)],
   };
@@ -41,12 +47,13 @@ export function sketchView(history: History, kernel: Kernel, seq: number): ViewS
 /** Makes the tables with all frames that are known by now. `format` overrides that of the domains. */
 export function finishView(
   history: History,
-  { seq, domains, slots }: ViewSketch,
+  { seq, iommus, domains, slots }: ViewSketch,
   pageBytes: number,
   format?: string,
 ): HardwareView {
   return {
     seq,
+    iommus,
     slots,
     domains: domains.map(({ facts, stepCount, ...domain }) => ({
       ...domain,
@@ -183,6 +190,12 @@ function* deviceSlots(history: History, kernel: Kernel): Generator<DeviceSlot> {
       yield { ...base, pasid: Number(pasid), state: stateOf(context, context.objects[hwpt]), written };
     }
   }
+}
+
+/** Scalable mode is stated, or the extended capability register has it. */
+function isScalable(kernel: Kernel, iommu: Iommu): boolean {
+  if (iommu.driver !== 'vtd') return false;
+  return iommu.stated['scalable_mode'] ?? bitOf(hwInfoBytes(kernel, iommu), 16, 43) ?? false;
 }
 
 /** Whether device and IOMMU have PASIDs; null when the trace does not tell. */

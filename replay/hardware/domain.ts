@@ -47,10 +47,19 @@ export interface DeviceSlot {
   readonly written: boolean | null;
 }
 
+export interface HardwareIommu {
+  /** As the topology names it. */
+  readonly name: string;
+  readonly driver: string;
+  /** A VT-d unit in scalable mode. */
+  readonly scalable: boolean;
+}
+
 /** Everything at a point. */
 export interface HardwareView {
   /** Last call that was applied. */
   readonly seq: number;
+  readonly iommus: readonly HardwareIommu[];
   /** By `key`, ascending. */
   readonly domains: readonly HardwareDomain[];
   /** By device, then PASID. */
