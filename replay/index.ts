@@ -9,6 +9,8 @@ export {
   explainAt,
   explainCall,
 } from './explain.ts';
+export * from './hardware/index.ts';
+export { findMarker } from './markers.ts';
 export { type NamedObject, objectsNamed } from './named-objects.ts';
 export type { TracedFinding } from './origins.ts';
 export { type Prediction, type PredictSummary, predictTrace } from './predict.ts';

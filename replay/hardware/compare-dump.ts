@@ -27,6 +27,8 @@ export interface Comparison {
   /** Bits of equal entries that the trace does not determine, by what they hold. */
   readonly unknownBits: Readonly<Record<string, number>>;
   readonly tables: number;
+  /** Slots without a table in the dump, where neither trace nor dump tells whether there should be one. */
+  readonly undetermined: readonly { readonly bdf: string; readonly pasid: number }[];
   readonly differences: readonly TableDifference[];
 }
 
@@ -36,6 +38,7 @@ interface Tally {
   different: number;
   tables: number;
   readonly unknown: Map<string, number>;
+  readonly undetermined: { readonly bdf: string; readonly pasid: number }[];
   readonly differences: TableDifference[];
   /** Physical address of the table behind each domain, as found so far. */
   readonly roots: Map<number, bigint>;
@@ -48,6 +51,7 @@ export function compareDump(view: HardwareView, dump: Dump): Comparison {
     different: 0,
     tables: 0,
     unknown: new Map(),
+    undetermined: [],
     differences: [],
     roots: new Map(),
   };
@@ -61,6 +65,7 @@ export function compareDump(view: HardwareView, dump: Dump): Comparison {
     different: tally.different,
     unknownBits: Object.fromEntries([...tally.unknown].sort(([a], [b]) => (a < b ? -1 : 1))),
     tables: tally.tables,
+    undetermined: tally.undetermined,
     differences: tally.differences,
   };
 }
@@ -80,8 +85,15 @@ function compareSlot(view: HardwareView, slot: DeviceSlot, dump: Dump, tally: Ta
     differ(tally, slot, 'the format of our table is unknown');
     return;
   }
+  if (slot.written === false) {
+    if (table !== undefined)
+      differ(tally, slot, 'the dump has a table for a PASID of a device without PASIDs');
+    return;
+  }
   if (table === undefined) {
-    differ(tally, slot, 'the dump has no table where a domain is attached');
+    const mayBeAbsent = slot.written === null || (slot.pasid !== 0 && !dump.showsPasids);
+    if (mayBeAbsent) tally.undetermined.push({ bdf: slot.bdf, pasid: slot.pasid });
+    else differ(tally, slot, 'the dump has no table where a domain is attached');
     return;
   }
   compareTable(domain, domain.table, table, slot, dump, tally);

@@ -5,8 +5,9 @@ import type {
   Kernel,
   KernelObject,
   PagingDomain,
+  PhysicalDevice,
 } from '../../src/model/index.ts';
-import type { DeviceSlot, HardwareDomain, HardwareView, SlotState } from './domain.ts';
+import type { DeviceSlot, HardwareDomain, HardwareIommu, HardwareView, SlotState } from './domain.ts';
 import { applySteps } from './fills.ts';
 import { formatOf } from './formats/index.ts';
 import { eachIoas, type History, type1Key } from './history.ts';
@@ -24,6 +25,7 @@ interface DomainSketch extends Omit<HardwareDomain, 'table'> {
 /** What is fixed at the point that was asked for; `finish` makes the tables of it later. */
 export interface ViewSketch {
   readonly seq: number;
+  readonly iommus: readonly HardwareIommu[];
   readonly domains: readonly DomainSketch[];
   readonly slots: readonly DeviceSlot[];
 }
@@ -32,6 +34,11 @@ export function sketchView(history: History, kernel: Kernel, seq: number): ViewS
   const domains = [...iommufdDomains(history, kernel), ...type1Domains(history, kernel)];
   return {
     seq,
+    iommus: kernel.machine.iommus.map((iommu) => ({
+      name: iommu.name,
+      driver: iommu.driver,
+      scalable: isScalable(kernel, iommu),
+    })),
     domains: domains.sort((a, b) => a.key - b.key),
     slots: [...deviceSlots(history, kernel)],
   };
@@ -40,12 +47,13 @@ export function sketchView(history: History, kernel: Kernel, seq: number): ViewS
 /** Makes the tables with all frames that are known by now. `format` overrides that of the domains. */
 export function finishView(
   history: History,
-  { seq, domains, slots }: ViewSketch,
+  { seq, iommus, domains, slots }: ViewSketch,
   pageBytes: number,
   format?: string,
 ): HardwareView {
   return {
     seq,
+    iommus,
     slots,
     domains: domains.map(({ facts, stepCount, ...domain }) => ({
       ...domain,
@@ -147,11 +155,7 @@ function factsOf(
     dirtyTracking,
     nestParent,
     enforceCoherency: enforceCacheCoherency,
-    hwInfoBit: (byteOffset, bit) => {
-      const bytes = hwInfoBytes(kernel, iommu);
-      const byte = bytes?.[byteOffset + (bit >> 3)];
-      return byte === undefined ? null : ((byte >> (bit & 7)) & 1) === 1;
-    },
+    hwInfoBit: (byteOffset, bit) => bitOf(hwInfoBytes(kernel, iommu), byteOffset, bit),
     stated: (key) => iommu?.stated[key] ?? null,
   };
 }
@@ -165,8 +169,9 @@ function hwInfoBytes(kernel: Kernel, iommu: Iommu | undefined): Uint8Array | nul
 }
 
 function* deviceSlots(history: History, kernel: Kernel): Generator<DeviceSlot> {
-  for (const { index: device, bdf, path, group, iommu } of kernel.machine.devices) {
-    const base = { device, bdf, path, iommu: iommu.name };
+  for (const physical of kernel.machine.devices) {
+    const { index: device, bdf, path, group, iommu } = physical;
+    const base = { device, bdf, path, iommu: iommu.name, written: true };
     const type1 = type1StateOf(history, kernel, group);
     if (type1 !== null) {
       yield { ...base, pasid: 0, state: type1 };
@@ -181,9 +186,29 @@ function* deviceSlots(history: History, kernel: Kernel): Generator<DeviceSlot> {
     }
     for (const [pasid, { hwpt }] of Object.entries(slots)) {
       if (context === undefined) continue;
-      yield { ...base, pasid: Number(pasid), state: stateOf(context, context.objects[hwpt]) };
+      const written = pasid === '0' || hasPasids(kernel, physical);
+      yield { ...base, pasid: Number(pasid), state: stateOf(context, context.objects[hwpt]), written };
     }
   }
+}
+
+/** Scalable mode is stated, or the extended capability register has it. */
+function isScalable(kernel: Kernel, iommu: Iommu): boolean {
+  if (iommu.driver !== 'vtd') return false;
+  return iommu.stated['scalable_mode'] ?? bitOf(hwInfoBytes(kernel, iommu), 16, 43) ?? false;
+}
+
+/** Whether device and IOMMU have PASIDs; null when the trace does not tell. */
+function hasPasids(kernel: Kernel, { maxPasids, bdf, path, iommu }: PhysicalDevice): boolean | null {
+  const ecap = 16;
+  if (iommu.driver === 'vtd' && bitOf(hwInfoBytes(kernel, iommu), ecap, 40) === false) return false;
+  const known = maxPasids ?? kernel.state.learned[bdf === '' ? path : bdf]?.pasids;
+  return known === undefined ? null : known > 0;
+}
+
+function bitOf(bytes: Uint8Array | null, byteOffset: number, bit: number): boolean | null {
+  const byte = bytes?.[byteOffset + (bit >> 3)];
+  return byte === undefined ? null : ((byte >> (bit & 7)) & 1) === 1;
 }
 
 function stateOf(context: Context, hwpt: KernelObject | undefined): SlotState {

@@ -40,12 +40,26 @@ export interface DeviceSlot {
   /** 0 is the RID. */
   readonly pasid: number;
   readonly state: SlotState;
+  /**
+   * Whether the driver wrote an entry at all. A PASID that is attached to a device without PASIDs is booked by
+   * iommufd and written nowhere; null where the trace does not tell whether the device has any.
+   */
+  readonly written: boolean | null;
+}
+
+export interface HardwareIommu {
+  /** As the topology names it. */
+  readonly name: string;
+  readonly driver: string;
+  /** A VT-d unit in scalable mode. */
+  readonly scalable: boolean;
 }
 
 /** Everything at a point. */
 export interface HardwareView {
   /** Last call that was applied. */
   readonly seq: number;
+  readonly iommus: readonly HardwareIommu[];
   /** By `key`, ascending. */
   readonly domains: readonly HardwareDomain[];
   /** By device, then PASID. */

@@ -12,7 +12,14 @@ import {
 import type { Call } from '../../src/trace/index.ts';
 import { CMD } from '../../src/uapi/index.ts';
 import { BATCH_RUNS, type Fill, type TableStep, TYPE1_RUNS } from './fills.ts';
-import { createPhysicalPages, type PhysicalPages, pinPages, takeNote, unpinPages } from './physical-pages.ts';
+import {
+  createPhysicalPages,
+  type PhysicalPages,
+  pinPages,
+  takeHugeMapping,
+  takeNote,
+  unpinPages,
+} from './physical-pages.ts';
 
 /**
  * What a replay did to each domain. It follows the effects of the calls: areas mapped and unmapped in an IOAS
@@ -79,6 +86,7 @@ export function afterCall(history: History, kernel: Kernel, call: Call, diverged
     if (call.kind === 'pagemap') takeNote(history.physical, kernel, call);
     return;
   }
+  if (call.op === 'mmap') takeHugeMapping(history.physical, kernel, call);
   if (diverged) history.stale = true;
   // SET_IOMMU of a classic container makes no object, nor does a group that leaves one.
   if (call.op === 'close' || (call.op === 'ioctl' && TYPE1_CALLS.has(call.cmd))) history.stale = true;

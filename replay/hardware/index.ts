@@ -5,3 +5,4 @@ export { type Dump, type DumpedEntry, type DumpedTable, parseDump } from './dump
 export { type LookOptions, lookAt, lookAtAll } from './look.ts';
 export type { PageTable, TableEntry, WalkFault, WalkResult, WalkStep } from './page-table.ts';
 export type { Access, TableFormat, UnknownBits, Word } from './table-format.ts';
+export { findSlot, type Translation, type TranslationStep, translate } from './translate.ts';

@@ -1,5 +1,5 @@
 import { type Kernel, type PageRun, userPageRuns } from '../../src/model/index.ts';
-import type { Note } from '../../src/trace/index.ts';
+import type { MmapCall, Note } from '../../src/trace/index.ts';
 import { copyFrames, type FrameMap, getFrame, setFrame } from './frame-map.ts';
 import { UNKNOWN_FRAME } from './table-format.ts';
 
@@ -15,6 +15,18 @@ export interface PinnedPages {
   /** By index from the first page: as noted before the pages were pinned, and while they were. */
   readonly before: FrameMap;
   readonly during: FrameMap;
+  /** Of the runs that lie in huge pages, by place in `runs`. */
+  readonly huge: ReadonlyMap<number, HugePages>;
+}
+
+/** A mapping with MAP_HUGETLB: one frame tells those of its whole huge page. */
+export interface HugePages {
+  /** Page of the object that the first huge page begins at. */
+  readonly base: number;
+  /** Pages of 4096 bytes in each. */
+  readonly size: number;
+  /** First frame of each that is known, by its index. */
+  readonly frames: Map<number, number>;
 }
 
 export interface PhysicalPages {
@@ -22,15 +34,22 @@ export interface PhysicalPages {
   readonly known: Map<number, FrameMap>;
   /** Pages that are pinned now, by object. */
   readonly pinned: Map<number, Set<PinnedPages>>;
+  /** By object. */
+  readonly huge: Map<number, HugePages>;
 }
 
 export function createPhysicalPages(): PhysicalPages {
-  return { known: new Map(), pinned: new Map() };
+  return { known: new Map(), pinned: new Map(), huge: new Map() };
 }
 
 /** Pages are pinned: their frames stay. */
 export function pinPages(physical: PhysicalPages, runs: readonly PageRun[]): PinnedPages {
-  const pages: PinnedPages = { runs, before: new Map(), during: new Map() };
+  const huge = new Map<number, HugePages>();
+  runs.forEach(({ object }, place) => {
+    const own = physical.huge.get(object);
+    if (own !== undefined) huge.set(place, own);
+  });
+  const pages: PinnedPages = { runs, before: new Map(), during: new Map(), huge };
   for (const { object, page, index, count } of runs) {
     const known = physical.known.get(object);
     if (known !== undefined) copyFrames(known, page, count, pages.before, index);
@@ -53,14 +72,43 @@ export function unpinPages(physical: PhysicalPages, pages: PinnedPages): void {
 }
 
 /** Frame of the page at an index; UNKNOWN_FRAME when no note told it. */
-export function frameAt({ before, during }: PinnedPages, index: number): number {
-  const frame = getFrame(during, index);
-  return frame === UNKNOWN_FRAME ? getFrame(before, index) : frame;
+export function frameAt(pages: PinnedPages, index: number): number {
+  let frame = getFrame(pages.during, index);
+  if (frame === UNKNOWN_FRAME) frame = getFrame(pages.before, index);
+  return frame === UNKNOWN_FRAME && pages.huge.size > 0 ? hugeFrameAt(pages, index) : frame;
+}
+
+function hugeFrameAt({ runs, huge }: PinnedPages, index: number): number {
+  const place = runs.findLastIndex((run) => run.index <= index);
+  const own = huge.get(place);
+  if (own === undefined) return UNKNOWN_FRAME;
+  const page = runs[place]!.page + index - runs[place]!.index - own.base;
+  const first = own.frames.get(Math.floor(page / own.size));
+  return first === undefined ? UNKNOWN_FRAME : first + (page % own.size);
 }
 
 /** Whether a note tells frames at all. */
-export function hasFrames({ before, during }: PinnedPages): boolean {
-  return before.size > 0 || during.size > 0;
+export function hasFrames({ before, during, huge }: PinnedPages): boolean {
+  if (before.size > 0 || during.size > 0) return true;
+  for (const { frames } of huge.values()) if (frames.size > 0) return true;
+  return false;
+}
+
+const MAP_HUGETLB = 0x40000n;
+const HUGE_SHIFT_AT = 26n;
+
+/** Takes in an mmap with MAP_HUGETLB; the size of its pages is in the flags, or the usual one. */
+export function takeHugeMapping(physical: PhysicalPages, kernel: Kernel, call: MmapCall): void {
+  const { mapped, flags, len, pid } = call;
+  const process = kernel.state.processes[pid];
+  if (mapped === null || (flags & MAP_HUGETLB) === 0n || process === undefined) return;
+  const stated = Number((flags >> HUGE_SHIFT_AT) & 63n);
+  // A table of the CPU's last level spans one huge page.
+  const size = stated === 0 ? kernel.profile.pageBytes ** 2 / 8 / 4096 : 2 ** (stated - 12);
+  const count = Math.ceil(Number(len) / 4096);
+  for (const { object, page } of userPageRuns(kernel, process.mm, Number(mapped >> 12n), count)) {
+    physical.huge.set(object, { base: page, size, frames: new Map() });
+  }
 }
 
 /** Takes in a `pagemap` note: `va` and the frames `pfns` of the pages from there on, 0 where there is none. */
@@ -82,8 +130,16 @@ function noteRun(physical: PhysicalPages, run: PageRun, pfns: readonly unknown[]
     const frame = pfns[run.index + at];
     if (typeof frame !== 'number' || frame <= 0) continue;
     setFrame(known, run.page + at, frame);
+    noteHuge(physical, run.object, run.page + at, frame);
   }
   for (const pages of physical.pinned.get(run.object) ?? []) notePinned(pages, run, pfns);
+}
+
+function noteHuge({ huge }: PhysicalPages, object: number, page: number, frame: number): void {
+  const own = huge.get(object);
+  if (own === undefined) return;
+  const inside = (page - own.base) % own.size;
+  own.frames.set(Math.floor((page - own.base) / own.size), frame - inside);
 }
 
 /** The first note while the pages are pinned counts: they can not move, but their address may be used anew. */

@@ -27,6 +27,8 @@ export interface Dump {
   readonly kind: string;
   /** False when tables that hold no leaf are left out. */
   readonly showsEmptyTables: boolean;
+  /** False when tables of PASIDs other than 0 may be left out. */
+  readonly showsPasids: boolean;
   readonly tables: readonly DumpedTable[];
   /** Devices that the dump mentions at all. */
   readonly devices: readonly string[];

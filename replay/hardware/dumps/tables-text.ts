@@ -42,5 +42,5 @@ export function parseTablesText(text: string): Dump | null {
       entries: line.includes('(printed above)') ? null : [],
     });
   }
-  return { kind: 'tables read from memory', showsEmptyTables: true, tables, devices };
+  return { kind: 'tables read from memory', showsEmptyTables: true, showsPasids: true, tables, devices };
 }

@@ -5,10 +5,11 @@ import type { Dump, DumpedEntry, DumpedTable } from './dump.ts';
  * one row for each leaf and the entries on the way to it. Tables without a leaf do not show.
  */
 
-const COLUMNS = /^IOVA_PFN\s+PML5E\s+PML4E\s+PDPE\s+PDE\s+PTE/m;
+const COLUMNS = /^IOVA_PFN\s+PML5E\s+PML4E\s+PDPE\s+PDE\s+PTE|^B\.D\.F\s+Root_entry/m;
 /** 6.12 writes `@0x…`, older ones `@ 0x…`. */
 const DEVICE = /^Device (\S+)(?: with pasid (\w+))? @\s*(0x[0-9a-f]+)/;
-const ROW = /^(0x[0-9a-f]+)\s*\|((?:\s+0x[0-9a-f]+){5})/;
+/** The columns end with that of the leaf. */
+const ROW = /^(0x[0-9a-f]+)\s*\|((?:\s+0x[0-9a-f]+){3,5})/;
 const LEVELS = 5;
 
 export function parseVtdDebugfs(text: string): Dump | null {
@@ -39,7 +40,13 @@ export function parseVtdDebugfs(text: string): Dump | null {
     if (row === null || table === undefined) continue;
     above = addRow(table.entries, Number(BigInt(row[1]!)), row[2]!.trim().split(/\s+/).map(BigInt), above);
   }
-  return { kind: 'intel-iommu debugfs', showsEmptyTables: false, tables, devices: [...devices] };
+  return {
+    kind: 'intel-iommu debugfs',
+    showsEmptyTables: false,
+    showsPasids: false,
+    tables,
+    devices: [...devices],
+  };
 }
 
 /** Adds the entries of a row that the row above does not share; gives the row's words. */

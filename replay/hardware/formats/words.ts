@@ -47,8 +47,14 @@ export function frameOf(word: bigint): number {
   return Number((word & ADDRESS) >> 12n);
 }
 
+/** Last page of 64-bit addresses: the aperture of a domain of which nobody knows it. */
+const ALL_PAGES = 2 ** 52 - 1;
+/** What nearly all machines have. */
+const USUAL_LEVELS = 4;
+
 /** Levels of a table that spans an aperture: 9 bits each above 12, at least 3. */
 export function levelsFor(apertureLastPage: number): number {
+  if (apertureLastPage >= ALL_PAGES) return USUAL_LEVELS;
   let levels = 3;
   while (levels < 6 && apertureLastPage >= 2 ** (9 * levels)) levels += 1;
   return levels;
