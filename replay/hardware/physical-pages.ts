@@ -117,7 +117,19 @@ export function takeNote(physical: PhysicalPages, kernel: Kernel, { pid, fields 
   const process = kernel.state.processes[pid] ?? kernel.state.processes[kernel.lastPid];
   if (typeof va !== 'string' || !Array.isArray(pfns) || process === undefined) return;
   const firstPage = Number(BigInt(va) >> 12n);
-  for (const run of userPageRuns(kernel, process.mm, firstPage, pfns.length)) noteRun(physical, run, pfns);
+  const frames = framesOf(pfns, kernel.profile.pageBytes / 4096);
+  for (const run of userPageRuns(kernel, process.mm, firstPage, frames.length))
+    noteRun(physical, run, frames);
+}
+
+/** Page frame numbers are in units of the CPU's page: frames of 4096 bytes instead. */
+function framesOf(pfns: readonly unknown[], cpuPages: number): readonly unknown[] {
+  if (cpuPages === 1) return pfns;
+  return pfns.flatMap((pfn) =>
+    Array.from({ length: cpuPages }, (_, at) =>
+      typeof pfn === 'number' && pfn > 0 ? pfn * cpuPages + at : 0,
+    ),
+  );
 }
 
 function noteRun(physical: PhysicalPages, run: PageRun, pfns: readonly unknown[]): void {

@@ -3,6 +3,7 @@ import {
   invalidateStreamEntry,
   invalidateTag,
   prefetchConfig,
+  type SmmuCommand,
   sync,
 } from './smmu-commands.ts';
 import { contextDescriptor } from './smmu-context-descriptor.ts';
@@ -10,11 +11,14 @@ import {
   type Driver,
   type DriverDomain,
   type DriverStream,
+  EMPTY_ENTRY,
   emit,
+  emitPossible,
   forcesWriteBack,
   idOf,
+  type MemoryEntry,
 } from './smmu-driver.ts';
-import { CONTEXT_ENTRY, countWrites, STREAM_ENTRY } from './smmu-entry-write.ts';
+import { CONTEXT_ENTRY, countWrites, type EntryKind, STREAM_ENTRY } from './smmu-entry-write.ts';
 import {
   abortEntry,
   guestEntry,
@@ -24,7 +28,7 @@ import {
   stage1Entry,
   stage2Entry,
 } from './smmu-stream-table.ts';
-import { ENTRY_WORDS, entry, maskOf } from './smmu-words.ts';
+import { entry, maskOf } from './smmu-words.ts';
 import type { Word } from './table-format.ts';
 
 /** Attaching devices: arm_smmu_attach_dev and its kin, with the commands that they queue. */
@@ -141,12 +145,10 @@ function writeEntry(
   words: readonly Word[],
   domain: DriverDomain | null,
 ): void {
-  const target = standIn(words, domain);
-  const writes = countWrites(STREAM_ENTRY, stream.entryInMemory, target);
-  for (let write = 0; write < writes; write += 1)
-    emit(driver, invalidateStreamEntry(stream.streamId), sync());
+  const target = { words, domain };
+  const [sure, possible] = writesOf(driver, STREAM_ENTRY, stream.entryInMemory, target);
+  emitWrites(driver, invalidateStreamEntry(stream.streamId), sure, possible);
   emit(driver, prefetchConfig(stream.streamId));
-  stream.entry = words;
   stream.entryInMemory = target;
 }
 
@@ -157,13 +159,11 @@ function writeContext(
   words: readonly Word[],
   domain: DriverDomain | null,
 ): void {
-  const target = standIn(words, domain);
-  const current = stream.contextsInMemory.get(pasid) ?? standIn(entry(), null);
-  const writes = countWrites(CONTEXT_ENTRY, current, target);
-  for (let write = 0; write < writes; write += 1)
-    emit(driver, invalidateContext(stream.streamId, pasid), sync());
-  stream.contexts.set(pasid, words);
-  stream.contextsInMemory.set(pasid, target);
+  const target = { words, domain };
+  const current = stream.contexts.get(pasid) ?? EMPTY_ENTRY;
+  const [sure, possible] = writesOf(driver, CONTEXT_ENTRY, current, target);
+  emitWrites(driver, invalidateContext(stream.streamId, pasid), sure, possible);
+  stream.contexts.set(pasid, target);
 }
 
 function clearContext(driver: Driver, stream: DriverStream, pasid: number): void {
@@ -171,13 +171,36 @@ function clearContext(driver: Driver, stream: DriverStream, pasid: number): void
   if (driver.features.stage1) writeContext(driver, stream, pasid, entry(), null);
 }
 
+function emitWrites(driver: Driver, command: SmmuCommand, sure: number, possible: number): void {
+  for (let write = 0; write < possible; write += 1) emitPossible(driver, command, sync());
+  for (let write = 0; write < sure; write += 1) emit(driver, command, sync());
+}
+
+/**
+ * Writes that a change takes for sure, and those that it may take besides: a domain that is gone may have left
+ * its table's memory to the new one, whose address is then the same.
+ */
+function writesOf(
+  driver: Driver,
+  kind: EntryKind,
+  current: MemoryEntry,
+  target: MemoryEntry,
+): [sure: number, possible: number] {
+  const to = standIn(target.words, target.domain);
+  const usual = countWrites(kind, standIn(current.words, current.domain), to);
+  const { domain } = current;
+  const isGone = domain !== null && domain.rank > 0 && driver.domains.get(domain.facts.key) !== domain;
+  if (!isGone) return [usual, 0];
+  const reused = countWrites(kind, standIn(current.words, target.domain), to);
+  return [Math.min(usual, reused), Math.abs(usual - reused)];
+}
+
 /** Ids and addresses that the kernel chose differ between domains: their key stands for them. */
 function standIn(words: readonly Word[], domain: DriverDomain | null): bigint[] {
-  const token = BigInt(
-    domain === null ? 0 : domain.facts.key < 0 ? 0x4000 - domain.facts.key : domain.facts.key,
-  );
-  return Array.from({ length: ENTRY_WORDS }, (_, at) => {
-    const { value, unknown } = words[at]!;
+  const key = domain?.facts.key ?? 0;
+  // The kernel's own domains have keys below zero.
+  const token = BigInt(key < 0 ? 0x4000 - key : key);
+  return words.map(({ value, unknown }) => {
     const open = unknown.filter(({ holds }) => holds !== 'EATS' && holds !== 'S1ContextPtr');
     const mask = maskOf(open);
     return value | (mask & (token * (mask & -mask)));

@@ -1,16 +1,21 @@
 import type { Comparison, TableDifference } from './compare-dump.ts';
 import type { HardwareView } from './domain.ts';
 import type { PageTable, TableEntry } from './page-table.ts';
-import type { SmmuCommand } from './smmu-commands.ts';
 import {
   type DumpedCommand,
   type DumpedContext,
   type DumpedStage,
   type DumpedStream,
+  type DumpedTableEntry,
   parseSmmuDump,
   type SmmuDump,
 } from './smmu-dump.ts';
-import { type ExpectedStream, expectationOf, type SmmuExpectation } from './smmu-expectation.ts';
+import {
+  type ExpectedCommand,
+  type ExpectedStream,
+  expectationOf,
+  type SmmuExpectation,
+} from './smmu-expectation.ts';
 import { featuresOf } from './smmu-features.ts';
 import type { GuestTables } from './smmu-guest-tables.ts';
 import { countBits, maskOf } from './smmu-words.ts';
@@ -29,6 +34,7 @@ interface Tally {
   equal: number;
   tables: number;
   readonly unknown: Map<string, number>;
+  readonly undetermined: { readonly bdf: string; readonly pasid: number }[];
   readonly differences: TableDifference[];
 }
 
@@ -36,10 +42,18 @@ interface Tally {
 type Place = Pick<TableDifference, 'bdf' | 'level' | 'iova' | 'why'>;
 
 export function compareSmmu(dump: SmmuDump, expectation: SmmuExpectation): Comparison {
-  const tally: Tally = { entries: 0, equal: 0, tables: 0, unknown: new Map(), differences: [] };
+  const tally: Tally = {
+    entries: 0,
+    equal: 0,
+    tables: 0,
+    unknown: new Map(),
+    undetermined: [],
+    differences: [],
+  };
   for (const stream of dump.streams) {
     const expected = expectation.stream(stream.bdf);
-    if (expected !== null) compareStream(tally, stream, expected);
+    if (expected === null) tally.undetermined.push({ bdf: stream.bdf, pasid: 0 });
+    else compareStream(tally, stream, expected);
   }
   if (expectation.commands !== null)
     compareCommands(tally, dump.commands, expectation.commands, expectation.mayFollowOthers);
@@ -49,6 +63,7 @@ export function compareSmmu(dump: SmmuDump, expectation: SmmuExpectation): Compa
     different: tally.differences.length,
     unknownBits: Object.fromEntries([...tally.unknown].sort(([a], [b]) => (a < b ? -1 : 1))),
     tables: tally.tables,
+    undetermined: tally.undetermined,
     differences: tally.differences,
   };
 }
@@ -180,40 +195,60 @@ function compareEntries(
 }
 
 const NOT_RECORDED: UnknownBits = { mask: (1n << 64n) - 1n, holds: 'guest memory that was not recorded' };
+const CHANGED: UnknownBits = { ...NOT_RECORDED, holds: 'guest memory that changed after it was recorded' };
 
 /** The guest's descriptor and stage 1, from the memory that the trace recorded. */
 function compareGuest(tally: Tally, stream: DumpedStream, guest: GuestTables): void {
   const theirs = stream.contexts.find(({ substream, ipa }) => substream === 0 && ipa !== null);
   if (stream.contextTables.length > 0) return;
   if (guest.context === 'unmapped') {
-    compareWord(
-      tally,
-      placeOf(stream, 'guest CD: translated by stage 2'),
-      { value: 0n, unknown: [] },
-      theirs?.words == null ? 0n : 1n,
-    );
+    const ours: Word = { value: 0n, unknown: [] };
+    const place = placeOf(stream, 'guest CD: translated by stage 2');
+    compareWord(tally, place, ours, theirs?.words == null ? 0n : 1n);
+    return;
+  }
+  const stage = stream.stages.find((each) => each.stage === 1);
+  // A guest that announced a change need not have had it recorded: then a difference says nothing of us.
+  if (guest.mayHaveChanged && !sameGuest(guest, theirs?.words ?? null, stage?.entries ?? [])) {
+    for (const [at] of guest.context.entries()) {
+      const place = placeOf(stream, `guest CD word ${at}`);
+      compareWord(tally, place, { value: 0n, unknown: [CHANGED] }, theirs?.words?.[at] ?? 0n);
+    }
     return;
   }
   for (const [at, ours] of guest.context.entries()) {
     const word: Word = ours === null ? { value: 0n, unknown: [NOT_RECORDED] } : { value: ours, unknown: [] };
     compareWord(tally, placeOf(stream, `guest CD word ${at}`), word, theirs?.words?.[at] ?? null);
   }
-  const stage = stream.stages.find((each) => each.stage === 1);
   if (guest.missing.length > 0) {
-    countUnknown(tally, { ...NOT_RECORDED, mask: BigInt(guest.missing.length) });
+    countUnknown(tally, { ...NOT_RECORDED, mask: (1n << BigInt(guest.missing.length)) - 1n });
     return;
   }
   const ours = guest.entries.map((entry) => ({ ...entry, word: { value: entry.word, unknown: [] } }));
   compareEntries(tally, stream, 'guest stage 1', ours, stage?.entries ?? []);
 }
 
+function sameGuest(
+  { context, entries }: GuestTables,
+  words: readonly bigint[] | null,
+  theirs: readonly DumpedTableEntry[],
+): boolean {
+  return (
+    context !== 'unmapped' &&
+    context.every((word, at) => word === null || word === words?.[at]) &&
+    entries.length === theirs.length &&
+    entries.every(({ at, word }, place) => at === theirs[place]!.at && word === theirs[place]!.word)
+  );
+}
+
 /** Commands in order. Of the first dump of a trace, the last ones. */
 function compareCommands(
   tally: Tally,
   dumped: readonly DumpedCommand[],
-  ours: readonly SmmuCommand[],
+  expected: readonly ExpectedCommand[],
   mayFollowOthers: boolean,
 ): void {
+  const ours = withoutAbsent(tally, expected, dumped, mayFollowOthers);
   const theirs = mayFollowOthers ? dumped.slice(Math.max(0, dumped.length - ours.length)) : dumped;
   const count = Math.max(ours.length, theirs.length);
   for (let at = 0; at < count; at += 1) {
@@ -224,4 +259,47 @@ function compareCommands(
       compareWord(tally, place, our?.words[word] ?? null, their?.words[word] ?? null);
     }
   }
+}
+
+const REUSED: UnknownBits = { mask: 1n, holds: 'commands that depend on table addresses' };
+
+/**
+ * Takes out commands that may be and are not there. From the end, because the first dump of a trace may begin
+ * with commands of before.
+ */
+function withoutAbsent(
+  tally: Tally,
+  expected: readonly ExpectedCommand[],
+  dumped: readonly DumpedCommand[],
+  mayFollowOthers: boolean,
+): ExpectedCommand[] {
+  if (expected.every(({ isSure }) => isSure)) return [...expected];
+  const kept: ExpectedCommand[] = [];
+  let from = expected.length - 1;
+  let at = dumped.length - 1;
+  let absent = expected.length - dumped.length;
+  while (from >= 0) {
+    const last = expected[from]!;
+    const before = expected[from - 1];
+    // Commands of this kind come in pairs with their SYNC.
+    const isPair = !last.isSure && before !== undefined;
+    const isThere = !isPair || sameCommand(before, dumped[at - 1]);
+    if (isPair && !isThere && (mayFollowOthers || absent > 0)) {
+      countUnknown(tally, REUSED);
+      absent -= 2;
+    } else {
+      kept.push(last);
+      if (isPair) kept.push(before);
+      at -= isPair ? 2 : 1;
+    }
+    from -= isPair ? 2 : 1;
+  }
+  return kept.reverse();
+}
+
+function sameCommand({ words }: ExpectedCommand, dumped: DumpedCommand | undefined): boolean {
+  return (
+    dumped !== undefined &&
+    words.every(({ value, unknown }, at) => ((value ^ dumped.words[at]!) & ~maskOf(unknown)) === 0n)
+  );
 }

@@ -8,7 +8,7 @@ import type { SmmuCommand, TlbRange } from './smmu-commands.ts';
 import type { SmmuFeatures } from './smmu-features.ts';
 import { domainCommands, invalidatingTable } from './smmu-invalidation.ts';
 import type { SmmuDomainFacts, SmmuLog } from './smmu-log.ts';
-import { ENTRY_WORDS } from './smmu-words.ts';
+import { entry } from './smmu-words.ts';
 import type { Word } from './table-format.ts';
 
 /** State of the SMMUv3 driver while it executes a log: its domains, its streams and its command queue. */
@@ -38,13 +38,18 @@ export interface DriverStream {
   readonly own: DriverDomain;
   /** Domain whose tag it uses, by PASID (0 is the RID). */
   readonly domains: Map<number, DriverDomain>;
-  entry: readonly Word[];
+  entryInMemory: MemoryEntry;
   /** Context descriptors that were written, by PASID. */
-  readonly contexts: Map<number, readonly Word[]>;
-  /** The words in memory, with stand-ins for what the kernel chose. */
-  entryInMemory: readonly bigint[];
-  readonly contextsInMemory: Map<number, readonly bigint[]>;
+  readonly contexts: Map<number, MemoryEntry>;
 }
+
+/** Words that the driver wrote, and the domain whose table and id they name. */
+export interface MemoryEntry {
+  readonly words: readonly Word[];
+  readonly domain: DriverDomain | null;
+}
+
+export const EMPTY_ENTRY: MemoryEntry = { words: entry(), domain: null };
 
 export interface Driver {
   readonly features: SmmuFeatures;
@@ -80,6 +85,8 @@ export interface SmmuOptions {
 export interface QueuedCommand {
   readonly seq: number;
   readonly command: SmmuCommand;
+  /** False where it depends on addresses that the kernel chose whether there is such a command. */
+  readonly isSure: boolean;
 }
 
 export function createDriver(
@@ -103,17 +110,19 @@ export function createDriver(
       ...device,
       own: ownDomain(driver, device.device),
       domains: new Map(),
-      entry: [],
+      entryInMemory: EMPTY_ENTRY,
       contexts: new Map(),
-      entryInMemory: Array.from({ length: ENTRY_WORDS }, () => 0n),
-      contextsInMemory: new Map(),
     });
   }
   return driver;
 }
 
 export function emit(driver: Driver, ...commands: readonly SmmuCommand[]): void {
-  for (const command of commands) driver.queue.push({ seq: driver.seq, command });
+  for (const command of commands) driver.queue.push({ seq: driver.seq, command, isSure: true });
+}
+
+export function emitPossible(driver: Driver, ...commands: readonly SmmuCommand[]): void {
+  for (const command of commands) driver.queue.push({ seq: driver.seq, command, isSure: false });
 }
 
 /** The lowest free id: xa_alloc of ASIDs, ida_alloc_range of VMIDs. */

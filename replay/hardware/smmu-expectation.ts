@@ -31,11 +31,16 @@ export interface ExpectedStream {
   readonly guest: GuestTables | null;
 }
 
+export interface ExpectedCommand extends SmmuCommand {
+  /** False where nobody outside the kernel can know whether it is there. */
+  readonly isSure: boolean;
+}
+
 export interface SmmuExpectation {
   /** Null for a device that no trace tells of. */
   stream(bdf: string): ExpectedStream | null;
   /** Commands since the dump before; null when that is not known. */
-  readonly commands: readonly SmmuCommand[] | null;
+  readonly commands: readonly ExpectedCommand[] | null;
   /** The commands may be preceded by others, of before the trace. */
   readonly mayFollowOthers: boolean;
 }
@@ -119,7 +124,9 @@ export function expectationOfDriver(driver: Driver, options: DriverExpectation):
       const stream = device === null ? undefined : driver.streams.get(device);
       return stream === undefined ? null : streamOfDriver(stream, options.guests.get(stream.device) ?? null);
     },
-    commands: driver.queue.filter(({ seq }) => seq > options.afterSeq).map(({ command }) => command),
+    commands: driver.queue
+      .filter(({ seq }) => seq > options.afterSeq)
+      .map(({ command, isSure }) => ({ ...command, isSure })),
     mayFollowOthers: options.mayFollowOthers,
   };
 }
@@ -129,13 +136,13 @@ const CONFIG_STAGE_2 = 6n;
 const CONFIG_NESTED = 7n;
 
 function streamOfDriver(stream: DriverStream, guest: GuestTables | null): ExpectedStream {
-  const { entry } = stream;
+  const entry = stream.entryInMemory.words;
   const config = ((entry[0]?.value ?? 0n) >> 1n) & 7n;
   const domain = stream.domains.get(0);
   const isOwn = domain === undefined || domain === stream.own;
   return {
     entry,
-    context: config === CONFIG_STAGE_1 ? (stream.contexts.get(0) ?? null) : null,
+    context: config === CONFIG_STAGE_1 ? (stream.contexts.get(0)?.words ?? null) : null,
     // Nobody outside the kernel knows what its own domains hold.
     stage1: config === CONFIG_STAGE_1 && !isOwn ? domain.table : null,
     stage2: (config === CONFIG_STAGE_2 || config === CONFIG_NESTED) && !isOwn ? domain.table : null,

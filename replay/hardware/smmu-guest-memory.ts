@@ -7,6 +7,8 @@ export interface GuestPage {
   readonly bytes: Uint8Array;
   /** 1 where the byte was recorded. */
   readonly known: Uint8Array;
+  /** Record that told of it last; infinite when none did. */
+  seq: number;
 }
 
 /** What a guest's address holds. */
@@ -31,7 +33,7 @@ export function noteMemory(noted: NotedMemory, kernel: Kernel, note: Note): void
   if (note.kind === 'bytes' || note.kind === 'usermem') noteBytes(noted, kernel, note, fields);
 }
 
-function noteBytes(noted: NotedMemory, kernel: Kernel, { pid }: Note, fields: unknown): void {
+function noteBytes(noted: NotedMemory, kernel: Kernel, { pid, seq }: Note, fields: unknown): void {
   const { va, hex } = fields as { readonly va?: unknown; readonly hex?: unknown };
   const process = kernel.state.processes[pid];
   if (typeof va !== 'string' || typeof hex !== 'string' || process === undefined) return;
@@ -46,6 +48,7 @@ function noteBytes(noted: NotedMemory, kernel: Kernel, { pid }: Note, fields: un
       const known = pageOf(noted, run.object, run.page);
       known.bytes.set(bytes.subarray(at, at + length), offset);
       known.known.fill(1, offset, offset + length);
+      known.seq = seq;
     }
     at += length;
   }
@@ -55,10 +58,15 @@ function pageOf(noted: NotedMemory, object: number, page: number): GuestPage {
   const key = `${object}:${page}`;
   let known = noted.get(key);
   if (known === undefined) {
-    known = { bytes: new Uint8Array(PAGE_BYTES), known: new Uint8Array(PAGE_BYTES) };
+    known = nothingKnown();
     noted.set(key, known);
   }
   return known;
+}
+
+function nothingKnown(): GuestPage {
+  const seq = Number.POSITIVE_INFINITY;
+  return { bytes: new Uint8Array(PAGE_BYTES), known: new Uint8Array(PAGE_BYTES), seq };
 }
 
 /** The guest memory that a nest parent (by `PagingDomain.key`) maps now. */
@@ -73,7 +81,7 @@ export function guestMemory(kernel: Kernel, noted: NotedMemory, domain: number):
       const [run] = pinnedPageRuns(kernel, areas.pages[slot]!, index, 1);
       if (run === undefined) return null;
       const known = noted.get(`${run.object}:${run.page}`);
-      return known ?? { bytes: new Uint8Array(PAGE_BYTES), known: new Uint8Array(PAGE_BYTES) };
+      return known ?? nothingKnown();
     },
   };
 }

@@ -15,29 +15,45 @@ export interface GuestTables {
   readonly entries: readonly DumpedTableEntry[];
   /** Addresses of tables of which the trace does not hold every word. */
   readonly missing: readonly bigint[];
+  /** The guest gave commands that announce a change after the oldest of this memory was recorded. */
+  readonly mayHaveChanged: boolean;
 }
 
 const CONTEXT_POINTER = ((1n << 52n) - 1n) & ~0x3fn;
 const S1FMT = 0x30n;
+const NO_TABLES: GuestTables = { context: 'unmapped', entries: [], missing: [], mayHaveChanged: false };
 
 /**
- * Reads a guest's tables from its stream table entry on. Tables of descriptors of two levels are not followed:
- * the devices that a guest sees here have one descriptor.
+ * Reads a guest's tables from its stream table entry on. `announced` is the last record by which the guest
+ * invalidated anything. Tables of descriptors of two levels are not followed: the devices that a guest sees
+ * here have one descriptor.
  */
-export function readGuestTables(memory: GuestMemory, first: bigint, outputBits: number): GuestTables {
-  if ((first & S1FMT) !== 0n) return { context: 'unmapped', entries: [], missing: [] };
+export function readGuestTables(
+  memory: GuestMemory,
+  first: bigint,
+  outputBits: number,
+  announced: number,
+): GuestTables {
+  if ((first & S1FMT) !== 0n) return NO_TABLES;
   const pointer = first & CONTEXT_POINTER;
   const words = Array.from({ length: ENTRY_WORDS }, (_, at) => readGuest(memory, pointer + 8n * BigInt(at)));
-  if (words.includes('unmapped')) return { context: 'unmapped', entries: [], missing: [] };
+  if (words.includes('unmapped')) return NO_TABLES;
   const context = words as (bigint | null)[];
+  const oldest = seqAt(memory, pointer);
+  const found = { context, entries: [], missing: [], mayHaveChanged: announced > oldest };
   const [head, base] = context;
-  if (head == null || base == null) return { context, entries: [], missing: [pointer] };
+  if (head == null || base == null) return { ...found, missing: [pointer] };
   const fields = parseContext(head, base);
   const geometry = guestGeometry(fields, outputBits);
-  if (!fields.valid || fields.disabled || geometry === null) return { context, entries: [], missing: [] };
-  const reader: Reader = { memory, geometry, format: armStage1(geometry), entries: [], missing: [] };
+  if (!fields.valid || fields.disabled || geometry === null) return found;
+  const reader: Reader = { memory, geometry, format: armStage1(geometry), entries: [], missing: [], oldest };
   readTable(reader, geometry.levels, fields.tableBase, 0);
-  return { context, entries: reader.entries, missing: reader.missing };
+  const { entries, missing } = reader;
+  return { context, entries, missing, mayHaveChanged: announced > reader.oldest };
+}
+
+function seqAt(memory: GuestMemory, ipa: bigint): number {
+  return memory.page(Number(ipa >> 12n))?.seq ?? Number.POSITIVE_INFINITY;
 }
 
 /** Null for a size that no walk has. */
@@ -53,6 +69,7 @@ interface Reader {
   readonly format: TableFormat;
   readonly entries: DumpedTableEntry[];
   readonly missing: bigint[];
+  oldest: number;
 }
 
 /** Tables that point at each other could yield 2^36 entries; a guest that means well has far fewer. */
@@ -63,6 +80,7 @@ function readTable(reader: Reader, level: number, base: bigint, firstPage: numbe
   const count = 2 ** indexBits(geometry, level);
   const itemPages = 2 ** (itemShift(geometry, level) - 12);
   let isMissing = false;
+  reader.oldest = Math.min(reader.oldest, seqAt(memory, base));
   for (let index = 0; index < count; index += 1) {
     const at = base + 8n * BigInt(index);
     const word = readGuest(memory, at);

@@ -99,9 +99,17 @@ function guestsNow({ noted, recorder }: Follower, kernel: Kernel): Map<number, G
     const guest = guestEntry(new Uint8Array(Buffer.from(hwpt.data, 'hex')));
     if (parent?.type !== 'hwpt-paging' || guestConfig(guest) !== 'stage1') continue;
     const memory = guestMemory(kernel, noted, parent.domain.key);
-    guests.set(index, readGuestTables(memory, guest.first, features.outputBits));
+    guests.set(
+      index,
+      readGuestTables(memory, guest.first, features.outputBits, announcedBy(recorder.log, parent.domain.key)),
+    );
   }
   return guests;
+}
+
+/** Record of the last commands that a guest on this nest parent gave; negative when there were none. */
+function announcedBy({ ops }: SmmuLog, domain: number): number {
+  return ops.findLast((op) => op.op === 'guest' && op.domain === domain)?.seq ?? -1;
 }
 
 function featuresOfIommu(kernel: Kernel, name: string): SmmuFeatures | null {
