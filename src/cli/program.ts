@@ -1,12 +1,15 @@
 import { Command } from 'commander';
+import { registerCompareHw } from './commands/compare-hw.ts';
 import { registerCompletion } from './commands/completion.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerImport } from './commands/import.ts';
 import { registerList } from './commands/list.ts';
 import { registerMachines } from './commands/machines.ts';
+import { registerPagetable } from './commands/pagetable.ts';
 import { registerPredict } from './commands/predict.ts';
 import { registerReplay } from './commands/replay.ts';
 import { registerShow } from './commands/show.ts';
+import { registerTranslate } from './commands/translate.ts';
 import { registerVerify } from './commands/verify.ts';
 import { oneLine } from './errors.ts';
 import { addCommonOptions, addExamples } from './options.ts';
@@ -60,6 +63,9 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerShow,
     registerReplay,
     registerExplain,
+    registerPagetable,
+    registerTranslate,
+    registerCompareHw,
     registerPredict,
     registerVerify,
     registerMachines,
