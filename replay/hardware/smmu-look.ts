@@ -14,15 +14,24 @@ import { guestConfig, guestEntry } from './smmu-stream-table.ts';
 
 /** An SMMU at points of a trace, with all that only its whole history tells. */
 
+/** How many ASIDs and VMIDs the kernel's own domains hold; null leaves the ids of tags open. */
+export interface OwnIds {
+  readonly asids: number | null;
+  readonly vmids: number | null;
+}
+
+const NO_IDS: OwnIds = { asids: null, vmids: null };
+
 export interface SmmuLookOptions {
+  /** Kernel release or profile name; the trace's own by default. */
   readonly kernel?: string | null;
   /** Name of the IOMMU in the topology; the first SMMUv3 otherwise. */
   readonly iommu?: string;
   /**
-   * How many ASIDs and VMIDs the kernel's own domains hold: no trace tells. Tags stay open where it is null.
+   * The ids that the kernel's own domains hold, which no trace tells: from what the driver did up to a point,
+   * with all ids open.
    */
-  readonly ownAsids?: number | null;
-  readonly ownVmids?: number | null;
+  readonly ownIds?: (driver: Driver, point: number) => OwnIds;
 }
 
 interface Follower {
@@ -55,9 +64,11 @@ export function lookAtSmmu(
   const end = follower as Follower | null;
   const features = end === null ? null : featuresOfIommu(end.kernel, end.recorder.log.iommu);
   if (end === null || features === null) return null;
-  const smmu = optionsOf(end.kernel, features, end.recorder.log, options);
+  const { log } = end.recorder;
   return points.map((seq, at) => {
-    const driver = runSmmu(end.recorder.log, end.history, features, smmu, seq);
+    const run = (own: OwnIds): Driver =>
+      runSmmu(log, end.history, features, optionsOf(end.kernel, features, log, own), seq);
+    const driver = run(options.ownIds?.(run(NO_IDS), seq) ?? NO_IDS);
     return expectationAt(end, driver, points[at - 1] ?? -1, at === 0, seq);
   });
 }
@@ -123,7 +134,7 @@ function optionsOf(
   { machine, profile }: Kernel,
   features: SmmuFeatures,
   { iommu }: SmmuLog,
-  { ownAsids = null, ownVmids = null }: SmmuLookOptions,
+  { asids, vmids }: OwnIds,
 ): SmmuOptions {
   const [major = 0, minor = 0] = profile.release.split('.').map(Number);
   return {
@@ -132,8 +143,8 @@ function optionsOf(
       .map((device) => deviceOf(device, features)),
     pageBytes: profile.pageBytes,
     kernel: major * 100 + minor,
-    ownAsids,
-    ownVmids,
+    ownAsids: asids,
+    ownVmids: vmids,
   };
 }
 

@@ -1,22 +1,24 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import type { Comparison } from '../../../replay/hardware/compare-dump.ts';
-import { compareSmmu } from '../../../replay/hardware/smmu-compare.ts';
+import { compareSmmuPoints, type SmmuComparison } from '../../../replay/hardware/smmu-compare-trace.ts';
 import { parseSmmuDump, type SmmuDump } from '../../../replay/hardware/smmu-dump.ts';
-import { lookAtSmmu, type SmmuLookOptions } from '../../../replay/hardware/smmu-look.ts';
-import { type Capture, parseCapture } from '../../../src/trace/index.ts';
+import { type Call, type Capture, parseCapture } from '../../../src/trace/index.ts';
 import { withStored } from '../../support/stored.ts';
 
 /** Dumps of an SMMU beside captures, each compared with what the model says at its marker. */
 
 export interface SmmuCase {
-  readonly dump: string;
-  readonly comparison: Comparison;
+  readonly name: string;
+  readonly capture: string;
+  /** Paths of the dumps. */
+  readonly dumps: readonly string[];
 }
 
-/** Ids that the kernel's own domains hold on these machines: three devices and the host bridge, one each. */
-export const OWN_DOMAINS = 4;
+export interface SmmuPointCase {
+  readonly dump: string;
+  readonly comparison: SmmuComparison;
+}
 
 const DUMP = /^smmu-(.*)\.txt(?:\.gz)?$/;
 
@@ -25,55 +27,100 @@ export function readText(path: string): string {
   return (path.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
 }
 
-/** Folders below one that hold a capture and dumps of an SMMU. */
-export function smmuFolders(root: string): string[] {
+/** Fixtures: captures with a folder of dumps of the same name. */
+export function smmuFixtures(folder: string): SmmuCase[] {
+  const all = join(folder, 'dumps');
+  return readdirSync(all)
+    .sort()
+    .map((name) => ({
+      name,
+      capture: join(folder, `${name}.jsonl.gz`),
+      dumps: dumpsIn(join(all, name)),
+    }));
+}
+
+/** Folders below one that hold a capture and dumps of an SMMU; none when it does not exist. */
+export function smmuBelow(root: string): SmmuCase[] {
   if (!existsSync(root)) return [];
   const entries = readdirSync(root, { withFileTypes: true });
-  const names = entries.filter((each) => each.isFile()).map(({ name }) => name);
-  const own = names.includes('trace.jsonl.gz') && names.some((name) => DUMP.test(name)) ? [root] : [];
   const below = entries.filter((each) => each.isDirectory()).map(({ name }) => name);
-  return [...own, ...below.sort().flatMap((name) => smmuFolders(join(root, name)))];
+  const dumps = dumpsIn(root);
+  const capture = join(root, 'trace.jsonl.gz');
+  const own = existsSync(capture) && dumps.length > 0 ? [{ name: root, capture, dumps }] : [];
+  return [...own, ...below.sort().flatMap((name) => smmuBelow(join(root, name)))];
 }
 
-export function compareSmmuFolder(folder: string): SmmuCase[] {
-  const capture = parseCapture(readText(join(folder, 'trace.jsonl.gz')), folder);
-  const dumps = new Map(
-    readdirSync(folder).flatMap((name): [string, string][] => {
-      const found = DUMP.exec(name);
-      return found === null ? [] : [[`dump ${found[1]}`, name]];
-    }),
-  );
-  return compareSmmuDumps(capture, (text) => {
-    const name = dumps.get(text);
-    return name === undefined ? null : { name, text: readText(join(folder, name)) };
+function dumpsIn(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => DUMP.test(name))
+    .sort()
+    .map((name) => join(folder, name));
+}
+
+export function readSmmuCapture({ capture }: SmmuCase): Capture {
+  return parseCapture(readText(capture), capture);
+}
+
+/** Dumps with the records of their markers. */
+export function smmuPoints(
+  { dumps }: SmmuCase,
+  calls: readonly Call[],
+): { readonly seq: number; readonly name: string; readonly text: string; readonly dump: SmmuDump }[] {
+  const byMarker = new Map(dumps.map((path) => [`dump ${DUMP.exec(basename(path))![1]}`, path]));
+  return calls.flatMap((call) => {
+    const marker = call.op === 'note' && call.kind === 'marker' ? call.fields['text'] : null;
+    const path = typeof marker === 'string' ? byMarker.get(marker) : undefined;
+    if (path === undefined) return [];
+    const text = readText(path);
+    const dump = parseSmmuDump(text);
+    if (dump === null) throw new Error(`${path}: no dump of an SMMU`);
+    return [{ seq: call.seq, name: basename(path), text, dump }];
   });
 }
 
-/** Compares each dump that `find` has for the text of a marker. */
-export function compareSmmuDumps(
-  capture: Capture,
-  find: (marker: string) => { readonly name: string; readonly text: string } | null,
-): SmmuCase[] {
-  const points = capture.calls.flatMap((call) => {
-    const text = call.op === 'note' && call.kind === 'marker' ? call.fields['text'] : null;
-    const found = typeof text === 'string' ? find(text) : null;
-    const dump = found === null ? null : parseSmmuDump(found.text);
-    return dump === null || found === null ? [] : [{ seq: call.seq, name: found.name, dump }];
-  });
-  if (points.length === 0) return [];
-  return withStored(capture, (store, traceId) => {
-    const at = points.map(({ seq }) => seq);
-    const views = lookAtSmmu(store, store.findTrace(traceId)!, at, ownIds(points[0]!.dump));
-    if (views === null) throw new Error('the trace tells no registers of an SMMUv3');
-    return points.map(({ name, dump }, index) => ({
-      dump: name,
-      comparison: compareSmmu(dump, views[index]!),
-    }));
+/** Compares every dump; `edit` may change the calls first. */
+export function compareSmmuCase(
+  smmu: SmmuCase,
+  edit: (calls: readonly Call[]) => readonly Call[] = (calls) => calls,
+): SmmuPointCase[] {
+  const capture = readSmmuCapture(smmu);
+  const points = smmuPoints(smmu, capture.calls);
+  return withStored({ header: capture.header, calls: edit(capture.calls) }, (store, traceId) => {
+    const compared = compareSmmuPoints(store, store.findTrace(traceId)!, points);
+    if (compared === null) throw new Error(`${smmu.name}: the trace tells no registers of an SMMUv3`);
+    return points.map(({ name }, at) => ({ dump: name, comparison: compared[at]! }));
   });
 }
 
-/** The kernel's own domains use stage 1 where there is one. */
-function ownIds({ registers }: SmmuDump): SmmuLookOptions {
-  const hasStage1 = (registers[0]! & 2) !== 0;
-  return hasStage1 ? { ownAsids: OWN_DOMAINS, ownVmids: 0 } : { ownAsids: 0, ownVmids: OWN_DOMAINS };
+export interface SmmuTotals {
+  dumps: number;
+  tables: number;
+  entries: number;
+  equal: number;
+  readonly unknownBits: Record<string, number>;
+  readonly differences: string[];
+  /** ASIDs and VMIDs of the kernel's own domains, as dumps told. */
+  readonly ownIds: Set<string>;
+}
+
+export function noSmmuTotals(): SmmuTotals {
+  return { dumps: 0, tables: 0, entries: 0, equal: 0, unknownBits: {}, differences: [], ownIds: new Set() };
+}
+
+export function addSmmu(totals: SmmuTotals, name: string, cases: readonly SmmuPointCase[]): void {
+  for (const { dump, comparison } of cases) {
+    totals.dumps += 1;
+    totals.tables += comparison.tables;
+    totals.entries += comparison.entries;
+    totals.equal += comparison.equal;
+    for (const [holds, bits] of Object.entries(comparison.unknownBits))
+      totals.unknownBits[holds] = (totals.unknownBits[holds] ?? 0) + bits;
+    for (const { bdf, why, ours, theirs } of comparison.differences)
+      totals.differences.push(
+        `${name} ${dump} ${bdf} ${why}: ${ours?.toString(16)}, ${theirs?.toString(16)}`,
+      );
+    const { asids, vmids } = comparison.ownIds;
+    if (asids !== null) totals.ownIds.add(`${asids} ASIDs`);
+    if (vmids !== null) totals.ownIds.add(`${vmids} VMIDs`);
+  }
 }
