@@ -41,8 +41,8 @@ export interface DeviceSlot {
   readonly pasid: number;
   readonly state: SlotState;
   /**
-   * Whether the driver wrote an entry at all. A PASID that is attached to a device without PASIDs is booked by
-   * iommufd and written nowhere; null where the trace does not tell whether the device has any.
+   * Whether the driver wrote an entry at all. A PASID that is attached to a device without PASIDs is booked
+   * by iommufd and written nowhere; null where the trace does not tell whether the device has any.
    */
   readonly written: boolean | null;
 }

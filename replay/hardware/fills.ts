@@ -2,7 +2,10 @@ import type { PageTable } from './page-table.ts';
 import { frameAt, hasFrames, type PinnedPages } from './physical-pages.ts';
 import { UNKNOWN_FRAME } from './table-format.ts';
 
-/** What was done to a domain, in order: cheap to note for every map and unmap, worked out when somebody looks. */
+/**
+ * What was done to a domain, in order: cheap to note for every map and unmap, worked out when somebody
+ * looks.
+ */
 
 /** An area as it was put into domains. */
 export interface Fill {
@@ -21,7 +24,9 @@ export type TableStep =
       readonly fill: Fill;
       /** Pages of the fill that go, from its first one. */
       readonly pageCount: number;
-      /** Physically contiguous runs that one `iommu_unmap` takes away; a table goes with one that covers it. */
+      /**
+       * Physically contiguous runs that one `iommu_unmap` takes away; a table goes with one that covers it.
+       */
       readonly runsAtOnce: number;
     };
 

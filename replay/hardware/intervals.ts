@@ -1,6 +1,6 @@
 /**
- * Sets of whole numbers as ascending, disjoint, not adjacent intervals: which tables of a level there are. Both
- * ends are inclusive.
+ * Sets of whole numbers as ascending, disjoint, not adjacent intervals: which tables of a level there are.
+ * Both ends are inclusive.
  */
 export interface Intervals {
   readonly firsts: number[];

@@ -24,8 +24,8 @@ export function lookAt(
 }
 
 /**
- * The same for several points in one replay. It goes on to the end of the trace, because notes that come later
- * tell frames of pages that are pinned at a point and still are.
+ * The same for several points in one replay. It goes on to the end of the trace, because notes that come
+ * later tell frames of pages that are pinned at a point and still are.
  */
 export function lookAtAll(
   store: Store,

@@ -18,12 +18,12 @@ import {
 import { type Access, READ, type TableFormat, UNKNOWN_FRAME, type Word, WRITE } from './table-format.ts';
 
 /**
- * A page table of any format, as runs of leaves and intervals of tables: a map costs what it touches of these,
- * not its size, and entries are made when somebody looks.
+ * A page table of any format, as runs of leaves and intervals of tables: a map costs what it touches of
+ * these, not its size, and entries are made when somebody looks.
  *
  * A table once made stays when its last leaf goes; it goes when one unmap covers all that it spans, or when a
- * leaf takes its place (iommu_pt.h __unmap_range and clear_contig; 6.12: intel/iommu.c dma_pte_clear_level and
- * switch_to_super_page). So what there is depends on the order of maps and unmaps.
+ * leaf takes its place (iommu_pt.h __unmap_range and clear_contig; 6.12: intel/iommu.c dma_pte_clear_level
+ * and switch_to_super_page). So what there is depends on the order of maps and unmaps.
  */
 
 /** One entry of a table, made when somebody looks. */
@@ -80,7 +80,10 @@ interface State {
   readonly format: TableFormat;
   levels: number;
   readonly leaves: SegmentList;
-  /** Numbers of the tables of each level below the top one, by level: the first page over what a table spans. */
+  /**
+   * Numbers of the tables of each level below the top one, by level: the first page over what a table
+   * spans.
+   */
   readonly tables: readonly Intervals[];
   readonly granted: readonly number[];
 }

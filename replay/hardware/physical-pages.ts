@@ -111,7 +111,9 @@ export function takeHugeMapping(physical: PhysicalPages, kernel: Kernel, call: M
   }
 }
 
-/** Takes in a `pagemap` note: `va` and the frames `pfns` of the pages from there on, 0 where there is none. */
+/**
+ * Takes in a `pagemap` note: `va` and the frames `pfns` of the pages from there on, 0 where there is none.
+ */
 export function takeNote(physical: PhysicalPages, kernel: Kernel, { pid, fields }: Note): void {
   const { va, pfns } = fields;
   const process = kernel.state.processes[pid] ?? kernel.state.processes[kernel.lastPid];
@@ -154,7 +156,9 @@ function noteHuge({ huge }: PhysicalPages, object: number, page: number, frame: 
   own.frames.set(Math.floor((page - own.base) / own.size), frame - inside);
 }
 
-/** The first note while the pages are pinned counts: they can not move, but their address may be used anew. */
+/**
+ * The first note while the pages are pinned counts: they can not move, but their address may be used anew.
+ */
 function notePinned({ runs, during }: PinnedPages, run: PageRun, pfns: readonly unknown[]): void {
   for (const { object, page, index, count } of runs) {
     if (object !== run.object) continue;

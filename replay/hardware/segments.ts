@@ -1,6 +1,6 @@
 /**
- * Leaves of a page table as runs of one size: ordered by IOVA, disjoint, in chunks so that putting one in among
- * a million others moves few.
+ * Leaves of a page table as runs of one size: ordered by IOVA, disjoint, in chunks so that putting one in
+ * among a million others moves few.
  */
 
 /** Leaves of one size, one permission and ascending frames. Pages of 4096 bytes; `last` is inclusive. */

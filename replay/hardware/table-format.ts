@@ -51,8 +51,8 @@ export interface TableFormat {
   /** Every leaf that a domain of this kind may use, ascending: the domain's page-size bitmap is applied. */
   readonly leafSizes: readonly LeafSize[];
   /**
-   * Word of one entry of a leaf. `frame` is that of the leaf's first byte, or UNKNOWN_FRAME. `slot` counts the
-   * entries of a contiguous encoding from 0.
+   * Word of one entry of a leaf. `frame` is that of the leaf's first byte, or UNKNOWN_FRAME. `slot` counts
+   * the entries of a contiguous encoding from 0.
    */
   leafWord(frame: number, prot: number, size: LeafSize, slot: number): Word;
   /** Word of an entry at `level` that points at a table of the level below. */

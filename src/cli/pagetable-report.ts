@@ -44,7 +44,8 @@ function indent(level: number, top: number): string {
 
 function rawLine({ level, index, page, word, kind }: TableEntry, top: number): string {
   const unknown = word.unknown.map(({ mask, holds }) => ` ${holds} ${hexWord(mask)} unknown`).join(',');
-  return `${indent(level, top)}L${level}[${index}] ${hex(BigInt(page) << 12n)} ${hexWord(word.value)} ${kind}${unknown}`;
+  const place = `${indent(level, top)}L${level}[${index}] ${hex(BigInt(page) << 12n)}`;
+  return `${place} ${hexWord(word.value)} ${kind}${unknown}`;
 }
 
 /** Entries of one table that follow each other and are alike, with ascending frames. */

@@ -1,6 +1,8 @@
 import type { Dump, DumpedEntry, DumpedTable } from './dump.ts';
 
-/** Tables read from physical memory, as `tables-*.txt` has them: every entry down to the leaves, raw words. */
+/**
+ * Tables read from physical memory, as `tables-*.txt` has them: every entry down to the leaves, raw words.
+ */
 
 const HEAD = /^(?:vtd|amd-iommu|riscv-iommu) mmio=0x/;
 const DEVICE = /^dev (\S+) devid=/;

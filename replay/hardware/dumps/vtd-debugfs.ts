@@ -1,8 +1,8 @@
 import type { Dump, DumpedEntry, DumpedTable } from './dump.ts';
 
 /**
- * Linux's intel-iommu debugfs, one or more of its files one after the other: `domain_translation_struct`, with
- * one row for each leaf and the entries on the way to it. Tables without a leaf do not show.
+ * Linux's intel-iommu debugfs, one or more of its files one after the other: `domain_translation_struct`,
+ * with one row for each leaf and the entries on the way to it. Tables without a leaf do not show.
  */
 
 const COLUMNS = /^IOVA_PFN\s+PML5E\s+PML4E\s+PDPE\s+PDE\s+PTE|^B\.D\.F\s+Root_entry/m;

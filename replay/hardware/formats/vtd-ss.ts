@@ -12,7 +12,10 @@ import {
   pointerWord,
 } from './words.ts';
 
-/** VT-d second stage (second level in legacy mode): fmt/vtdss.h of 7.3; intel/iommu.c __domain_mapping of 6.12. */
+/**
+ * VT-d second stage (second level in legacy mode): fmt/vtdss.h of 7.3; intel/iommu.c __domain_mapping of
+ * 6.12.
+ */
 
 const R = 1n;
 const W = 2n;

@@ -4,8 +4,8 @@ import { SHARED_TRACES } from '../../trace/shared-traces.ts';
 import { addDumped, dumpedBelow, dumpedFixtures, noTotals } from './sweep.ts';
 
 /**
- * Page tables as real drivers wrote them, at markers of captures: every entry of the tables of user space must
- * be what the model says, bit for bit, but for the addresses of tables and what hardware may set.
+ * Page tables as real drivers wrote them, at markers of captures: every entry of the tables of user space
+ * must be what the model says, bit for bit, but for the addresses of tables and what hardware may set.
  */
 
 const FIXTURES = join(import.meta.dirname, '..', '..', 'fixtures');
