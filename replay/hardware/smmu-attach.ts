@@ -177,8 +177,8 @@ function emitWrites(driver: Driver, command: SmmuCommand, sure: number, possible
 }
 
 /**
- * Writes that a change takes for sure, and those that it may take besides: a domain that is gone may have left
- * its table's memory to the new one, whose address is then the same.
+ * Writes that a change takes for sure, and those that it may take besides: a domain that is gone may have
+ * left its table's memory to the new one, whose address is then the same.
  */
 function writesOf(
   driver: Driver,

@@ -121,8 +121,8 @@ export function invalidateRange(features: SmmuFeatures, tag: TlbTag, range: TlbR
 const MOST_CHUNKS = 32;
 
 /**
- * arm_smmu_cmdq_batch_add_range: each command covers NUM + 1 chunks of 2^SCALE pages, NUM having five bits; the
- * lowest bits of the page count come first.
+ * arm_smmu_cmdq_batch_add_range: each command covers NUM + 1 chunks of 2^SCALE pages, NUM having five bits;
+ * the lowest bits of the page count come first.
  */
 function rangeCommands(name: CommandName, tag: TlbTag, range: TlbRange): SmmuCommand[] {
   const { pageShift, granuleShift, leaf } = range;

@@ -14,7 +14,9 @@ export interface SmmuPoint {
 }
 
 export interface SmmuComparison extends Comparison {
-  /** Ids that the kernel's own domains hold, as this dump tells; null where it shows no domain of user space. */
+  /**
+   * Ids that the kernel's own domains hold, as this dump tells; null where it shows no domain of user space.
+   */
   readonly ownIds: OwnIds;
 }
 
@@ -48,8 +50,8 @@ export function compareSmmuPoints(
 }
 
 /**
- * The same for one dump as text. What was queued since the dump before is known where the trace has a marker of
- * one (`dump …`). Null when the text is no dump of an SMMU, or the trace has none.
+ * The same for one dump as text. What was queued since the dump before is known where the trace has a marker
+ * of one (`dump …`). Null when the text is no dump of an SMMU, or the trace has none.
  */
 export function compareSmmuAt(
   store: Store,

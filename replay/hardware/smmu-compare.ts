@@ -1,8 +1,8 @@
-import type { Comparison, TableDifference } from './compare-dump.ts';
+import type { Comparison } from './compare-dump.ts';
 import type { HardwareView } from './domain.ts';
 import type { PageTable, TableEntry } from './page-table.ts';
+import { compareCommands } from './smmu-compare-queue.ts';
 import {
-  type DumpedCommand,
   type DumpedContext,
   type DumpedStage,
   type DumpedStream,
@@ -10,15 +10,10 @@ import {
   parseSmmuDump,
   type SmmuDump,
 } from './smmu-dump.ts';
-import {
-  type ExpectedCommand,
-  type ExpectedStream,
-  expectationOf,
-  type SmmuExpectation,
-} from './smmu-expectation.ts';
+import { type ExpectedStream, expectationOf, type SmmuExpectation } from './smmu-expectation.ts';
 import { featuresOf } from './smmu-features.ts';
 import type { GuestTables } from './smmu-guest-tables.ts';
-import { countBits, maskOf } from './smmu-words.ts';
+import { compareWord, countUnknown, placeOf, type Tally } from './smmu-tally.ts';
 import type { UnknownBits, Word } from './table-format.ts';
 
 /** A dump of an SMMU against what the model says it holds: every word of every structure, bit by bit. */
@@ -28,18 +23,6 @@ export function compareSmmuDump(view: HardwareView, text: string): Comparison | 
   const dump = parseSmmuDump(text);
   return dump === null ? null : compareSmmu(dump, expectationOf(view, featuresOf(dump.registers)));
 }
-
-interface Tally {
-  entries: number;
-  equal: number;
-  tables: number;
-  readonly unknown: Map<string, number>;
-  readonly undetermined: { readonly bdf: string; readonly pasid: number }[];
-  readonly differences: TableDifference[];
-}
-
-/** Where a word stands. */
-type Place = Pick<TableDifference, 'bdf' | 'level' | 'iova' | 'why'>;
 
 export function compareSmmu(dump: SmmuDump, expectation: SmmuExpectation): Comparison {
   const tally: Tally = {
@@ -66,32 +49,6 @@ export function compareSmmu(dump: SmmuDump, expectation: SmmuExpectation): Compa
     undetermined: tally.undetermined,
     differences: tally.differences,
   };
-}
-
-function placeOf({ bdf }: Pick<DumpedStream, 'bdf'>, why: string, level = 0, page = 0): Place {
-  return { bdf, level, iova: BigInt(page) * 4096n, why };
-}
-
-/** Both null means nothing to compare; one null, that only the other side has it. */
-function compareWord(tally: Tally, place: Place, ours: Word | null, theirs: bigint | null): void {
-  tally.entries += 1;
-  if (ours === null || theirs === null) {
-    const what = ours === null ? 'extra' : 'missing';
-    const bits = ours?.value ?? theirs ?? 0n;
-    tally.differences.push({ ...place, pasid: 0, what, ours: ours?.value ?? null, theirs, bits });
-    return;
-  }
-  const bits = (ours.value ^ theirs) & ~maskOf(ours.unknown);
-  if (bits !== 0n) {
-    tally.differences.push({ ...place, pasid: 0, what: 'entry', ours: ours.value, theirs, bits });
-    return;
-  }
-  tally.equal += 1;
-  for (const unknown of ours.unknown) countUnknown(tally, unknown);
-}
-
-function countUnknown({ unknown }: Tally, { mask, holds }: UnknownBits): void {
-  unknown.set(holds, (unknown.get(holds) ?? 0) + countBits(mask));
 }
 
 function compareStream(tally: Tally, stream: DumpedStream, expected: ExpectedStream): void {
@@ -238,68 +195,5 @@ function sameGuest(
     context.every((word, at) => word === null || word === words?.[at]) &&
     entries.length === theirs.length &&
     entries.every(({ at, word }, place) => at === theirs[place]!.at && word === theirs[place]!.word)
-  );
-}
-
-/** Commands in order. Of the first dump of a trace, the last ones. */
-function compareCommands(
-  tally: Tally,
-  dumped: readonly DumpedCommand[],
-  expected: readonly ExpectedCommand[],
-  mayFollowOthers: boolean,
-): void {
-  const ours = withoutAbsent(tally, expected, dumped, mayFollowOthers);
-  const theirs = mayFollowOthers ? dumped.slice(Math.max(0, dumped.length - ours.length)) : dumped;
-  const count = Math.max(ours.length, theirs.length);
-  for (let at = 0; at < count; at += 1) {
-    const [our, their] = [ours[at], theirs[at]];
-    const name = `command ${their?.index ?? at} ${their?.name ?? our?.name}`;
-    for (const word of [0, 1] as const) {
-      const place = placeOf({ bdf: '' }, `${name} word ${word}`);
-      compareWord(tally, place, our?.words[word] ?? null, their?.words[word] ?? null);
-    }
-  }
-}
-
-const REUSED: UnknownBits = { mask: 1n, holds: 'commands that depend on table addresses' };
-
-/**
- * Takes out commands that may be and are not there. From the end, because the first dump of a trace may begin
- * with commands of before.
- */
-function withoutAbsent(
-  tally: Tally,
-  expected: readonly ExpectedCommand[],
-  dumped: readonly DumpedCommand[],
-  mayFollowOthers: boolean,
-): ExpectedCommand[] {
-  if (expected.every(({ isSure }) => isSure)) return [...expected];
-  const kept: ExpectedCommand[] = [];
-  let from = expected.length - 1;
-  let at = dumped.length - 1;
-  let absent = expected.length - dumped.length;
-  while (from >= 0) {
-    const last = expected[from]!;
-    const before = expected[from - 1];
-    // Commands of this kind come in pairs with their SYNC.
-    const isPair = !last.isSure && before !== undefined;
-    const isThere = !isPair || sameCommand(before, dumped[at - 1]);
-    if (isPair && !isThere && (mayFollowOthers || absent > 0)) {
-      countUnknown(tally, REUSED);
-      absent -= 2;
-    } else {
-      kept.push(last);
-      if (isPair) kept.push(before);
-      at -= isPair ? 2 : 1;
-    }
-    from -= isPair ? 2 : 1;
-  }
-  return kept.reverse();
-}
-
-function sameCommand({ words }: ExpectedCommand, dumped: DumpedCommand | undefined): boolean {
-  return (
-    dumped !== undefined &&
-    words.every(({ value, unknown }, at) => ((value ^ dumped.words[at]!) & ~maskOf(unknown)) === 0n)
   );
 }

@@ -1,7 +1,7 @@
 /**
- * Reads a dump of an SMMUv3 (`smmu-MARKER.txt` of the shared traces): its registers, the commands queued since
- * the dump before, and for each device the stream table entry, context descriptor and every table entry that is
- * not zero, all read from physical memory.
+ * Reads a dump of an SMMUv3 (`smmu-MARKER.txt` of the shared traces): its registers, the commands queued
+ * since the dump before, and for each device the stream table entry, context descriptor and every table entry
+ * that is not zero, all read from physical memory.
  */
 
 export interface DumpedCommand {

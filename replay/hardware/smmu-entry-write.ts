@@ -2,8 +2,8 @@ import { bits } from './smmu-words.ts';
 
 /**
  * How arm-smmu-v3.c changes a stream table entry or a context descriptor that the hardware may be reading:
- * arm_smmu_write_entry. Each step that changes a word is followed by an invalidation, so the number of steps is
- * the number of commands.
+ * arm_smmu_write_entry. Each step that changes a word is followed by an invalidation, so the number of steps
+ * is the number of commands.
  */
 
 /** Eight words as they are in memory, or a stand-in for what the kernel chose (addresses, ids). */

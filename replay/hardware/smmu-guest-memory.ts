@@ -107,7 +107,9 @@ function slotAt({ areas }: IovaSpace, page: number): number {
   return -1;
 }
 
-/** Eight bytes of guest memory; `unmapped` where stage 2 faults, null where the trace does not hold them all. */
+/**
+ * Eight bytes of guest memory; `unmapped` where stage 2 faults, null where the trace does not hold them all.
+ */
 export function readGuest(memory: GuestMemory, ipa: bigint): bigint | 'unmapped' | null {
   const page = memory.page(Number(ipa >> 12n));
   if (page === null) return 'unmapped';

@@ -66,7 +66,9 @@ interface Recorder {
   start: number;
 }
 
-/** Hooks for a replay: the sink instead of the history's own, then `after` each record after the history's. */
+/**
+ * Hooks for a replay: the sink instead of the history's own, then `after` each record after the history's.
+ */
 export interface SmmuRecorder {
   readonly log: SmmuLog;
   readonly sink: EffectSink;

@@ -44,8 +44,8 @@ interface Follower {
 }
 
 /**
- * What the SMMU should hold at each point (ascending), and which commands should have been queued since the one
- * before. Null when the trace has no SMMUv3 whose registers it tells.
+ * What the SMMU should hold at each point (ascending), and which commands should have been queued since the
+ * one before. Null when the trace has no SMMUv3 whose registers it tells.
  */
 export function lookAtSmmu(
   store: Store,

@@ -2,8 +2,8 @@ import type { UnknownBits, Word } from '../table-format.ts';
 import { type FormatFacts, type LeafSize, type ParsedWord, UNKNOWN_FRAME } from '../table-format.ts';
 
 /**
- * What both stages of the 64-bit Arm table format (VMSAv8-64, "LPAE") share: how an address is cut into levels,
- * which leaves a granule has, and where a descriptor keeps its address. Linux: io-pgtable-arm.c.
+ * What both stages of the 64-bit Arm table format (VMSAv8-64, "LPAE") share: how an address is cut into
+ * levels, which leaves a granule has, and where a descriptor keeps its address. Linux: io-pgtable-arm.c.
  *
  * Levels are counted as everywhere here, 1 being the last; Arm's own numbers run the other way (its level 3).
  */

@@ -19,9 +19,9 @@ import {
 import { MMIO } from './arm-stage1.ts';
 
 /**
- * Arm stage 2, as Linux fills it (io-pgtable-arm.c arm_64_lpae_alloc_pgtable_s2, arm_lpae_prot_to_pte): reading
- * and writing are permitted each on its own, and the first tables stand side by side (are concatenated) where
- * that saves a level.
+ * Arm stage 2, as Linux fills it (io-pgtable-arm.c arm_64_lpae_alloc_pgtable_s2, arm_lpae_prot_to_pte):
+ * reading and writing are permitted each on its own, and the first tables stand side by side (are
+ * concatenated) where that saves a level.
  */
 
 const READABLE = 1n << 6n;

@@ -1,8 +1,8 @@
 import type { TableFormat, Word } from '../../../replay/hardware/table-format.ts';
 
 /**
- * Arm's page tables as io-pgtable-arm.c keeps them: real tables with entries, filled and emptied one call of the
- * driver at a time. Slow and plain; knows nothing of runs and intervals.
+ * Arm's page tables as io-pgtable-arm.c keeps them: real tables with entries, filled and emptied one call of
+ * the driver at a time. Slow and plain; knows nothing of runs and intervals.
  */
 
 interface Table {

@@ -98,7 +98,9 @@ function build(format: TableFormat, all: readonly Step[], radix = createRadix(fo
   return built;
 }
 
-/** The first entry that only one has, or that differs; null when there is none. Deep equality takes too long. */
+/**
+ * The first entry that only one has, or that differs; null when there is none. Deep equality takes too long.
+ */
 function firstDifference(ours: readonly RadixEntry[], theirs: readonly RadixEntry[]): unknown {
   const count = Math.max(ours.length, theirs.length);
   for (let at = 0; at < count; at += 1) {
@@ -170,7 +172,7 @@ describe('an entry', () => {
   const [page] = FORMATS['stage 1, 4K']!.leafSizes;
   const { leafWord, parse, itemShift } = FORMATS['stage 1, 4K']!;
 
-  test('of a domain that tracks dirty pages is writable, and its hardware may say whether it was written', () => {
+  test('of a domain that tracks dirty pages is writable; hardware marks it as written', () => {
     const tracked = armStage1(
       armGeometry({ pageSizes: 0x1000n, inputBits: 48, outputBits: 44 })!,
       true,

@@ -18,8 +18,8 @@ import {
 
 /**
  * What a real SMMUv3 driver wrote, at markers of captures: stream table entries, context descriptors, every
- * entry of the tables of user space and of its guests, and every command since the dump before must be what the
- * model says, bit for bit, but for what is named as unknown.
+ * entry of the tables of user space and of its guests, and every command since the dump before must be what
+ * the model says, bit for bit, but for what is named as unknown.
  */
 
 const FIXTURES = smmuFixtures(join(import.meta.dirname, '..', '..', 'fixtures', 'linux-7.3-arm'));

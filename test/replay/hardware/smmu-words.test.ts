@@ -53,7 +53,7 @@ describe('a stream table entry', () => {
     expect(holds(stage1Entry({ ...STREAM, ats: null }))).toEqual(['S1ContextPtr', 'EATS']);
   });
 
-  test('of a device with 20 bits of PASIDs has a descriptor table of two levels where the SMMU has them', () => {
+  test('of a device with 20 bits of PASIDs has descriptor tables of two levels where it can', () => {
     const wide = { ...STREAM, substreamBits: 20 };
     expect(values(stage1Entry(wide), 1)).toEqual(['0xa00000000000000b']);
     const twoLevels = { ...wide, features: { ...FEATURES, twoLevelContexts: true } };
@@ -85,7 +85,8 @@ describe('the walk of stage 2', () => {
   const vtcr = (pageSizes: bigint, bits: number, kernel: number): string => {
     const made = stage2Geometry({ pageSizes, inputBits: bits, outputBits: bits }, kernel)!;
     const words = stage2Entry(STREAM, { geometry: made, vmid: 0, forcesWriteBack: false });
-    return `${made.levels} levels, ${made.rootBits} bits, 0x${((words[2]!.value >> 32n) & 0x7ffffn).toString(16)}`;
+    const fields = ((words[2]!.value >> 32n) & 0x7ffffn).toString(16);
+    return `${made.levels} levels, ${made.rootBits} bits, 0x${fields}`;
   };
 
   test.each([
@@ -218,7 +219,7 @@ describe('invalidating a range', () => {
     }
   });
 
-  test('without range commands takes one for each page, or one for the whole ASID when there are many', () => {
+  test('without range commands takes one for each page, or one for all when there are many', () => {
     expect(words(plain, { bytes: 0x2000 })).toEqual(['0x5000000000012 0x2001', '0x5000000000012 0x3001']);
     expect(words(plain, { bytes: 512 * 4096 })).toEqual(['0x5000000000011 0x0']);
   });
