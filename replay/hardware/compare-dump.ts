@@ -1,3 +1,4 @@
+import { deviceEntry } from './device-entries.ts';
 import type { DeviceSlot, HardwareDomain, HardwareView } from './domain.ts';
 import type { Dump, DumpedEntry, DumpedTable } from './dumps/index.ts';
 import type { PageTable, TableEntry } from './page-table.ts';
@@ -7,8 +8,11 @@ import type { PageTable, TableEntry } from './page-table.ts';
 export interface TableDifference {
   readonly bdf: string;
   readonly pasid: number;
-  /** `entry`: the words differ. `missing`: the dump has none. `extra`: we have none. `table`: see `why`. */
-  readonly what: 'entry' | 'missing' | 'extra' | 'table';
+  /**
+   * `entry`: the words differ. `missing`: the dump has none. `extra`: we have none. `table`, `device`: see
+   * `why`.
+   */
+  readonly what: 'entry' | 'missing' | 'extra' | 'table' | 'device';
   readonly level: number;
   /** First IOVA that the entry translates. */
   readonly iova: bigint;
@@ -20,13 +24,15 @@ export interface TableDifference {
 }
 
 export interface Comparison {
-  /** Entries of user domains that the dump or we have. */
+  /** Entries of user domains that the dump or we have, and words of entries of devices. */
   readonly entries: number;
   readonly equal: number;
   readonly different: number;
   /** Bits of equal entries that the trace does not determine, by what they hold. */
   readonly unknownBits: Readonly<Record<string, number>>;
   readonly tables: number;
+  /** Entries of devices and PASIDs that were compared, by the words that the calls determine. */
+  readonly deviceEntries: number;
   /** Slots without a table in the dump, where neither trace nor dump tells whether there should be one. */
   readonly undetermined: readonly { readonly bdf: string; readonly pasid: number }[];
   readonly differences: readonly TableDifference[];
@@ -37,6 +43,7 @@ interface Tally {
   equal: number;
   different: number;
   tables: number;
+  deviceEntries: number;
   readonly unknown: Map<string, number>;
   readonly undetermined: { readonly bdf: string; readonly pasid: number }[];
   readonly differences: TableDifference[];
@@ -50,6 +57,7 @@ export function compareDump(view: HardwareView, dump: Dump): Comparison {
     equal: 0,
     different: 0,
     tables: 0,
+    deviceEntries: 0,
     unknown: new Map(),
     undetermined: [],
     differences: [],
@@ -58,6 +66,7 @@ export function compareDump(view: HardwareView, dump: Dump): Comparison {
   for (const slot of view.slots) {
     if (!dump.devices.includes(slot.bdf)) continue;
     compareSlot(view, slot, dump, tally);
+    compareDevice(view, slot, dump, tally);
   }
   return {
     entries: tally.entries,
@@ -65,6 +74,7 @@ export function compareDump(view: HardwareView, dump: Dump): Comparison {
     different: tally.different,
     unknownBits: Object.fromEntries([...tally.unknown].sort(([a], [b]) => (a < b ? -1 : 1))),
     tables: tally.tables,
+    deviceEntries: tally.deviceEntries,
     undetermined: tally.undetermined,
     differences: tally.differences,
   };
@@ -97,6 +107,43 @@ function compareSlot(view: HardwareView, slot: DeviceSlot, dump: Dump, tally: Ta
     return;
   }
   compareTable(domain, domain.table, table, slot, dump, tally);
+}
+
+/** Word by word; a blocked VT-d device has no entry, so one that is there must not be present. */
+function compareDevice(view: HardwareView, slot: DeviceSlot, dump: Dump, tally: Tally): void {
+  const theirs = dump.entries.find(({ bdf, pasid }) => bdf === slot.bdf && pasid === slot.pasid);
+  const ours = deviceEntry(view, slot);
+  if (slot.state.kind === 'blocked' && ours === null) {
+    if (theirs !== undefined && (theirs.words[0]! & 1n) === 1n)
+      differ(tally, slot, 'the dump has an entry that is present where DMA is blocked');
+    return;
+  }
+  if (ours === null || theirs === undefined || theirs.name !== ours.name) return;
+  tally.deviceEntries += 1;
+  ours.words.forEach((word, at) => {
+    const other = theirs.words[at];
+    if (word === null || other === undefined) return;
+    const known = ~word.unknown.reduce((mask, part) => mask | part.mask, 0n);
+    const bits = (word.value ^ other) & known;
+    tally.entries += 1;
+    if (bits === 0n) {
+      tally.equal += 1;
+      for (const { mask, holds } of word.unknown) count(tally.unknown, holds, mask);
+      return;
+    }
+    tally.different += 1;
+    tally.differences.push({
+      bdf: slot.bdf,
+      pasid: slot.pasid,
+      what: 'device',
+      level: 0,
+      iova: 0n,
+      ours: word.value,
+      theirs: other,
+      bits,
+      why: `word ${at} of the ${ours.name} entry`,
+    });
+  });
 }
 
 function compareTable(

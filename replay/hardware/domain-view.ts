@@ -38,6 +38,7 @@ export function sketchView(history: History, kernel: Kernel, seq: number): ViewS
       name: iommu.name,
       driver: iommu.driver,
       scalable: isScalable(kernel, iommu),
+      coherent: bitOf(hwInfoBytes(kernel, iommu), 16, 48),
     })),
     domains: domains.sort((a, b) => a.key - b.key),
     slots: [...deviceSlots(history, kernel)],

@@ -53,6 +53,8 @@ export interface HardwareIommu {
   readonly driver: string;
   /** A VT-d unit in scalable mode. */
   readonly scalable: boolean;
+  /** It walks tables coherently (ECAP.SMPWC of a VT-d unit in scalable mode); null when nothing tells. */
+  readonly coherent: boolean | null;
 }
 
 /** Everything at a point. */

@@ -1,3 +1,4 @@
+import { deviceEntry } from './device-entries.ts';
 import type { DeviceSlot, HardwareDomain, HardwareView } from './domain.ts';
 import { blockedFault, type FaultContext, type HardwareFault, walkFault } from './faults.ts';
 import type { WalkResult } from './page-table.ts';
@@ -46,7 +47,7 @@ export function findSlot(view: HardwareView, device: string, pasid: number): Dev
 
 export function translate(view: HardwareView, { slot, iova, access }: TranslationRequest): Translation {
   const { state } = slot;
-  const entry = entryStep(slot);
+  const entry = entryStep(view, slot);
   const context = faultContext(view, slot, null);
   switch (state.kind) {
     case 'kernel':
@@ -108,7 +109,9 @@ function levelSteps({ steps, shift, fault }: WalkResult): TranslationStep[] {
   });
 }
 
-function entryStep({ bdf, pasid, state, written }: DeviceSlot): TranslationStep {
+/** With the word of the entry that says how to translate, where it is known. */
+function entryStep(view: HardwareView, slot: DeviceSlot): TranslationStep {
+  const { bdf, pasid, state, written } = slot;
   const at = pasid === 0 ? `device entry of ${bdf}` : `PASID entry ${pasid} of ${bdf}`;
   const says = {
     kernel: "a domain of the kernel's own",
@@ -116,7 +119,7 @@ function entryStep({ bdf, pasid, state, written }: DeviceSlot): TranslationStep 
     paging: written === false ? 'not written: the device has no PASIDs' : 'a page table',
     nested: "a guest's table over a page table",
   }[state.kind];
-  return { at, index: null, word: null, says };
+  return { at, index: null, word: deviceEntry(view, slot)?.words[0] ?? null, says };
 }
 
 const PGTBL_ADDR = 8;

@@ -23,12 +23,22 @@ export interface DumpedTable {
   readonly entries: readonly DumpedEntry[] | null;
 }
 
+/** The entry of a device or PASID, as raw words. */
+export interface DumpedDevice {
+  readonly bdf: string;
+  readonly pasid: number;
+  /** `context`, `pasid`, `dte` or `dc`. */
+  readonly name: string;
+  readonly words: readonly bigint[];
+}
+
 export interface Dump {
   readonly kind: string;
   /** False when tables that hold no leaf are left out. */
   readonly showsEmptyTables: boolean;
   /** False when tables of PASIDs other than 0 may be left out. */
   readonly showsPasids: boolean;
+  readonly entries: readonly DumpedDevice[];
   readonly tables: readonly DumpedTable[];
   /** Devices that the dump mentions at all. */
   readonly devices: readonly string[];

@@ -2,7 +2,7 @@ import type { Dump, ParseDump } from './dump.ts';
 import { parseTablesText } from './tables-text.ts';
 import { parseVtdDebugfs } from './vtd-debugfs.ts';
 
-export type { Dump, DumpedEntry, DumpedTable } from './dump.ts';
+export type { Dump, DumpedDevice, DumpedEntry, DumpedTable } from './dump.ts';
 
 /** Each knows its own by what stands in it; no two take the same text. */
 const PARSERS: readonly ParseDump[] = [parseTablesText, parseVtdDebugfs];

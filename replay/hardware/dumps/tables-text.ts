@@ -1,4 +1,4 @@
-import type { Dump, DumpedEntry, DumpedTable } from './dump.ts';
+import type { Dump, DumpedDevice, DumpedEntry, DumpedTable } from './dump.ts';
 
 /**
  * Tables read from physical memory, as `tables-*.txt` has them: every entry down to the leaves, raw words.
@@ -9,11 +9,14 @@ const DEVICE = /^dev (\S+) devid=/;
 const PASID = /^ pasid (\d+) @/;
 const GCR3 = /^ gcr3 .*pasid=(\d+) = /;
 const ROOT = /^ root (\S+) pa=(0x[0-9a-f]+)(?: levels=(\d+))?/;
+/** An entry of a device or PASID: its words stand behind `=`. */
+const WORDS = /^ (dte|dc|pasid)(?: \d+)? @0x[0-9a-f]+ (.*=.*)$/;
 const ENTRY = /^ {2}(?:tbl|leaf)\s+L(\d) \[\d+\] iova=(0x[0-9a-f]+) = (0x[0-9a-f]+)/;
 
 export function parseTablesText(text: string): Dump | null {
   if (!HEAD.test(text)) return null;
   const tables: (DumpedTable & { entries: DumpedEntry[] | null })[] = [];
+  const entries: DumpedDevice[] = [];
   const devices: string[] = [];
   let bdf = '';
   let pasid = 0;
@@ -32,6 +35,11 @@ export function parseTablesText(text: string): Dump | null {
       devices.push(bdf);
     }
     pasid = Number((PASID.exec(line) ?? GCR3.exec(line))?.[1] ?? pasid);
+    const words = WORDS.exec(line);
+    if (words !== null) {
+      const all = [...words[2]!.matchAll(/=(0x[0-9a-f]+)/g)].map(([, word]) => BigInt(word!));
+      entries.push({ bdf, pasid, name: words[1]!, words: all });
+    }
     const root = ROOT.exec(line);
     if (root === null) continue;
     const [, format, address, levels] = root;
@@ -44,5 +52,12 @@ export function parseTablesText(text: string): Dump | null {
       entries: line.includes('(printed above)') ? null : [],
     });
   }
-  return { kind: 'tables read from memory', showsEmptyTables: true, showsPasids: true, tables, devices };
+  return {
+    kind: 'tables read from memory',
+    showsEmptyTables: true,
+    showsPasids: true,
+    entries,
+    tables,
+    devices,
+  };
 }

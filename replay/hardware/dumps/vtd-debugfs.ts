@@ -1,4 +1,4 @@
-import type { Dump, DumpedEntry, DumpedTable } from './dump.ts';
+import type { Dump, DumpedDevice, DumpedEntry, DumpedTable } from './dump.ts';
 
 /**
  * Linux's intel-iommu debugfs, one or more of its files one after the other: `domain_translation_struct`,
@@ -10,12 +10,16 @@ const COLUMNS = /^IOVA_PFN\s+PML5E\s+PML4E\s+PDPE\s+PDE\s+PTE|^B\.D\.F\s+Root_en
 const DEVICE = /^Device (\S+)(?: with pasid (\w+))? @\s*(0x[0-9a-f]+)/;
 /** The columns end with that of the leaf. */
 const ROW = /^(0x[0-9a-f]+)\s*\|((?:\s+0x[0-9a-f]+){3,5})/;
+/** `dmar_translation_struct`: device, root entry, context entry, PASID (-1 in legacy mode) and its entry. */
+const DEVICE_ROW =
+  /^([0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\s+\S+\s+(0x[0-9a-f]+):(0x[0-9a-f]+)\s+(-?\d+)\s+(0x[0-9a-f:x]+)/;
 const LEVELS = 5;
 
 export function parseVtdDebugfs(text: string): Dump | null {
   if (!COLUMNS.test(text)) return null;
   const tables: (DumpedTable & { entries: DumpedEntry[] })[] = [];
   const devices = new Set<string>();
+  const entries: DumpedDevice[] = [];
   let above: bigint[] = [];
   for (const line of text.split('\n')) {
     const file = /^## .*\/([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\//.exec(line);
@@ -35,6 +39,8 @@ export function parseVtdDebugfs(text: string): Dump | null {
       });
       above = [];
     }
+    const entry = DEVICE_ROW.exec(line);
+    if (entry !== null) entries.push(deviceOf(entry));
     const row = ROW.exec(line);
     const table = tables.at(-1);
     if (row === null || table === undefined) continue;
@@ -44,9 +50,17 @@ export function parseVtdDebugfs(text: string): Dump | null {
     kind: 'intel-iommu debugfs',
     showsEmptyTables: false,
     showsPasids: false,
+    entries,
     tables,
     devices: [...devices],
   };
+}
+
+/** The words stand highest first. Domain numbers other than 0 do not show. */
+function deviceOf([, device, high, low, pasid, entry]: RegExpExecArray): DumpedDevice {
+  const bdf = `0000:${device}`;
+  if (pasid === '-1') return { bdf, pasid: 0, name: 'context', words: [BigInt(low!), BigInt(high!)] };
+  return { bdf, pasid: Number(pasid), name: 'pasid', words: entry!.split(':').map(BigInt).reverse() };
 }
 
 /** Adds the entries of a row that the row above does not share; gives the row's words. */

@@ -61,10 +61,14 @@ function jsonOf(comparison: Comparison): string {
 }
 
 function printComparison(session: Session, comparison: Comparison, kind: string): void {
-  const { entries, equal, different, tables, unknownBits, undetermined, differences } = comparison;
+  const { entries, equal, different, tables, deviceEntries, unknownBits, undetermined, differences } =
+    comparison;
   for (const difference of differences.slice(0, MOST_LINES)) session.print(lineOf(difference));
   if (differences.length > MOST_LINES) session.print(`… and ${differences.length - MOST_LINES} more`);
-  session.print(`${kind}: ${tables} tables, ${entries} entries, ${equal} equal, ${different} different`);
+  session.print(
+    `${kind}: ${tables} tables and ${deviceEntries} entries of devices, ` +
+      `${entries} words, ${equal} equal, ${different} different`,
+  );
   for (const [holds, bits] of Object.entries(unknownBits)) {
     session.print(`  ${holds}: ${bits} bits that the trace does not determine`);
   }
@@ -77,7 +81,12 @@ function lineOf({ bdf, pasid, what, level, iova, ours, theirs, bits, why }: Tabl
   const slot = pasid === 0 ? bdf : `${bdf} PASID ${pasid}`;
   if (what === 'table') return `${slot}: ${why}`;
   const place = `${slot} ${hex(iova)} level ${level}`;
+  if (what === 'device') return `${slot} ${why}: ${wordsText(ours!, theirs!, bits)}`;
   if (what === 'missing') return `${place}: ${hexWord(ours!)} is not in the dump`;
   if (what === 'extra') return `${place}: ${hexWord(theirs!)} only in the dump`;
-  return `${place}: ${hexWord(ours!)}, in the dump ${hexWord(theirs!)}, bits ${hexWord(bits)}`;
+  return `${place}: ${wordsText(ours!, theirs!, bits)}`;
+}
+
+function wordsText(ours: bigint, theirs: bigint, bits: bigint): string {
+  return `${hexWord(ours)}, in the dump ${hexWord(theirs)}, bits ${hexWord(bits)}`;
 }

@@ -18,6 +18,7 @@ export interface Dumped {
 export interface DumpTotals {
   dumps: number;
   tables: number;
+  deviceEntries: number;
   entries: number;
   equal: number;
   different: number;
@@ -63,6 +64,7 @@ export function noTotals(): DumpTotals {
   return {
     dumps: 0,
     tables: 0,
+    deviceEntries: 0,
     entries: 0,
     equal: 0,
     different: 0,
@@ -93,6 +95,7 @@ export function addDumped(totals: DumpTotals, { capture, dumps }: Dumped): void 
 function addComparison(totals: DumpTotals, name: string, comparison: Comparison): void {
   totals.dumps += 1;
   totals.tables += comparison.tables;
+  totals.deviceEntries += comparison.deviceEntries;
   totals.entries += comparison.entries;
   totals.equal += comparison.equal;
   totals.different += comparison.different;
