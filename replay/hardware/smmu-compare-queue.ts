@@ -20,7 +20,7 @@ export function compareCommands(
     const [our, their] = [ours[at], theirs[at]];
     const name = `command ${their?.index ?? at} ${their?.name ?? our?.name}`;
     for (const word of [0, 1] as const) {
-      const place = placeOf({ bdf: '' }, `${name} word ${word}`);
+      const place = placeOf({ bdf: 'command queue' }, `${name} word ${word}`);
       compareWord(tally, place, our?.words[word] ?? null, their?.words[word] ?? null);
     }
   }

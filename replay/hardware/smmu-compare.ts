@@ -29,6 +29,7 @@ export function compareSmmu(dump: SmmuDump, expectation: SmmuExpectation): Compa
     entries: 0,
     equal: 0,
     tables: 0,
+    deviceEntries: 0,
     unknown: new Map(),
     undetermined: [],
     differences: [],
@@ -46,12 +47,14 @@ export function compareSmmu(dump: SmmuDump, expectation: SmmuExpectation): Compa
     different: tally.differences.length,
     unknownBits: Object.fromEntries([...tally.unknown].sort(([a], [b]) => (a < b ? -1 : 1))),
     tables: tally.tables,
+    deviceEntries: tally.deviceEntries,
     undetermined: tally.undetermined,
     differences: tally.differences,
   };
 }
 
 function compareStream(tally: Tally, stream: DumpedStream, expected: ExpectedStream): void {
+  tally.deviceEntries += 1;
   for (const [at, theirs] of stream.entry.entries())
     compareWord(tally, placeOf(stream, `STE word ${at}`), expected.entry[at] ?? null, theirs);
   const own = stream.contexts.find(({ substream, ipa }) => substream === 0 && ipa === null);
@@ -81,6 +84,7 @@ function compareContext(
   ours: readonly Word[] | null,
   theirs: DumpedContext | null,
 ): void {
+  tally.deviceEntries += 1;
   const count = ours?.length ?? theirs?.words?.length ?? 0;
   for (let at = 0; at < count; at += 1)
     compareWord(tally, placeOf(stream, `CD word ${at}`), ours?.[at] ?? null, theirs?.words?.[at] ?? null);

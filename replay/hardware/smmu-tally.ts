@@ -9,6 +9,8 @@ export interface Tally {
   entries: number;
   equal: number;
   tables: number;
+  /** Stream table entries and context descriptors. */
+  deviceEntries: number;
   readonly unknown: Map<string, number>;
   readonly undetermined: { readonly bdf: string; readonly pasid: number }[];
   readonly differences: TableDifference[];
@@ -32,7 +34,9 @@ export function compareWord(tally: Tally, place: Place, ours: Word | null, their
   }
   const bits = (ours.value ^ theirs) & ~maskOf(ours.unknown);
   if (bits !== 0n) {
-    tally.differences.push({ ...place, pasid: 0, what: 'entry', ours: ours.value, theirs, bits });
+    // Level 0: no entry of a table, but of what leads to it.
+    const what = place.level === 0 ? 'device' : 'entry';
+    tally.differences.push({ ...place, pasid: 0, what, ours: ours.value, theirs, bits });
     return;
   }
   tally.equal += 1;

@@ -33,7 +33,7 @@ export function lookAtPoint(
   return lookAt(store, trace, pointOf(target, flags, isNeeded), options);
 }
 
-function pointOf(
+export function pointOf(
   { store, trace, label }: Target,
   { at, marker }: PointFlags,
   isNeeded: boolean,

@@ -1,5 +1,12 @@
 import type { Command } from 'commander';
-import { type Comparison, compareDump, parseDump, type TableDifference } from '../../../replay/index.ts';
+import {
+  type Comparison,
+  compareDump,
+  compareSmmuAt,
+  parseDump,
+  parseSmmuDump,
+  type TableDifference,
+} from '../../../replay/index.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import {
@@ -8,6 +15,7 @@ import {
   hexWord,
   lookAtPoint,
   type PointFlags,
+  pointOf,
   readTextFile,
 } from '../hardware-point.ts';
 import { addExamples } from '../options.ts';
@@ -41,12 +49,24 @@ export function registerCompareHw(program: Command, run: Runner): void {
 }
 
 function compare(session: Session, target: Target, flags: CompareFlags): ExitCode {
-  const dump = parseDump(readTextFile(flags.dump));
-  if (dump === null) throw new UsageError(`${flags.dump}: no dump of IOMMU tables that ioasis knows`);
-  const comparison = compareDump(lookAtPoint(target, flags, true), dump);
+  const text = readTextFile(flags.dump);
+  const { kind, comparison } = comparisonOf(target, flags, text);
   if (session.json) session.print(jsonOf(comparison));
-  else printComparison(session, comparison, dump.kind);
+  else printComparison(session, comparison, kind);
   return comparison.different > 0 ? EXIT.finding : EXIT.clean;
+}
+
+function comparisonOf(target: Target, flags: CompareFlags, text: string) {
+  if (parseSmmuDump(text) !== null) {
+    const { store, trace, label } = target;
+    const seq = pointOf(target, flags, true)!;
+    const comparison = compareSmmuAt(store, trace, seq, text, { kernel: flags.kernel ?? null });
+    if (comparison === null) throw new UsageError(`${label}: the trace tells no registers of an SMMUv3`);
+    return { kind: 'SMMUv3', comparison };
+  }
+  const dump = parseDump(text);
+  if (dump === null) throw new UsageError(`${flags.dump}: no dump of IOMMU tables that ioasis knows`);
+  return { kind: dump.kind, comparison: compareDump(lookAtPoint(target, flags, true), dump) };
 }
 
 function jsonOf(comparison: Comparison): string {
