@@ -26,7 +26,7 @@ export function deviceEntry(view: HardwareView, slot: DeviceSlot): DeviceEntry |
   if (state.kind !== 'blocked' && domain?.table == null) return null;
   switch (iommu.driver) {
     case 'vtd':
-      if (domain === null) return null;
+      if (domain === null || iommu.scalable === null) return null;
       return iommu.scalable ? pasidEntry(iommu, domain, state) : contextEntry(domain);
     case 'amd':
       // PASIDs stand in the GCR3 table, not in the device table.

@@ -194,9 +194,9 @@ function* deviceSlots(history: History, kernel: Kernel): Generator<DeviceSlot> {
 }
 
 /** Scalable mode is stated, or the extended capability register has it. */
-function isScalable(kernel: Kernel, iommu: Iommu): boolean {
+function isScalable(kernel: Kernel, iommu: Iommu): boolean | null {
   if (iommu.driver !== 'vtd') return false;
-  return iommu.stated['scalable_mode'] ?? bitOf(hwInfoBytes(kernel, iommu), 16, 43) ?? false;
+  return iommu.stated['scalable_mode'] ?? bitOf(hwInfoBytes(kernel, iommu), 16, 43);
 }
 
 /** Whether device and IOMMU have PASIDs; null when the trace does not tell. */

@@ -51,8 +51,8 @@ export interface HardwareIommu {
   /** As the topology names it. */
   readonly name: string;
   readonly driver: string;
-  /** A VT-d unit in scalable mode. */
-  readonly scalable: boolean;
+  /** A VT-d unit in scalable mode; null when nothing tells. */
+  readonly scalable: boolean | null;
   /** It walks tables coherently (ECAP.SMPWC of a VT-d unit in scalable mode); null when nothing tells. */
   readonly coherent: boolean | null;
 }

@@ -36,6 +36,7 @@ export function numberFrom(set: Intervals, number: number): number {
 
 export function addNumbers(set: Intervals, first: number, last: number): void {
   const from = intervalFor(set, first - 1);
+  if (from < set.firsts.length && set.firsts[from]! <= first && set.lasts[from]! >= last) return;
   let to = from;
   let low = first;
   let high = last;
@@ -50,6 +51,7 @@ export function addNumbers(set: Intervals, first: number, last: number): void {
 export function removeNumbers(set: Intervals, first: number, last: number): void {
   if (first > last) return;
   const from = intervalFor(set, first);
+  if (from === set.firsts.length || set.firsts[from]! > last) return;
   const firsts: number[] = [];
   const lasts: number[] = [];
   let to = from;
