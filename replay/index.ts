@@ -10,6 +10,8 @@ export {
   explainAt,
   explainCall,
 } from './explain.ts';
+export * from './hardware/index.ts';
+export { findMarker } from './markers.ts';
 export type { ModelChoice } from './model-choice.ts';
 export { type NamedObject, objectsNamed } from './named-objects.ts';
 export type { TracedFinding } from './origins.ts';

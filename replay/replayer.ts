@@ -96,7 +96,7 @@ export function replayTrace(store: Store, traceId: number, options: ReplayOption
   const tally = newTally();
   if (model.assumption !== null) tally.assumptions.push(model.assumption);
   const snapshotEvery = model.ownMachine ? (options.snapshotEvery ?? 0) : 0;
-  applyAll(store, trace, kernel, tally, { ...options, snapshotEvery }, fromSeq, watcher);
+  applyAll(store, trace, kernel, tally, { ...options, snapshotEvery }, fromSeq, { watcher });
   return {
     profile: model.profile.name,
     profileExact: model.exact,
@@ -145,6 +145,26 @@ function startKernel(store: Store, trace: TraceInfo, model: ChosenModel, options
   return { kernel: restoreKernel(start.state, profile, machine), fromSeq: start.seq + 1 };
 }
 
+/**
+ * Replays a trace from its beginning for a reader that looks at the kernel between calls: `start` sees it
+ * before the first one, `visit` after each record, with what came of it (null for a note); false ends it.
+ */
+export function followTrace(
+  store: Store,
+  trace: TraceInfo,
+  options: ModelChoice & { readonly untilSeq?: number },
+  start: (kernel: Kernel) => void,
+  visit: (kernel: Kernel, call: Call, outcome: Outcome | null) => unknown,
+): void {
+  const kernel = createModel(trace, chooseModel(store, trace, options));
+  start(kernel);
+  const { untilSeq } = options;
+  const range = { maxDivergences: 0, ...(untilSeq === undefined ? {} : { untilSeq }) };
+  applyAll(store, trace, kernel, newTally(), range, 0, {
+    visit: (call, outcome) => visit(kernel, call, outcome),
+  });
+}
+
 function newTally(): Tally {
   return {
     calls: 0,
@@ -158,6 +178,13 @@ function newTally(): Tally {
   };
 }
 
+/** Who is told of the calls while they are applied. */
+interface Listeners {
+  readonly watcher?: ReplayWatcher | null;
+  /** Told after each record, with what came of it (null for a note); false ends the replay. */
+  readonly visit?: (call: Call, outcome: Outcome | null) => unknown;
+}
+
 function applyAll(
   store: Store,
   trace: TraceInfo,
@@ -165,7 +192,7 @@ function applyAll(
   tally: Tally,
   options: ReplayOptions,
   fromSeq: number,
-  watcher: ReplayWatcher | null = null,
+  { watcher = null, visit }: Listeners = {},
 ): void {
   const { snapshotEvery = 0, maxDivergences = 1000, onCall } = options;
   const exits = createExitWatch(store, trace.id, kernel, tally.assumptions);
@@ -182,11 +209,13 @@ function applyAll(
     watcher?.after(call);
     if (outcome !== null) onCall?.(call, outcome, tally.learned - learnedBefore);
     exits.after(call);
+    const goesOn = visit?.(call, outcome) !== false;
     if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0)
       options.onProgress(tally.calls);
     if (snapshotEvery > 0 && tally.calls % snapshotEvery === 0) {
       store.putSnapshot(trace.id, call.seq, snapshotVersion(kernel.profile), serializeKernel(kernel));
     }
+    return goesOn;
   });
 }
 

@@ -109,6 +109,7 @@ const INSIDE_TESTS = [
   /^test\/trace\/\S+ imports src\/trace\//,
   /^test\/store\/\S+ imports store\//,
   /^test\/cli\/\S+ imports src\/cli\//,
+  /^test\/replay\/hardware\/\S+ imports replay\/hardware\//,
 ];
 
 describe('a file', () => {

@@ -1,13 +1,16 @@
 import { Command } from 'commander';
 import { registerAudit } from './commands/audit.ts';
+import { registerCompareHw } from './commands/compare-hw.ts';
 import { registerCompletion } from './commands/completion.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerImport } from './commands/import.ts';
 import { registerList } from './commands/list.ts';
 import { registerMachines } from './commands/machines.ts';
+import { registerPagetable } from './commands/pagetable.ts';
 import { registerPredict } from './commands/predict.ts';
 import { registerReplay } from './commands/replay.ts';
 import { registerShow } from './commands/show.ts';
+import { registerTranslate } from './commands/translate.ts';
 import { registerVerify } from './commands/verify.ts';
 import { oneLine } from './errors.ts';
 import { addCommonOptions, addExamples } from './options.ts';
@@ -61,6 +64,9 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerShow,
     registerReplay,
     registerExplain,
+    registerPagetable,
+    registerTranslate,
+    registerCompareHw,
     registerPredict,
     registerAudit,
     registerVerify,

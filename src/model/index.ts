@@ -15,10 +15,11 @@ export {
 export { type Effect, type EffectList, listEffects } from './effect-list.ts';
 export { countEffects, type EffectCounts, type EffectSink, NO_EFFECTS } from './effects.ts';
 export { execute, exitProcess } from './execute.ts';
-export { createKernel, type Kernel, type Reply } from './kernel.ts';
+export type { IovaSpace } from './iova-space.ts';
+export { createKernel, type Kernel, type Reply, spaceOf } from './kernel.ts';
 export { type Learned, learnReply } from './learn.ts';
 export { type LearnedFact, learnedFacts } from './learned-facts.ts';
-export { type Machine, machineOf } from './machine.ts';
+export { type Iommu, type Machine, machineOf, type PhysicalDevice } from './machine.ts';
 export { describeObject, type FactValue, type ObjectFacts } from './object-facts.ts';
 export {
   isStructAsRecorded,
@@ -27,6 +28,7 @@ export {
   predictedRead,
   predictedStruct,
 } from './outcome.ts';
+export { type PageRun, pinnedPageRuns, userPageRuns } from './page-runs.ts';
 export { executeWithPatches, type PatchedReply } from './patches.ts';
 export { chooseProfile, type Profile, type ProfileChoice, withoutSelftest } from './profile.ts';
 export { allReasons, type Reason } from './reason.ts';
@@ -39,6 +41,6 @@ export {
   remediedIds,
 } from './remedy/index.ts';
 export { restoreKernel, serializeKernel, snapshotVersion } from './serialize.ts';
-export type { Context } from './state.ts';
+export type { Context, Device, HwptNested, HwptPaging, Ioas, KernelObject, PagingDomain } from './state.ts';
 export { describeChanges } from './state-changes.ts';
 export { describeVfio, type VfioFacts } from './vfio-facts.ts';

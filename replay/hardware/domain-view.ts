@@ -1,0 +1,236 @@
+import type {
+  Context,
+  HwptPaging,
+  Iommu,
+  Kernel,
+  KernelObject,
+  PagingDomain,
+  PhysicalDevice,
+} from '../../src/model/index.ts';
+import type { DeviceSlot, HardwareDomain, HardwareIommu, HardwareView, SlotState } from './domain.ts';
+import { applySteps } from './fills.ts';
+import { formatOf } from './formats/index.ts';
+import { eachIoas, type History, type1Key } from './history.ts';
+import { createPageTable, type PageTable } from './page-table.ts';
+import type { FormatFacts } from './table-format.ts';
+
+/** What the hardware holds, from the state of the kernel and what was done to its domains. */
+
+/** A domain whose table is not made yet: frames may still become known. */
+interface DomainSketch extends Omit<HardwareDomain, 'table'> {
+  readonly facts: FormatFacts;
+  readonly stepCount: number;
+}
+
+/** What is fixed at the point that was asked for; `finish` makes the tables of it later. */
+export interface ViewSketch {
+  readonly seq: number;
+  readonly iommus: readonly HardwareIommu[];
+  readonly domains: readonly DomainSketch[];
+  readonly slots: readonly DeviceSlot[];
+}
+
+export function sketchView(history: History, kernel: Kernel, seq: number): ViewSketch {
+  const domains = [...iommufdDomains(history, kernel), ...type1Domains(history, kernel)];
+  return {
+    seq,
+    iommus: kernel.machine.iommus.map((iommu) => ({
+      name: iommu.name,
+      driver: iommu.driver,
+      scalable: isScalable(kernel, iommu),
+      coherent: bitOf(hwInfoBytes(kernel, iommu), 16, 48),
+    })),
+    domains: domains.sort((a, b) => a.key - b.key),
+    slots: [...deviceSlots(history, kernel)],
+  };
+}
+
+/** Makes the tables with all frames that are known by now. `format` overrides that of the domains. */
+export function finishView(
+  history: History,
+  { seq, iommus, domains, slots }: ViewSketch,
+  pageBytes: number,
+  format?: string,
+): HardwareView {
+  return {
+    seq,
+    iommus,
+    slots,
+    domains: domains.map(({ facts, stepCount, ...domain }) => ({
+      ...domain,
+      table: makeTable(
+        history,
+        domain.key,
+        { ...facts, format: format ?? facts.format },
+        stepCount,
+        pageBytes,
+      ),
+    })),
+  };
+}
+
+function makeTable(
+  history: History,
+  key: number,
+  facts: FormatFacts,
+  stepCount: number,
+  pageBytes: number,
+): PageTable | null {
+  const format = formatOf(facts);
+  if (format === null) return null;
+  const table = createPageTable(format);
+  applySteps(table, history.domains.get(key)?.steps.slice(0, stepCount) ?? [], pageBytes);
+  return table;
+}
+
+function* iommufdDomains(history: History, kernel: Kernel): Generator<DomainSketch> {
+  for (const { context, ioas } of eachIoas(kernel)) {
+    for (const id of ioas.domains) {
+      const hwpt = context.objects[id] as HwptPaging;
+      const { domain } = hwpt;
+      const known = history.domains.get(domain.key);
+      yield {
+        key: domain.key,
+        context: context.id,
+        hwpt: id,
+        ioas: ioas.id,
+        iommu: domain.iommu,
+        driver: domain.driver,
+        nestParent: hwpt.nestParent,
+        tracking: hwpt.tracking,
+        facts: factsOf(kernel, domain, hwpt, known?.tracked ?? false),
+        stepCount: known?.steps.length ?? 0,
+      };
+    }
+  }
+}
+
+function* type1Domains(history: History, kernel: Kernel): Generator<DomainSketch> {
+  for (const { key: container, iommu: type1 } of Object.values(kernel.state.vfio.containers)) {
+    for (const { kind, groups, aperture, pageSizes, enforceCacheCoherency } of type1?.domains ?? []) {
+      const key = type1Key(history, container, kind);
+      const device = kernel.machine.devices.find(({ group }) => groups.includes(group));
+      const iommu = device?.iommu ?? kernel.machine.iommus[0];
+      if (iommu === undefined) continue;
+      const domain = {
+        driver: iommu.driver,
+        iommu: iommu.name,
+        format: iommu.tableFormat ?? usualFormat(iommu),
+        pageSizes,
+        aperture,
+      };
+      yield {
+        key,
+        context: container,
+        hwpt: 0,
+        ioas: 0,
+        iommu: iommu.name,
+        driver: iommu.driver,
+        nestParent: false,
+        tracking: false,
+        facts: factsOf(kernel, domain, { nestParent: false, enforceCacheCoherency }, false),
+        stepCount: history.domains.get(key)?.steps.length ?? 0,
+      };
+    }
+  }
+}
+
+/** Format of an ordinary table where the topology does not name it. */
+function usualFormat({ driver }: Iommu): string {
+  return { vtd: 'vtd-ss', amd: 'amdv1', riscv: 'riscv', smmuv3: 'smmu-s1', mock: '' }[driver];
+}
+
+function factsOf(
+  kernel: Kernel,
+  domain: Pick<PagingDomain, 'iommu' | 'format' | 'pageSizes' | 'aperture' | 'driver'>,
+  { nestParent, enforceCacheCoherency }: Pick<HwptPaging, 'nestParent' | 'enforceCacheCoherency'>,
+  dirtyTracking: boolean,
+): FormatFacts {
+  const iommu = kernel.machine.iommus.find(({ name }) => name === domain.iommu);
+  const [major = 0, minor = 0] = kernel.profile.release.split('.').map(Number);
+  return {
+    format: domain.format === '' && iommu !== undefined ? usualFormat(iommu) : domain.format,
+    apertureLastPage: domain.aperture.lastPage,
+    pageSizes: BigInt(domain.pageSizes),
+    kernel: major * 100 + minor,
+    dirtyTracking,
+    nestParent,
+    enforceCoherency: enforceCacheCoherency,
+    hwInfoBit: (byteOffset, bit) => bitOf(hwInfoBytes(kernel, iommu), byteOffset, bit),
+    stated: (key) => iommu?.stated[key] ?? null,
+  };
+}
+
+/** From the topology, else from what a GET_HW_INFO of the trace told. */
+function hwInfoBytes(kernel: Kernel, iommu: Iommu | undefined): Uint8Array | null {
+  if (iommu === undefined) return null;
+  if (iommu.hwInfo !== null) return iommu.hwInfo.bytes;
+  const learned = kernel.state.learned[iommu.name]?.hwInfo;
+  return learned === undefined ? null : new Uint8Array(Buffer.from(learned, 'hex'));
+}
+
+function* deviceSlots(history: History, kernel: Kernel): Generator<DeviceSlot> {
+  for (const physical of kernel.machine.devices) {
+    const { index: device, bdf, path, group, iommu } = physical;
+    const base = { device, bdf, path, iommu: iommu.name, written: true };
+    const type1 = type1StateOf(history, kernel, group);
+    if (type1 !== null) {
+      yield { ...base, pasid: 0, state: type1 };
+      continue;
+    }
+    const owner = kernel.state.vfio.owners[group];
+    const context = owner === undefined ? undefined : kernel.state.contexts[owner.context];
+    const slots = context?.groups[group]?.slots ?? {};
+    if (slots[0] === undefined) {
+      // What nobody has claimed stays with the kernel's own domain.
+      yield { ...base, pasid: 0, state: { kind: owner === undefined ? 'kernel' : 'blocked' } };
+    }
+    for (const [pasid, { hwpt }] of Object.entries(slots)) {
+      if (context === undefined) continue;
+      const written = pasid === '0' || hasPasids(kernel, physical);
+      yield { ...base, pasid: Number(pasid), state: stateOf(context, context.objects[hwpt]), written };
+    }
+  }
+}
+
+/** Scalable mode is stated, or the extended capability register has it. */
+function isScalable(kernel: Kernel, iommu: Iommu): boolean | null {
+  if (iommu.driver !== 'vtd') return false;
+  return iommu.stated['scalable_mode'] ?? bitOf(hwInfoBytes(kernel, iommu), 16, 43);
+}
+
+/** Whether device and IOMMU have PASIDs; null when the trace does not tell. */
+function hasPasids(kernel: Kernel, { maxPasids, bdf, path, iommu }: PhysicalDevice): boolean | null {
+  const ecap = 16;
+  if (iommu.driver === 'vtd' && bitOf(hwInfoBytes(kernel, iommu), ecap, 40) === false) return false;
+  const known = maxPasids ?? kernel.state.learned[bdf === '' ? path : bdf]?.pasids;
+  return known === undefined ? null : known > 0;
+}
+
+function bitOf(bytes: Uint8Array | null, byteOffset: number, bit: number): boolean | null {
+  const byte = bytes?.[byteOffset + (bit >> 3)];
+  return byte === undefined ? null : ((byte >> (bit & 7)) & 1) === 1;
+}
+
+function stateOf(context: Context, hwpt: KernelObject | undefined): SlotState {
+  if (hwpt?.type === 'hwpt-paging') return { kind: 'paging', domain: hwpt.domain.key };
+  if (hwpt?.type !== 'hwpt-nested') return { kind: 'blocked' };
+  const parent = context.objects[hwpt.parent] as HwptPaging;
+  return {
+    kind: 'nested',
+    domain: parent.domain.key,
+    hwpt: hwpt.id,
+    data: new Uint8Array(Buffer.from(hwpt.data, 'hex')),
+  };
+}
+
+function type1StateOf(history: History, kernel: Kernel, group: number): SlotState | null {
+  for (const { key, groups, iommu } of Object.values(kernel.state.vfio.containers)) {
+    if (!groups.some(({ id }) => id === group)) continue;
+    const domain = iommu?.domains.find(({ groups: ids }) => ids.includes(group));
+    return domain === undefined
+      ? { kind: 'blocked' }
+      : { kind: 'paging', domain: type1Key(history, key, domain.kind) };
+  }
+  return null;
+}

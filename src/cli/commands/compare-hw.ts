@@ -1,0 +1,112 @@
+import type { Command } from 'commander';
+import {
+  type Comparison,
+  compareDump,
+  compareSmmuAt,
+  parseDump,
+  parseSmmuDump,
+  type TableDifference,
+} from '../../../replay/index.ts';
+import { UsageError } from '../errors.ts';
+import { EXIT, type ExitCode } from '../exit-code.ts';
+import {
+  addPointOptions,
+  hex,
+  hexWord,
+  lookAtPoint,
+  type PointFlags,
+  pointOf,
+  readTextFile,
+} from '../hardware-point.ts';
+import { addExamples } from '../options.ts';
+import type { Runner, Session } from '../session.ts';
+import { type Target, withTarget } from '../target.ts';
+
+interface CompareFlags extends PointFlags {
+  readonly dump: string;
+}
+
+/** Differences that are printed; all are counted, and `--json` has them all. */
+const MOST_LINES = 50;
+
+/** `ioasis compare-hw`: a dump of the real tables against what the trace says they hold. */
+export function registerCompareHw(program: Command, run: Runner): void {
+  const command = addPointOptions(
+    program
+      .command('compare-hw')
+      .description('compare a dump of the real page tables with what the trace says they hold')
+      .argument('<trace>', 'name of a trace, or a capture file; - for standard input'),
+  ).requiredOption('--dump <file>', "the dump: Linux's intel-iommu debugfs, or tables read from memory");
+  addExamples(command, [
+    [
+      'ioasis compare-hw run.jsonl.gz --marker mapped --dump debugfs-mapped.txt',
+      'every entry of the tables of user space, bit by bit',
+    ],
+  ]);
+  command.action((name: string, flags: CompareFlags) =>
+    run(command, (session) => withTarget(session, name, (target) => compare(session, target, flags))),
+  );
+}
+
+function compare(session: Session, target: Target, flags: CompareFlags): ExitCode {
+  const text = readTextFile(flags.dump);
+  const { kind, comparison } = comparisonOf(target, flags, text);
+  if (session.json) session.print(jsonOf(comparison));
+  else printComparison(session, comparison, kind);
+  return comparison.different > 0 ? EXIT.finding : EXIT.clean;
+}
+
+function comparisonOf(target: Target, flags: CompareFlags, text: string) {
+  if (parseSmmuDump(text) !== null) {
+    const { store, trace, label } = target;
+    const seq = pointOf(target, flags, true)!;
+    const comparison = compareSmmuAt(store, trace, seq, text, { kernel: flags.kernel ?? null });
+    if (comparison === null) throw new UsageError(`${label}: the trace tells no registers of an SMMUv3`);
+    return { kind: 'SMMUv3', comparison };
+  }
+  const dump = parseDump(text);
+  if (dump === null) throw new UsageError(`${flags.dump}: no dump of IOMMU tables that ioasis knows`);
+  return { kind: dump.kind, comparison: compareDump(lookAtPoint(target, flags, true), dump) };
+}
+
+function jsonOf(comparison: Comparison): string {
+  const differences = comparison.differences.map((each) => ({
+    ...each,
+    iova: hex(each.iova),
+    ours: each.ours === null ? null : hexWord(each.ours),
+    theirs: each.theirs === null ? null : hexWord(each.theirs),
+    bits: hexWord(each.bits),
+  }));
+  return JSON.stringify({ ...comparison, differences });
+}
+
+function printComparison(session: Session, comparison: Comparison, kind: string): void {
+  const { entries, equal, different, tables, deviceEntries, unknownBits, undetermined, differences } =
+    comparison;
+  for (const difference of differences.slice(0, MOST_LINES)) session.print(lineOf(difference));
+  if (differences.length > MOST_LINES) session.print(`… and ${differences.length - MOST_LINES} more`);
+  session.print(
+    `${kind}: ${tables} tables and ${deviceEntries} entries of devices, ` +
+      `${entries} words, ${equal} equal, ${different} different`,
+  );
+  for (const [holds, bits] of Object.entries(unknownBits)) {
+    session.print(`  ${holds}: ${bits} bits that the trace does not determine`);
+  }
+  for (const { bdf, pasid } of undetermined) {
+    session.print(`  ${bdf} PASID ${pasid}: not in the dump, and nothing tells whether it should be`);
+  }
+}
+
+function lineOf({ bdf, pasid, what, level, iova, ours, theirs, bits, why }: TableDifference): string {
+  const slot = pasid === 0 ? bdf : `${bdf} PASID ${pasid}`;
+  if (what === 'table') return `${slot}: ${why}`;
+  const place = `${slot} ${hex(iova)} level ${level}`;
+  if (what === 'device') return `${slot} ${why}: ${wordsText(ours!, theirs!, bits)}`;
+  if (what === 'missing') return `${place}: ${hexWord(ours!)} is not in the dump`;
+  if (what === 'extra') return `${place}: ${hexWord(theirs!)} only in the dump`;
+  return `${place}: ${wordsText(ours!, theirs!, bits)}`;
+}
+
+function wordsText(ours: bigint, theirs: bigint, bits: bigint): string {
+  return `${hexWord(ours)}, in the dump ${hexWord(theirs)}, bits ${hexWord(bits)}`;
+}
