@@ -3,9 +3,9 @@ import {
   type CallFacts,
   type CheckResult,
   type Context,
-  chooseProfile,
   describeChanges,
   describeObject,
+  describeVfio,
   type Effect,
   executeWithPatches,
   type Finding,
@@ -16,14 +16,18 @@ import {
   markChecks,
   NO_EFFECTS,
   type ObjectFacts,
+  type PatchedReply,
   planChecks,
   type Reason,
+  type VfioFacts,
 } from '../src/model/index.ts';
 import type { Call } from '../src/trace/index.ts';
 import { CMD } from '../src/uapi/index.ts';
 import type { Store } from '../store/index.ts';
+import { applyCall } from './apply.ts';
 import { compareReply, describeDivergence } from './compare.ts';
 import type { Divergence } from './divergence.ts';
+import { chooseModel, type ModelChoice } from './model-choice.ts';
 import { descriptorNamed, objectsNamed } from './named-objects.ts';
 import { type TracedFinding, traceFindings } from './origins.ts';
 import { kernelBefore } from './replayer.ts';
@@ -78,6 +82,8 @@ export interface Explanation {
   /** Null for a call without a descriptor of a context. */
   readonly context: ExplainedContext | null;
   readonly objects: readonly ExplainedObject[];
+  /** The VFIO device, group or container behind the descriptor, as it was before the call. */
+  readonly vfio: readonly VfioFacts[];
   /** False when the model does not know the call: the rest says nothing then. */
   readonly modelled: boolean;
   readonly ret: number;
@@ -105,20 +111,20 @@ export function explainCall(
   store: Store,
   traceId: number,
   seq: number,
-  options: { readonly kernel?: string | null } = {},
+  choice: ModelChoice = {},
 ): Explanation | null {
   const trace = store.findTrace(traceId);
   if (trace === null) throw new Error(`no trace ${traceId}`);
   const [call] = store.readCallsExact(traceId, { fromSeq: seq, toSeq: seq });
   if (call === undefined) return null;
-  const { profile, exact } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
-  const kernel = kernelBefore(store, trace, profile, seq);
+  const model = chooseModel(store, trace, choice);
+  const kernel = kernelBefore(store, trace, model, seq);
   const { refusal, ...rest } = explainAt(kernel, call);
   const traced =
     refusal === null
       ? null
-      : { ...refusal, findings: traceFindings(store, trace, profile, seq, refusal.findings) };
-  return { call, profile: profile.name, profileExact: exact, ...rest, refusal: traced };
+      : { ...refusal, findings: traceFindings(store, trace, model, seq, refusal.findings) };
+  return { call, profile: model.profile.name, profileExact: model.exact, ...rest, refusal: traced };
 }
 
 /** What a kernel alone can say, which does not know which calls made what it holds. */
@@ -131,11 +137,17 @@ export function explainAt(kernel: Kernel, call: Call): ExplanationAt {
   const facts = factsOf(kernel, call);
   const plan = planChecks(kernel, call, facts);
   const context = explainContext(kernel, facts.context);
-  const objects = explainObjects(kernel, call);
+  const objects = explainObjects(kernel, call, facts.context);
+  const vfio = 'fd' in call ? describeVfio(kernel, call.pid, call.fd) : [];
   const told = listEffects(EFFECTS_KEPT);
   const before = kernel.state;
   kernel.effects = told.sink;
-  const { reply, patches } = executeWithPatches(kernel, call);
+  let patches: PatchedReply['patches'] = [];
+  const { reply } = applyCall(kernel, call, () => {
+    const answered = executeWithPatches(kernel, call);
+    patches = answered.patches;
+    return answered.reply;
+  });
   kernel.effects = NO_EFFECTS;
   const { modelled, ret, errno, reason } = reply;
   const checks = plan === null || !modelled ? [] : markChecks(plan, reason);
@@ -153,6 +165,7 @@ export function explainAt(kernel: Kernel, call: Call): ExplanationAt {
   return {
     context,
     objects,
+    vfio,
     modelled,
     ret,
     errno,
@@ -192,9 +205,11 @@ function explainContext(kernel: Kernel, context: Context | null): ExplainedConte
   return { id: context.id, count: Object.keys(contexts).length, descriptors };
 }
 
-function explainObjects(kernel: Kernel, call: Call): ExplainedObject[] {
-  const { context, object } = fileBehind(kernel, call, 'fd' in call ? call.fd : null);
+/** `context` is that of the call: for a descriptor of VFIO the one that it is bound or set to. */
+function explainObjects(kernel: Kernel, call: Call, context: Context | null): ExplainedObject[] {
   if (context === null) return [];
+  const own = fileBehind(kernel, call, 'fd' in call ? call.fd : null);
+  const object = own.context === null ? 0 : own.object;
   const fields = new Map<number, string[]>();
   const name = (id: number, field: string): void => {
     if (id !== 0) fields.set(id, [...(fields.get(id) ?? []), field]);
@@ -214,9 +229,9 @@ function explainObjects(kernel: Kernel, call: Call): ExplainedObject[] {
   const access = fileBehind(kernel, call, descriptorNamed(call));
   if (access.context === null || access.object === 0) return objects;
   const { ioas } = describeObject(kernel, access.context, access.object)?.facts ?? {};
-  const own = inContext(access.context, access.object, [`id (descriptor ${descriptorNamed(call)})`]);
-  if (typeof ioas !== 'number') return [own, ...objects];
-  return [own, inContext(access.context, ioas, ['attached IOAS']), ...objects];
+  const item = inContext(access.context, access.object, [`id (descriptor ${descriptorNamed(call)})`]);
+  if (typeof ioas !== 'number') return [item, ...objects];
+  return [item, inContext(access.context, ioas, ['attached IOAS']), ...objects];
 }
 
 /** The context that a descriptor of the caller belongs to, and the object behind it; 0 when there is none. */

@@ -1,4 +1,5 @@
 /** The public entry of replay: traces applied to the model, and compared with what was recorded. */
+export { type Applied, adoptAnswer, applyCall, verdictOn } from './apply.ts';
 export { compareReply, isPredicted, type Verdict } from './compare.ts';
 export type { Divergence } from './divergence.ts';
 export {
@@ -11,6 +12,7 @@ export {
 } from './explain.ts';
 export * from './hardware/index.ts';
 export { findMarker } from './markers.ts';
+export type { ModelChoice } from './model-choice.ts';
 export { type NamedObject, objectsNamed } from './named-objects.ts';
 export type { TracedFinding } from './origins.ts';
 export { type Prediction, type PredictSummary, predictTrace } from './predict.ts';

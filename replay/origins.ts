@@ -1,17 +1,7 @@
-import {
-  adoptReply,
-  createKernel,
-  type EffectSink,
-  execute,
-  type Finding,
-  type Kernel,
-  NO_EFFECTS,
-  type Origin,
-  type Profile,
-} from '../src/model/index.ts';
+import { type EffectSink, type Finding, NO_EFFECTS, type Origin } from '../src/model/index.ts';
 import type { Store, TraceInfo } from '../store/index.ts';
-import { compareReply } from './compare.ts';
-import { createExitWatch, servesContainers } from './replayer.ts';
+import { type ChosenModel, createModel } from './model-choice.ts';
+import { applyBefore } from './replayer.ts';
 
 /** A finding together with the call that made what it is about. */
 export interface TracedFinding extends Finding {
@@ -26,13 +16,12 @@ export interface TracedFinding extends Finding {
 export function traceFindings(
   store: Store,
   trace: TraceInfo,
-  profile: Profile,
+  model: ChosenModel,
   seq: number,
   findings: readonly Finding[],
 ): TracedFinding[] {
   const wanted = new Set(findings.flatMap(({ origin }) => (origin === null ? [] : keyOf(origin))));
-  const makers =
-    wanted.size === 0 ? new Map<string, number>() : findMakers(store, trace, profile, seq, wanted);
+  const makers = wanted.size === 0 ? new Map<string, number>() : findMakers(store, trace, model, seq, wanted);
   return findings.map((finding) => ({
     ...finding,
     madeBy: finding.origin === null ? null : (makers.get(keyOf(finding.origin)) ?? null),
@@ -42,33 +31,21 @@ export function traceFindings(
 function findMakers(
   store: Store,
   trace: TraceInfo,
-  profile: Profile,
+  model: ChosenModel,
   seq: number,
   wanted: ReadonlySet<string>,
 ): ReadonlyMap<string, number> {
   const makers = new Map<string, number>();
-  let now = 0;
-  const note = (origin: Origin): void => {
+  const made: string[] = [];
+  const sink = makersSink((origin) => {
     const key = keyOf(origin);
-    if (wanted.has(key)) makers.set(key, now);
-  };
-  const kernel = createKernel(profile, servesContainers(trace), makersSink(note));
-  const exits = createExitWatch(store, trace.id, kernel, []);
-  store.readCalls(trace.id, { fromSeq: 0, toSeq: seq - 1 }, (call) => {
-    now = call.seq;
-    exits.before(call);
-    applyOne(kernel, call);
-    exits.after(call);
+    if (wanted.has(key)) made.push(key);
+  });
+  applyBefore(store, trace, createModel(trace, model, sink), seq, (call) => {
+    for (const key of made) makers.set(key, call.seq);
+    made.length = 0;
   });
   return makers;
-}
-
-/** Applies a recorded call as a replay does, with what only the reply tells. */
-function applyOne(kernel: Kernel, call: Parameters<typeof execute>[1]): void {
-  const reply = execute(kernel, call);
-  if (call.op !== 'ioctl' || !call.replied || !reply.modelled) return;
-  if (compareReply(kernel, call, reply) !== 'matched' || kernel.call.unknown.length > 0)
-    adoptReply(kernel, call);
 }
 
 function makersSink(note: (origin: Origin) => void): EffectSink {

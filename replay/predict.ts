@@ -1,10 +1,6 @@
 import {
-  chooseProfile,
-  createKernel,
   execute,
   type Kernel,
-  machineOf,
-  NO_EFFECTS,
   predictedBuffers,
   predictedRead,
   predictedStruct,
@@ -13,7 +9,8 @@ import {
 import type { Call } from '../src/trace/index.ts';
 import { hexOf } from '../src/uapi/index.ts';
 import type { Store } from '../store/index.ts';
-import { createExitWatch, servesContainers } from './replayer.ts';
+import { chooseModel, createModel, type ModelChoice } from './model-choice.ts';
+import { createExitWatch } from './replayer.ts';
 
 /** What the model answers to one call, without having seen what was recorded. */
 export interface Prediction {
@@ -40,18 +37,20 @@ export interface PredictSummary {
   readonly unknown: number;
 }
 
+export interface PredictOptions extends ModelChoice {
+  readonly onProgress?: (calls: number) => void;
+}
+
 /** Predicts every call of a trace; `visit` sees them in order. Recorded replies are not looked at. */
 export function predictTrace(
   store: Store,
   traceId: number,
   visit: (prediction: Prediction) => void,
-  options: { readonly kernel?: string | null; readonly onProgress?: (calls: number) => void } = {},
+  options: PredictOptions = {},
 ): PredictSummary {
   const trace = store.findTrace(traceId);
   if (trace === null) throw new Error(`no trace ${traceId}`);
-  const { profile } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
-  const machine = machineOf(trace.header);
-  const kernel = createKernel(profile, servesContainers(trace), NO_EFFECTS, machine);
+  const kernel = createModel(trace, chooseModel(store, trace, options, false));
   const exits = createExitWatch(store, traceId, kernel, []);
   let calls = 0;
   let unknown = 0;

@@ -1,38 +1,31 @@
 import { createHash } from 'node:crypto';
 import {
-  adoptReply,
-  chooseProfile,
   countEffects,
-  createKernel,
-  execute,
   exitProcess,
   type Kernel,
-  learnReply,
-  machineOf,
-  NO_EFFECTS,
-  type Profile,
-  type Reply,
+  type LearnedFact,
+  learnedFacts,
   restoreKernel,
   serializeKernel,
   snapshotVersion,
 } from '../src/model/index.ts';
 import type { Call } from '../src/trace/index.ts';
 import type { Store, TraceInfo } from '../store/index.ts';
-import { callName, compareReply, describeDivergence, type Verdict } from './compare.ts';
+import { adoptAnswer, applyCall, verdictOn } from './apply.ts';
+import { callName, describeDivergence, type Verdict } from './compare.ts';
 import type { Divergence } from './divergence.ts';
 import { findExits } from './lifetimes.ts';
+import { type ChosenModel, chooseModel, createModel, type ModelChoice } from './model-choice.ts';
 
 /** What came of one call. `unanswered`: the model knows the call, and no reply was recorded. */
 export type Outcome = Verdict | 'not-modelled' | 'unanswered';
 
-export interface ReplayOptions {
-  /** Kernel release or profile name; the trace's own by default. */
-  readonly kernel?: string | null;
+export interface ReplayOptions extends ModelChoice {
   /** Last call to apply. */
   readonly untilSeq?: number;
   /** Start from the nearest snapshot instead of the beginning; the counts then cover the calls after it. */
   readonly fromSnapshot?: boolean;
-  /** Keep a snapshot after every so many calls. */
+  /** Keep a snapshot after every so many calls; never where a topology is given. */
   readonly snapshotEvery?: number;
   readonly pageRows?: number;
   /** Divergences to keep; all are counted. 1000 by default. */
@@ -56,8 +49,10 @@ export interface ReplayResult {
   readonly diverged: number;
   /** Calls of which something could not be predicted, and nothing diverged. */
   readonly partial: number;
-  /** Facts taken from replies: numbers of new descriptors. */
+  /** Facts taken from replies: numbers of new descriptors, and facts of the hardware. */
   readonly learned: number;
+  /** The facts of the hardware that were taken from replies. */
+  readonly hardware: readonly LearnedFact[];
   /** SHA-256 of the final state, in hex. */
   readonly digest: string;
   readonly divergences: readonly Divergence[];
@@ -70,21 +65,6 @@ export interface ReplayResult {
 }
 
 const PROGRESS_CALLS = 65_536;
-
-/** A learned fact may show the next one that is open; there are few. */
-const MOST_QUESTIONS = 4;
-
-function learnAndAskAgain(kernel: Kernel, call: Call, tally: Tally, first: Reply): Reply {
-  let reply = first;
-  if (!('replied' in call) || !call.replied) return reply;
-  for (let asked = 0; asked < MOST_QUESTIONS; asked += 1) {
-    const { facts, again } = learnReply(kernel, call);
-    tally.learned += facts;
-    if (!again) break;
-    reply = execute(kernel, call);
-  }
-  return reply;
-}
 
 /** Everything a replay counts while it runs. */
 interface Tally {
@@ -105,16 +85,19 @@ interface Tally {
 export function replayTrace(store: Store, traceId: number, options: ReplayOptions = {}): ReplayResult {
   const trace = store.findTrace(traceId);
   if (trace === null) throw new Error(`no trace ${traceId}`);
-  const { profile, exact } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
+  const model = chooseModel(store, trace, options);
   const { sink, counts } = countEffects();
-  const { kernel, fromSeq } = startKernel(store, trace, profile, options);
+  const { kernel, fromSeq } = startKernel(store, trace, model, options);
   kernel.effects = sink;
   const tally = newTally();
-  applyAll(store, trace, kernel, tally, options, fromSeq);
+  if (model.assumption !== null) tally.assumptions.push(model.assumption);
+  const snapshotEvery = model.ownMachine ? (options.snapshotEvery ?? 0) : 0;
+  applyAll(store, trace, kernel, tally, { ...options, snapshotEvery }, fromSeq);
   return {
-    profile: profile.name,
-    profileExact: exact,
+    profile: model.profile.name,
+    profileExact: model.exact,
     ...tally,
+    hardware: learnedFacts(kernel),
     notModelled: Object.fromEntries([...tally.notModelled].sort(([a], [b]) => (a < b ? -1 : 1))),
     digest: digestOf(kernel),
     effects: { ...counts },
@@ -126,26 +109,35 @@ export function digestOf(kernel: Kernel): string {
   return createHash('sha256').update(serializeKernel(kernel)).digest('hex');
 }
 
-/** A capture says in its quirks when the classic type1 driver serves /dev/vfio/vfio. */
-export function servesContainers(trace: TraceInfo): boolean {
-  return !trace.header.quirks.some((quirk) => quirk.includes('vfio-container=type1'));
-}
-
-/** The kernel as it is right before a call: from the nearest snapshot, with what the replay adopts. */
-export function kernelBefore(store: Store, trace: TraceInfo, profile: Profile, seq: number): Kernel {
+/**
+ * The kernel as it is right before a call, with what the replay adopts: from the nearest snapshot, unless
+ * another hardware than that of the header is asked for.
+ */
+export function kernelBefore(store: Store, trace: TraceInfo, model: ChosenModel, seq: number): Kernel {
   const options = { untilSeq: seq - 1, fromSnapshot: true, maxDivergences: 0 };
-  const { kernel, fromSeq } = startKernel(store, trace, profile, options);
+  const { kernel, fromSeq } = startKernel(store, trace, model, options);
   applyAll(store, trace, kernel, newTally(), options, fromSeq);
   return kernel;
 }
 
+/** Applies the calls before `seq` to a kernel that has seen none; `onCall` is told of each of them. */
+export function applyBefore(
+  store: Store,
+  trace: TraceInfo,
+  kernel: Kernel,
+  seq: number,
+  onCall: (call: Call) => void,
+): void {
+  applyAll(store, trace, kernel, newTally(), { untilSeq: seq - 1, maxDivergences: 0, onCall }, 0);
+}
+
 /** A kernel to begin with, and the first call that it has not seen. */
-function startKernel(store: Store, trace: TraceInfo, profile: Profile, options: ReplayOptions) {
+function startKernel(store: Store, trace: TraceInfo, model: ChosenModel, options: ReplayOptions) {
   const { fromSnapshot = false, untilSeq = Number.MAX_SAFE_INTEGER } = options;
-  const start = fromSnapshot ? store.nearestSnapshot(trace.id, untilSeq, snapshotVersion(profile)) : null;
-  const machine = machineOf(trace.header);
-  if (start === null)
-    return { kernel: createKernel(profile, servesContainers(trace), NO_EFFECTS, machine), fromSeq: 0 };
+  const { profile, machine, ownMachine } = model;
+  const start =
+    fromSnapshot && ownMachine ? store.nearestSnapshot(trace.id, untilSeq, snapshotVersion(profile)) : null;
+  if (start === null) return { kernel: createModel(trace, model), fromSeq: 0 };
   return { kernel: restoreKernel(start.state, profile, machine), fromSeq: start.seq + 1 };
 }
 
@@ -160,8 +152,7 @@ export function followTrace(
   start: (kernel: Kernel) => void,
   visit: (kernel: Kernel, call: Call, outcome: Outcome | null) => unknown,
 ): void {
-  const { profile } = chooseProfile(options.kernel ?? trace.header.kernel, trace.header.pageSizeBytes);
-  const { kernel, fromSeq } = startKernel(store, trace, profile, {});
+  const { kernel, fromSeq } = startKernel(store, trace, chooseModel(store, trace, options), {});
   start(kernel);
   const { untilSeq } = options;
   const range = { maxDivergences: 0, ...(untilSeq === undefined ? {} : { untilSeq }) };
@@ -215,13 +206,11 @@ function applyAll(
 
 /** Applies a call and counts it; null for a note, which is none. */
 function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: number): Outcome | null {
-  let reply = execute(kernel, call);
+  const applied = applyCall(kernel, call);
   if (call.op === 'note') return null;
   tally.calls += 1;
-  const rests = kernel.call.rests.length > 0;
-  if (rests || !reply.modelled || kernel.call.unknown.length > 0) {
-    reply = learnAndAskAgain(kernel, call, tally, reply);
-  }
+  tally.learned += applied.learned;
+  const { reply } = applied;
   if (!reply.modelled) {
     tally.partial += 1;
     const name = callName(call);
@@ -232,9 +221,7 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
     tally.partial += 1;
     return 'unanswered';
   }
-  const compared = compareReply(kernel, call, reply);
-  // What rests on a fact that only the reply told is no prediction.
-  const verdict = rests && compared === 'matched' ? 'partial' : compared;
+  const verdict = verdictOn(kernel, call, applied);
   if (verdict === 'matched') tally.matched += 1;
   else if (verdict === 'partial') tally.partial += 1;
   else {
@@ -242,9 +229,7 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
     if (tally.divergences.length < maxDivergences)
       tally.divergences.push(describeDivergence(kernel, call, reply));
   }
-  if (call.op === 'ioctl' && (verdict !== 'matched' || kernel.call.unknown.length > 0)) {
-    tally.learned += adoptReply(kernel, call);
-  }
+  tally.learned += adoptAnswer(kernel, call, verdict);
   return verdict;
 }
 

@@ -1,6 +1,7 @@
-import type { Call } from '../src/trace/index.ts';
+import type { Call, DescriptorKind } from '../src/trace/index.ts';
 import { beginTrace, discardTrace, type NewTrace, type TraceWriter } from './append.ts';
 import { guard, type OpenOptions, openDatabase, TEMPORARY } from './open-database.ts';
+import { opensKind } from './opens-kind.ts';
 import { type CallVisitor, type ReadRange, readCalls, readCallsExact } from './read-calls.ts';
 import { deleteSnapshots, nearestSnapshot, putSnapshot, type Snapshot } from './snapshots.ts';
 import { findTraceRow, listTraceRows, requireTraceRow, type TraceInfo, traceInfoOf } from './trace-info.ts';
@@ -26,6 +27,8 @@ export interface Store {
   readCalls(traceId: number, range: ReadRange, visit: CallVisitor): boolean;
   /** Reads calls with all that was recorded, each an object of its own. */
   readCallsExact(traceId: number, range?: ReadRange): Generator<Call, void, undefined>;
+  /** Whether a trace opens a descriptor of one of these kinds. */
+  opensKind(traceId: number, kinds: readonly DescriptorKind[]): boolean;
   /** Checks the log of a trace against its hash chain and its counts. */
   verifyTrace(traceId: number): Verification;
   /** Saves the state of a model after the call with that `seq`. */
@@ -66,6 +69,8 @@ export function openStore(path: string, options: OpenOptions = {}): Store {
         yield next.value;
       }
     },
+    opensKind: (traceId, kinds) =>
+      guarded(() => opensKind(database, requireTraceRow(database, traceId).id, kinds)),
     verifyTrace: (traceId) => guarded(() => verifyTrace(database, traceId)),
     putSnapshot: (traceId, seq, modelVersion, state) =>
       guarded(() => putSnapshot(database, requireTraceRow(database, traceId).id, seq, modelVersion, state)),

@@ -44,6 +44,16 @@ const FACT_NAMES: Readonly<Record<string, string>> = {
   lost: 'events lost',
   pinnedBy: 'pinned by',
   internal: 'of a HW queue',
+  iommu: 'IOMMU',
+  openedBy: 'opened by',
+  descriptorsWithAccess: 'with access',
+  bound: 'bound as',
+  isOpen: 'open',
+  boundByPath: 'bound by path',
+  setTo: 'set to',
+  dmaOwner: 'DMA owner',
+  iommuType: 'IOMMU type',
+  pageBytes: 'page',
 };
 
 /** Prints an explanation as a person reads it. */
@@ -66,9 +76,12 @@ export function printExplanation(session: Pick<Session, 'print' | 'colors'>, exp
   session.print(`\n${red('diverges')}: ${field} recorded ${recorded}, predicted ${predicted}`);
 }
 
-function linesBefore({ context, objects }: Explanation): string[] {
+function linesBefore({ context, objects, vfio }: Explanation): string[] {
   const isAmbiguous = context !== null && context.count > 1;
-  const lines = objects.flatMap((object) => linesOfObject(object, isAmbiguous));
+  const lines = [
+    ...vfio.flatMap(({ label, facts }) => [label, ...linesOfFacts(facts)]),
+    ...objects.flatMap((object) => linesOfObject(object, isAmbiguous)),
+  ];
   // A single context needs no name.
   return isAmbiguous ? [contextText(context), ...lines] : lines;
 }
@@ -85,15 +98,18 @@ function linesOfObject({ fields, id, context, object }: ExplainedObject, isAmbig
   if (object === null) return [`${name} ${id}: no such object${where}`];
   const { label, users, state, facts } = object;
   const head = `${name}: ${label}${where}, ${state === null ? '' : `${state}, `}${users} user${users === 1 ? '' : 's'}`;
-  const rows = Object.entries(facts).map(
+  return [head, ...linesOfFacts(facts)];
+}
+
+function linesOfFacts(facts: Readonly<Record<string, FactValue>>): string[] {
+  return Object.entries(facts).map(
     ([fact, value]) => `  ${(FACT_NAMES[fact] ?? fact).padEnd(15)} ${factText(fact, value)}`,
   );
-  return [head, ...rows];
 }
 
 function factText(fact: string, value: FactValue): string {
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (typeof value !== 'object') return fact === 'alignmentBytes' ? bytesText(BigInt(value)) : String(value);
+  if (typeof value !== 'object') return fact.endsWith('Bytes') ? bytesText(BigInt(value)) : String(value);
   if (value.length === 0) return fact === 'allowed' ? 'everything not reserved' : 'none';
   const hidden = value.length - FACTS_SHOWN;
   return `${value.slice(0, FACTS_SHOWN).join(', ')}${hidden > 0 ? ` and ${hidden} more` : ''}`;
@@ -181,7 +197,7 @@ function hex(value: bigint): string {
 /** An explanation as one JSON object; addresses and lengths are hex text, as in `show --json`. */
 export function jsonOfExplanation({ call, errno, ...rest }: Explanation): string {
   const { modelled, ret, reason, context, objects, refusal, checks } = rest;
-  const { changes, effects, effectCount, divergence } = rest;
+  const { vfio, changes, effects, effectCount, divergence } = rest;
   const why = reason === null ? null : { id: reason.id, says: reason.says, source: reason.source };
   const answer =
     modelled && isPredicted(call) ? { ret, errno: errno === 0 ? null : errnoName(errno), reason: why } : null;
@@ -192,6 +208,7 @@ export function jsonOfExplanation({ call, errno, ...rest }: Explanation): string
       profileExact: rest.profileExact,
       context,
       objects,
+      vfio,
       modelled,
       answer,
       refusal,

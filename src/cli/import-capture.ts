@@ -1,5 +1,11 @@
 import type { Store, TraceInfo, TraceWriter } from '../../store/index.ts';
-import { type ProgressListener, readCapture, type Topology, type TraceHeader } from '../trace/index.ts';
+import {
+  mergeTopologies,
+  type ProgressListener,
+  readCapture,
+  type Topology,
+  type TraceHeader,
+} from '../trace/index.ts';
 import { withCleanUp } from './interrupt.ts';
 
 /** Calls that one transaction adds, unless the caller says otherwise. */
@@ -59,13 +65,5 @@ function changedHeader(header: TraceHeader, { kernel, topology }: ImportOptions)
     ...header,
     kernel: kernel ?? header.kernel,
     topology: topology == null ? header.topology : mergeTopologies(header.topology, topology),
-  };
-}
-
-function mergeTopologies(recorded: Topology, given: Topology): Topology {
-  return {
-    iommu: given.iommu ?? recorded.iommu,
-    instances: given.instances.length > 0 ? given.instances : recorded.instances,
-    devices: given.devices.length > 0 ? given.devices : recorded.devices,
   };
 }

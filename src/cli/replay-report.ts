@@ -2,6 +2,9 @@ import type { Divergence, ReplayResult } from '../../replay/index.ts';
 import { describeEffects } from './effect-names.ts';
 import type { Session } from './session.ts';
 
+/** Characters of a learned value that a person is shown; JSON has all. */
+const VALUE_SHOWN = 24;
+
 /** What of a replay is reported, beside its result. */
 export interface ReportOptions {
   /** How the user named the trace. */
@@ -42,10 +45,22 @@ function summaryOf(result: ReplayResult, options: ReportOptions): readonly (read
     ['diverged', String(result.diverged)],
     ['partial', partialOf(result)],
     ['learned', `${result.learned}${result.learned === 0 ? '' : ' (facts taken from replies)'}`],
+    ...learnedLines(result),
     ['happened', describeEffects(result.effects)],
     ...result.assumptions.map((assumption): [string, string] => ['assumed', assumption]),
     ['digest', result.digest],
   ];
+}
+
+/** A line for each IOMMU and device of which something was learned. */
+function learnedLines({ hardware }: ReplayResult): [string, string][] {
+  const byOwner = new Map<string, string[]>();
+  for (const { owner, fact, value } of hardware) {
+    const facts = byOwner.get(owner) ?? [];
+    facts.push(`${fact}: ${value.length > VALUE_SHOWN ? `${value.slice(0, VALUE_SHOWN)}…` : value}`);
+    byOwner.set(owner, facts);
+  }
+  return [...byOwner].map(([owner, facts]) => ['', `  ${owner}: ${facts.join('; ')}`]);
 }
 
 function exactnessOf(result: ReplayResult, { kernel, pageSizeBytes }: ReportOptions): string {

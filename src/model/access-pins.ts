@@ -1,3 +1,4 @@
+import { chargePin, unchargePin } from './accounting-ranges.ts';
 import { addWide, compareWide, wide } from './address.ts';
 import { type AreaTable, firstAreaIn, NONE, PROT_READ, PROT_WRITE, startByte } from './area-table.ts';
 import { pageAt } from './held-pages.ts';
@@ -52,7 +53,7 @@ const HOLE_IN_RANGE = reason(
 const DMABUF_PIN = reason(
   'access-pins-dmabuf',
   'EINVAL',
-  'device.c iommufd_access_pin_pages',
+  'pages.c iopt_area_add_access',
   'the range maps a dma-buf, which an access object can not pin',
 );
 const AREA_LOCKED = reason(
@@ -170,17 +171,18 @@ function pinPart(
   const endsAtPage =
     ((areas.lastOffset[slot]! - areas.startOffset[slot]! + areas.pageOffset[slot]!) & 0xfff) === 0xfff;
   // The kernel looks at the end of the area unless the range ends within it.
-  if (isDmabuf(kernel.pages, areas.pages[slot]!)) return DMABUF_PIN;
   if (areas.preventAccess[slot] === 1 || start.offset !== 0 || (!isLastArea && !endsAtPage))
     return NOT_PAGE_ALIGNED;
   const denied = refuseProt(areas, slot, write);
   if (denied !== null) return denied;
   const pages = areas.pages[slot]!;
   if (write && kernel.pages.writable[pages] === 0) return ACCESS_DENIED;
+  if (isDmabuf(kernel.pages, pages)) return DMABUF_PIN;
   const node = exactAccess(kernel.pages, pages, start.page, end.page);
   if (node !== undefined) node.users += 1;
   else {
-    const refusal = refusePin(kernel, pages, start.page, end.page);
+    const refusal =
+      refusePin(kernel, pages, start.page, end.page) ?? chargePin(kernel, pages, start.page, end.page);
     if (refusal !== null) return refusal;
     const nodes = kernel.pages.accessNodes.get(pages) ?? [];
     nodes.push({ first: start.page, last: end.page, users: 1 });
@@ -205,6 +207,7 @@ function unpinPart(kernel: Kernel, areas: AreaTable, { slot, first, last }: Pinn
   const left = kernel.pages.accessNodes.get(pages)!.filter((other) => other !== node);
   if (left.length > 0) kernel.pages.accessNodes.set(pages, left);
   else kernel.pages.accessNodes.delete(pages);
+  unchargePin(kernel, pages, first, last);
 }
 
 /** `iommufd_access_unpin_pages` of one item. */

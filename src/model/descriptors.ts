@@ -1,4 +1,5 @@
 import { contextLifecycle } from '../../machines/index.ts';
+import { dropDeadSpace } from './accounting.ts';
 import type { Kernel } from './kernel.ts';
 import type { Context, OpenFile, Process } from './state.ts';
 import { createSpace, forkSpace } from './user-memory.ts';
@@ -27,6 +28,7 @@ export function forkProcess(kernel: Kernel, pid: number, parentPid: number): Pro
       if (file !== UNRECORDED) holdFile(kernel, kernel.state.files[file]!);
     }
     copyWindows(kernel, parent.mm, mm);
+    if (parent.limits !== undefined) process.limits = { ...parent.limits };
   }
   kernel.state.processes[pid] = process;
   return process;
@@ -162,4 +164,5 @@ export function endProcess(
     if (file !== undefined) release(kernel, file);
   }
   delete kernel.state.processes[pid];
+  dropDeadSpace(kernel, process.mm);
 }

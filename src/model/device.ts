@@ -44,6 +44,13 @@ const TARGET_OF_WRONG_TYPE = reason(
   'pt_id names neither an IOAS nor a hardware page table',
 );
 
+const TARGET_OF_OTHER_DRIVER = reason(
+  'page-table-of-other-driver',
+  'EINVAL',
+  'iommu.c __iommu_attach_group, iommu_attach_device_pasid',
+  'the page table was made by another IOMMU driver than that of the device',
+);
+
 /** The id that the last attach or replace answers as `pt_id`. */
 export interface AttachResult {
   ptId: number;
@@ -117,7 +124,13 @@ function refuseMove(kernel: Kernel, context: Context, change: Change, hwpt: Hwpt
   return refusal;
 }
 
+/**
+ * The core looks who made the page table, then the driver decides. At a replace of the RID the core does not
+ * look: the other driver takes the device for one of its own, and nobody can tell what it finds there.
+ */
 function askDriver(kernel: Kernel, context: Context, device: Device, pasid: number, hwpt: Hwpt): Refusal {
+  const maker = hwpt.type === 'hwpt-paging' ? hwpt.domain.driver : hwpt.driver;
+  if (maker !== device.driver) return TARGET_OF_OTHER_DRIVER;
   const refusal = DRIVERS[device.driver].refuseAttach(kernel, context, device, pasid, hwpt);
   if (device.driver === 'mock') notePasidAttempt(device, pasid);
   return refusal;

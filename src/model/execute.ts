@@ -71,6 +71,7 @@ export function execute(kernel: Kernel, call: Call): Reply {
     case 'waitpid':
     case 'memfd_create':
     case 'ftruncate':
+    case 'cap_set_proc':
       // What the process does to itself: inputs, whose results are taken as recorded.
       forgetWindows(kernel, process, call);
       noteMemory(kernel, process, call);
@@ -78,7 +79,6 @@ export function execute(kernel: Kernel, call: Call): Reply {
       return reply;
     case 'poll':
       return pollDescriptor(kernel, process, call);
-    case 'cap_set_proc':
     case 'procstatus':
       return reply;
     default:

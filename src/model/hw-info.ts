@@ -9,11 +9,13 @@ import type { Refusal } from './reason.ts';
 import type { Context, Device } from './state.ts';
 import { knownBytes } from './user-bytes.ts';
 import { fieldOffset, fieldPage, respond, setU32, setU64, u32 } from './user-call.ts';
-import { copyToUser } from './user-copy.ts';
+import { canWrite, copyToUser } from './user-copy.ts';
 
 /** IOMMU_GET_HW_INFO: device.c iommufd_get_hw_info. */
 
 const INFO = offsetsOf(IOMMU_GET_HW_INFO);
+/** Zeroes that the model writes behind the data: a length of 4 GiB must not cost as much memory here. */
+const MOST_ZEROED = 2 ** 20;
 
 export function getHwInfo(kernel: Kernel, context: Context): Refusal {
   const { call } = kernel;
@@ -41,8 +43,9 @@ export function getHwInfo(kernel: Kernel, context: Context): Refusal {
     // A longer buffer than the kernel fills is zeroed to its end.
     const rest = wide();
     addWide(rest, page, offset, 0, copied);
-    if (!copyToUser(kernel, rest.page, rest.offset, knownBytes(new Uint8Array(room - copied))))
-      return BAD_USER_POINTER;
+    if (!canWrite(kernel, rest.page, rest.offset, room - copied)) return BAD_USER_POINTER;
+    const zeroes = new Uint8Array(Math.min(room - copied, MOST_ZEROED));
+    if (!copyToUser(kernel, rest.page, rest.offset, knownBytes(zeroes))) return BAD_USER_POINTER;
   }
   setU32(call, INFO.data_len, bytes.length);
   setU32(call, INFO.out_data_type, type);

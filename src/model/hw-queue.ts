@@ -3,12 +3,13 @@ import { IOMMU_HW_QUEUE_ALLOC, IOMMU_HW_QUEUE_TYPE, offsetsOf } from '../uapi/in
 import { attachAccess, leaveIoas } from './access.ts';
 import { pinPages } from './access-pins.ts';
 import { addWide, subWide, wide } from './address.ts';
-import { UNKNOWN_FLAGS, VIOMMU_NOT_FOUND } from './check.ts';
+import { BAD_USER_POINTER, UNKNOWN_FLAGS, VIOMMU_NOT_FOUND } from './check.ts';
 import type { Answer, Kernel } from './kernel.ts';
 import { addObject, getObject, moved, mustGet, nextId, removeObject } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Access, Context, HwQueue, Viommu } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
+import { canRespond } from './user-copy.ts';
 import type { PageIdentity } from './user-memory.ts';
 import { acquireViommu, releaseViommu } from './viommu-users.ts';
 
@@ -111,7 +112,7 @@ function makeQueue(
   const refusal = pinQueue(kernel, context, viommu, access, firstPage, bytes);
   context.constructing = 0;
   const index = u32(call, ALLOC.index);
-  const unfit = refusal ?? refuseIndex(viommu, index);
+  const unfit = refusal ?? refuseIndex(viommu, index) ?? (canRespond(kernel) ? null : BAD_USER_POINTER);
   if (unfit !== null) {
     if (access.ioas !== 0) leaveIoas(kernel, context, access);
     delete context.objects[access.id];

@@ -212,9 +212,13 @@ export function installPaging(kernel: Kernel, context: Context, ioas: Ioas, hwpt
 function allocOnPaging(kernel: Kernel, context: Context, parent: HwptPaging, request: Request): Refusal {
   const refusal = refuseNestedFlags(kernel, request);
   if (refusal !== null) return refusal;
-  if (!DRIVERS[request.device.driver].nestsOnParent) return NO_NESTING;
+  const { nestsOnParent, takesFlags } = DRIVERS[request.device.driver];
+  // One operation made all page tables at first: a driver that has it was asked only after the parent.
+  const hasOperation = kernel.profile.has.pagingFlagsOp ? nestsOnParent : takesFlags;
+  if (!hasOperation) return NO_NESTING;
   const isForeign = parent.domain.driver !== request.device.driver;
   if (parent.auto || !parent.nestParent || isForeign) return NOT_A_NEST_PARENT;
+  if (!nestsOnParent) return NO_NESTING;
   return allocNested(kernel, context, parent, null, request);
 }
 

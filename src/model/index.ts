@@ -18,6 +18,7 @@ export { execute, exitProcess } from './execute.ts';
 export type { IovaSpace } from './iova-space.ts';
 export { createKernel, type Kernel, type Reply, spaceOf } from './kernel.ts';
 export { type Learned, learnReply } from './learn.ts';
+export { type LearnedFact, learnedFacts } from './learned-facts.ts';
 export { type Iommu, type Machine, machineOf, type PhysicalDevice } from './machine.ts';
 export { describeObject, type FactValue, type ObjectFacts } from './object-facts.ts';
 export {
@@ -42,3 +43,4 @@ export {
 export { restoreKernel, serializeKernel, snapshotVersion } from './serialize.ts';
 export type { Context, Device, HwptNested, HwptPaging, Ioas, KernelObject, PagingDomain } from './state.ts';
 export { describeChanges } from './state-changes.ts';
+export { describeVfio, type VfioFacts } from './vfio-facts.ts';

@@ -1,4 +1,5 @@
 import { IOMMU_IOAS_COPY, IOMMU_IOAS_COPY_FLAGS, IOMMU_IOAS_MAP_FLAGS, offsetsOf } from '../uapi/index.ts';
+import { fillArea, startFilling, undoFilling } from './accounting-ranges.ts';
 import { addWide, compareWide, isTop, subWide, wide } from './address.ts';
 import { firstAreaIn, NONE } from './area-table.ts';
 import { IOAS_NOT_FOUND, UNKNOWN_FLAGS } from './check.ts';
@@ -160,10 +161,7 @@ function mapSlices(
     const unfit = refuseSlice(ioas, prot, table.writable[slice.pages] === 1, page, slice.pageOffset);
     if (unfit !== null) return unfit;
   }
-  const unpinnable =
-    ioas.domains.length === 0
-      ? null
-      : (refuseSlicePins(kernel, slices) ?? refuseProtections(context, ioas, prot));
+  const unpinnable = ioas.domains.length === 0 ? null : fillSlices(kernel, context, ioas, slices, prot);
   if (unpinnable !== null) return unpinnable;
   const at = wide(iova.page, iova.offset);
   for (const slice of slices) {
@@ -186,14 +184,26 @@ function mapSlices(
 }
 
 /**
- * Asked before any slice becomes an area: an area of an IOAS with a domain counts as one that holds its
- * pages.
+ * `iopt_fill_domains_pages`: slice by slice, or none. Asked before any slice becomes an area: an area of an
+ * IOAS with a domain counts as one that holds its pages.
  */
-function refuseSlicePins(kernel: Kernel, slices: readonly Slice[]): Refusal {
+function fillSlices(
+  kernel: Kernel,
+  context: Context,
+  ioas: Ioas,
+  slices: readonly Slice[],
+  prot: number,
+): Refusal {
+  const filling = startFilling(kernel, 0);
   for (const { pages, firstIndex, pageOffset, lengthPage, lengthOffset } of slices) {
     const last = firstIndex + lengthPage + Math.ceil((lengthOffset + pageOffset) / 4096) - 1;
-    const refusal = refusePin(kernel, pages, firstIndex, last);
-    if (refusal !== null) return refusal;
+    const refusal =
+      refusePin(kernel, pages, firstIndex, last) ??
+      refuseProtections(context, ioas, prot) ??
+      fillArea(kernel, filling, pages, firstIndex, last);
+    if (refusal === null) continue;
+    undoFilling(kernel, filling);
+    return refusal;
   }
   return null;
 }

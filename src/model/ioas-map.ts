@@ -1,12 +1,14 @@
 import { IOMMU_IOAS_MAP, IOMMU_IOAS_MAP_FLAGS, IOMMU_IOAS_UNMAP, offsetsOf } from '../uapi/index.ts';
 import { unpinArea } from './access-pins.ts';
+import { assignPayer, NOBODY, payerOf, releasePages } from './accounting.ts';
+import { chargeArea, refuseAreaCharge } from './accounting-ranges.ts';
 import { addWide, compareWide, isTop, subWide, TOP_OFFSET, TOP_PAGE, type Wide, wide } from './address.ts';
 import { PROT_READ, PROT_WRITE } from './area-table.ts';
 import { IOAS_NOT_FOUND, RESERVED_SET, UNKNOWN_FLAGS } from './check.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { insertArea, placeRange, refuseSlice, unmapRange } from './mapping.ts';
 import { getObject } from './objects.ts';
-import { allocatePages, FROM_USER, putPages } from './pages-table.ts';
+import { allocatePages, FROM_USER, isDmabuf } from './pages-table.ts';
 import { refusePin, refuseProtections } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas } from './state.ts';
@@ -47,7 +49,7 @@ export const LENGTH_TOO_LONG = reason(
 const USER_ADDRESS_WRAPS = reason(
   'user-address-wraps',
   'EOVERFLOW',
-  'pages.c iopt_alloc_pages',
+  'pages.c iopt_alloc_pages; iopt_alloc_user_pages since 6.13',
   'user address + length wraps past 2^64',
 );
 export const RANGE_WRAPS = reason(
@@ -110,10 +112,13 @@ export function mapUser(
   prot: number,
   fixed: boolean,
 ): Refusal {
+  const { pageBytes, has } = kernel.profile;
+  const wraps = addWide(last, from.page, from.offset, lengthPage, lengthOffset);
+  if (wraps && has.userAddressFirst) return USER_ADDRESS_WRAPS;
   if (lengthPage === 0 && lengthOffset === 0) return LENGTH_ZERO;
-  const pageUnits = kernel.profile.pageBytes / 4096;
-  if (compareWide(lengthPage, lengthOffset, TOP_PAGE - pageUnits, TOP_OFFSET) > 0) return LENGTH_TOO_LONG;
-  if (addWide(last, from.page, from.offset, lengthPage, lengthOffset)) return USER_ADDRESS_WRAPS;
+  if (compareWide(lengthPage, lengthOffset, TOP_PAGE - pageBytes / 4096, TOP_OFFSET) > 0)
+    return LENGTH_TOO_LONG;
+  if (wraps) return USER_ADDRESS_WRAPS;
   const { mm } = kernel.call;
   return mapCommon(kernel, context, ioas, mm, FROM_USER, from, lengthPage, lengthOffset, at, prot, fixed);
 }
@@ -142,12 +147,18 @@ export function mapCommon(
   const pageCount = lengthPage + Math.ceil((lengthOffset + from.offset) / 4096);
   const writable = (prot & PROT_WRITE) !== 0;
   const pages = allocatePages(kernel.pages, mm, from.page, pageCount, writable, source);
+  const payer = isDmabuf(kernel.pages, pages) ? NOBODY : payerOf(kernel, context);
+  if (payer !== NOBODY) assignPayer(kernel, pages, payer);
   if (ioas.domains.length > 0) {
-    const unpinnable = refusePin(kernel, pages, 0, pageCount - 1) ?? refuseProtections(context, ioas, prot);
+    const unpinnable =
+      refusePin(kernel, pages, 0, pageCount - 1) ??
+      refuseProtections(context, ioas, prot) ??
+      (payer === NOBODY ? null : refuseAreaCharge(kernel, pages, 0, pageCount - 1));
     if (unpinnable !== null) {
-      putPages(kernel.pages, pages);
+      releasePages(kernel, pages);
       return unpinnable;
     }
+    if (payer !== NOBODY) chargeArea(kernel, pages, 0, pageCount - 1);
   }
   const slot = insertArea(space.areas, at, lengthPage, lengthOffset, pages, 0, from.offset, prot);
   kernel.effects.rangeMapped(context.id, ioas.id, space, slot);

@@ -7,7 +7,7 @@ import {
 } from '../uapi/index.ts';
 import { addWide, compareWide, readOffset, readPage, wide, writeWide } from './address.ts';
 import { BAD_USER_POINTER, IOAS_NOT_FOUND, RESERVED_SET, UNKNOWN_FLAGS } from './check.ts';
-import { RANGE_IN_USE, setAllowed } from './iova-domains.ts';
+import { setAllowed } from './iova-domains.ts';
 import { hitsRange, holesOf, type IovaRange } from './iova-space.ts';
 import { createSpaceFor, type Kernel, spaceOf } from './kernel.ts';
 import { dropAllAreas } from './mapping.ts';
@@ -37,6 +37,12 @@ const RANGES_OVERLAP = reason(
   'EINVAL',
   'ioas.c iommufd_ioas_load_iovas',
   'two allowed ranges overlap',
+);
+const ALLOWED_RESERVED = reason(
+  'allowed-range-reserved',
+  'EADDRINUSE',
+  'io_pagetable.c iopt_set_allow_iova',
+  'an allowed range meets addresses that a device or page table of the IOAS can not use',
 );
 const BUFFER_TOO_SHORT = reason(
   'iova-ranges-buffer-too-short',
@@ -92,7 +98,7 @@ export function ioasAllowIovas(kernel: Kernel, context: Context): Refusal {
   const { reserved } = spaceOf(kernel, ioas);
   for (const range of ranges) {
     if (hitsRange(reserved, range.startPage, range.startOffset, range.lastPage, range.lastOffset))
-      return RANGE_IN_USE;
+      return ALLOWED_RESERVED;
   }
   setAllowed(kernel, ioas, ranges);
   return null;

@@ -1,3 +1,4 @@
+import { chargeAreas } from './accounting-ranges.ts';
 import { subWide, TOP_OFFSET, TOP_PAGE, wide } from './address.ts';
 import { firstAreaIn, NONE } from './area-table.ts';
 import { hitsRange, type IovaRange, mergeRanges, type ReservedRange } from './iova-space.ts';
@@ -100,6 +101,7 @@ export function refuseDomain(kernel: Kernel, ioas: Ioas, domain: PagingDomain): 
 /** `iopt_table_add_domain` after `refuseDomain` let it pass. */
 export function addDomain(kernel: Kernel, ioas: Ioas, hwpt: number, domain: PagingDomain): void {
   ioas.alignment = Math.max(smallestPage(domain), ioas.alignment);
+  if (ioas.domains.length === 0 && kernel.pages.payerCount > 0) chargeAreas(kernel, spaceOf(kernel, ioas), 1);
   ioas.domains.push(hwpt);
   addReserved(kernel, ioas, outsideAperture(domain, hwpt));
 }
@@ -109,6 +111,8 @@ export function removeDomain(kernel: Kernel, context: Context, ioas: Ioas, hwpt:
   const at = ioas.domains.indexOf(hwpt);
   const tail = ioas.domains.pop();
   if (tail !== undefined && tail !== hwpt) ioas.domains[at] = tail;
+  if (ioas.domains.length === 0 && kernel.pages.payerCount > 0)
+    chargeAreas(kernel, spaceOf(kernel, ioas), -1);
   removeReserved(kernel, ioas, `hwpt:${hwpt}`);
   ioas.alignment = requiredAlignment(kernel, context, ioas);
 }

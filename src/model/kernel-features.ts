@@ -41,10 +41,34 @@ export const FEATURES = {
     says: 'the alignment of an automatic IOVA ends at that of a huge page',
     source: 'io_pagetable.c iopt_alloc_iova; absent in 6.11, there in 6.14, and no update of 6.12 brought it',
   },
+  userAddressFirst: {
+    since: '6.13',
+    says: 'MAP tells a user range that wraps before a length that is zero or too long',
+    source: 'pages.c iopt_alloc_user_pages; absent in 6.12, there in 6.14, came with MAP_FILE',
+  },
   viommu: {
     since: '6.13',
     says: 'vIOMMUs: HWPT_ALLOC and HWPT_INVALIDATE may name one; INVALIDATE looks every type up',
     source: 'viommu.c; hw_pagetable.c iommufd_hwpt_invalidate',
+  },
+  mockHasFwspec: {
+    since: '7.0',
+    unknownFrom: '6.13',
+    says: 'mock devices can be bound on machines with a VT-d or AMD IOMMU',
+    source: 'iommu.c iommu_mock_device_add; absent in 6.12, there in 7.3-rc7, the release from memory',
+  },
+  pagingFlagsOp: {
+    since: '6.14',
+    unknownFrom: '6.13',
+    says: 'IOMMU drivers make nested page tables with an operation of its own; AMD chooses formats by flags',
+    source:
+      'iommu.h domain_alloc_paging_flags, domain_alloc_nested; one domain_alloc_user in 6.12, 6.14 from memory',
+  },
+  amdNesting: {
+    since: '7.0',
+    unknownFrom: '6.18',
+    says: 'AMD IOMMUs tell their features in GET_HW_INFO, and have nest parents and vIOMMUs',
+    source: 'amd/iommufd.c; absent in 6.12, there in 7.3-rc7, written in 2025, the release from memory',
   },
   vtdFirstStage: {
     since: '6.14',

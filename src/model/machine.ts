@@ -147,6 +147,11 @@ function rangeOf(first: bigint, last: bigint): IovaRange {
   };
 }
 
+/** Nobody described the machine: only its devices and the kind of its IOMMU are known. */
+export function isInferred({ iommus }: Machine): boolean {
+  return iommus.some(({ stated }) => stated['inferred'] === true);
+}
+
 /** Name of the IOMMU that a device object is behind; empty for the mock one. */
 export function iommuName(
   { machine }: { readonly machine: Machine },

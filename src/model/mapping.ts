@@ -1,4 +1,6 @@
 import { refuseLocked } from './access-pins.ts';
+import { NOBODY, releasePages } from './accounting.ts';
+import { fillArea, startFilling, unchargeArea, undoFilling } from './accounting-ranges.ts';
 import { addWide, isAligned, isTop, subWide, type Wide, wide } from './address.ts';
 import {
   type AreaTable,
@@ -17,7 +19,6 @@ import { lastIndex } from './held-ranges.ts';
 import { allocateIova } from './iova-alloc.ts';
 import { hitsRange, type IovaSpace } from './iova-space.ts';
 import type { Kernel } from './kernel.ts';
-import { putPages } from './pages-table.ts';
 import { refusePin, refuseProtection } from './pinning.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Ioas, PagingDomain } from './state.ts';
@@ -164,9 +165,13 @@ export function dropArea(kernel: Kernel, context: Context, ioas: Ioas, space: Io
   kernel.effects.rangeUnmapped(context.id, ioas.id, space, slot);
   if (kernel.dirty.size > 0) dropDirtyBits(kernel, context, ioas, space, slot);
   const pages = areas.pages[slot]!;
+  const first = areas.firstIndex[slot]!;
+  const last = lastIndex(space, slot);
   unlinkArea(areas, slot);
   freeSlot(areas, slot);
-  putPages(kernel.pages, pages);
+  if (kernel.pages.payer[pages] !== NOBODY && ioas.domains.length > 0)
+    unchargeArea(kernel, pages, first, last);
+  releasePages(kernel, pages);
 }
 
 /** Takes pins off an area before it is unmapped: the notification that access objects get. */
@@ -226,15 +231,20 @@ export function refuseFill(kernel: Kernel, ioas: Ioas, space: IovaSpace, domain:
   // A further domain takes the pages from the first one.
   const pins = ioas.domains.length === 0;
   if (!pins && domain.needsProt === 0) return null;
+  const filling = pins && kernel.pages.payerCount > 0 ? startFilling(kernel) : null;
   let refusal: Refusal = null;
   someArea(space.areas, (slot) => {
     const pages = space.areas.pages[slot]!;
     const first = space.areas.firstIndex[slot]!;
+    const last = lastIndex(space, slot);
     refusal =
-      (pins ? refusePin(kernel, pages, first, lastIndex(space, slot)) : null) ??
-      refuseProtection(domain, space.areas.prot[slot]!);
+      (pins ? refusePin(kernel, pages, first, last) : null) ??
+      refuseProtection(domain, space.areas.prot[slot]!) ??
+      (filling === null ? null : fillArea(kernel, filling, pages, first, last));
     return refusal !== null;
   });
+  // It was a trial: the domain is added when nothing else refuses it.
+  if (filling !== null) undoFilling(kernel, filling);
   return refusal;
 }
 

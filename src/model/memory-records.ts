@@ -12,12 +12,16 @@ import { forkProcess, noteTaken, takeDescriptor } from './descriptors.ts';
 import { fileMemory, resizeFile } from './file-memory.ts';
 import { replaceRange } from './held-pages.ts';
 import type { Kernel } from './kernel.ts';
+import { noteCapabilities, noteLimits } from './process-limits.ts';
 import type { Process } from './state.ts';
 import { knownBytes, storeBytes } from './user-bytes.ts';
 import type { Backing, UserMemory } from './user-memory.ts';
 import { noteWindow } from './window.ts';
 
-/** Records that tell about memory and processes: mmap, munmap, memory files, forks and notes. */
+/**
+ * Records that tell about memory and processes: mmap, munmap, memory files, forks, capabilities and
+ * notes.
+ */
 
 const PROT_READ = 1;
 const PROT_WRITE = 2;
@@ -59,8 +63,12 @@ export function noteMemory(
       resizeFile(kernel.memory, fileMemory(kernel.memory, process, Number(fd)), Number(len));
       return;
     }
+    case 'cap_set_proc':
+      noteCapabilities(process, record.fields);
+      return;
     case 'note':
       if (record.kind === 'usermem') noteUserMemory(kernel.memory, process, record);
+      if (record.kind === 'limits') noteLimits(kernel, process, record.fields);
       return;
     default:
       return;

@@ -13,7 +13,7 @@ import {
 import { toBigInt } from './address.ts';
 import type { IovaRange, ReservedRange } from './iova-space.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
-import type { Access, Context, Device, Ioas, KernelObject, ObjectType } from './state.ts';
+import type { Access, Context, Device, Ioas, KernelObject, ObjectType, PagingDomain } from './state.ts';
 
 /** Objects of the control state as a person asks about them: names, and what matters of each type. */
 
@@ -120,6 +120,7 @@ function factsOf(kernel: Kernel, context: Context, object: KernelObject): Record
         nestParent,
         ...(pasidCompatible ? { pasidCompatible } : {}),
         tracking,
+        ...factsOfDomain(object.domain),
         ...ifSet({ fault }),
         ...(nestParent ? { nested, viommus } : {}),
         devices: devicesAt(context, id),
@@ -131,7 +132,7 @@ function factsOf(kernel: Kernel, context: Context, object: KernelObject): Record
       return { parent, ...flag, ...ifSet({ viommu, fault }), devices: devicesAt(context, object.id) };
     }
     case 'device':
-      return factsOfDevice(context, object);
+      return factsOfDevice(kernel, context, object);
     case 'access':
       return factsOfAccess(object);
     case 'fault':
@@ -179,12 +180,31 @@ function factsOfIoas(kernel: Kernel, ioas: Ioas): Record<string, FactValue> {
   };
 }
 
-function factsOfDevice(context: Context, { id, group, vdevice }: Device): Record<string, FactValue> {
+/** Of a real IOMMU: the mock one is the same for all page tables. */
+function factsOfDomain({ driver, iommu, format, aperture }: PagingDomain): Record<string, FactValue> {
+  if (driver === 'mock') return {};
+  return { iommu, ...(format === '' ? {} : { format }), aperture: rangeText(aperture) };
+}
+
+function factsOfDevice(
+  { machine }: Kernel,
+  context: Context,
+  { id, group, vdevice, physical }: Device,
+): Record<string, FactValue> {
+  const known = machine.devices[physical];
+  const hardware =
+    known === undefined
+      ? {}
+      : {
+          address: known.bdf === '' ? known.path : known.bdf,
+          driver: known.iommu.driver,
+          iommu: known.iommu.name,
+        };
   const slots = Object.entries(context.groups[group]?.slots ?? {});
   const attached = slots
     .filter(([, { devices }]) => devices.includes(id))
     .map(([pasid, { hwpt }]) => `${slotName(Number(pasid))} to HWPT ${hwpt}`);
-  return { group, attached, ...(vdevice === 0 ? {} : { vdevice }) };
+  return { ...hardware, group, attached, ...(vdevice === 0 ? {} : { vdevice }) };
 }
 
 function factsOfAccess({ ioas, pinning, internal, items }: Access): Record<string, FactValue> {

@@ -3,6 +3,7 @@ import { IOAS_NOT_FOUND, RESERVED_SET } from './check.ts';
 import { disableLargePages, updateAlignment } from './iova-domains.ts';
 import type { Kernel } from './kernel.ts';
 import { getObject } from './objects.ts';
+import { limitsOfProcess } from './process-limits.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context } from './state.ts';
 import { fieldOffset, fieldPage, respondField, setU64, u16, u32 } from './user-call.ts';
@@ -35,6 +36,12 @@ const CONTEXT_NOT_EMPTY = reason(
   'ioas.c iommufd_option_rlimit_mode',
   'RLIMIT_MODE can be set only while the context has no object',
 );
+const OPTION_NOT_PERMITTED = reason(
+  'option-not-permitted',
+  'EPERM',
+  'ioas.c iommufd_option_rlimit_mode',
+  'setting RLIMIT_MODE takes CAP_SYS_RESOURCE',
+);
 const OPTION_VALUE = reason(
   'option-value',
   'EINVAL',
@@ -61,7 +68,7 @@ function booleanValue(kernel: Kernel): number {
   return fieldPage(kernel.call, OPTION.val64) === 0 && offset <= 1 ? offset : -1;
 }
 
-/** `iommufd_option_rlimit_mode`. The caller is taken to have CAP_SYS_RESOURCE. */
+/** `iommufd_option_rlimit_mode`. */
 function rlimitMode(kernel: Kernel, context: Context): Refusal {
   const { call } = kernel;
   if (u32(call, OPTION.object_id) !== 0) return OPTION_OBJECT;
@@ -71,6 +78,7 @@ function rlimitMode(kernel: Kernel, context: Context): Refusal {
     return null;
   }
   if (op !== IOMMU_OPTION_OP.SET) return OPTION_OP_UNKNOWN;
+  if (!limitsOfProcess(kernel.state.processes[call.pid]!).sysResource) return OPTION_NOT_PERMITTED;
   if (Object.keys(context.objects).length + Object.keys(context.tombstones).length > 0)
     return CONTEXT_NOT_EMPTY;
   const value = booleanValue(kernel);

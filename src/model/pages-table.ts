@@ -19,6 +19,14 @@ export interface PagesTable {
   writable: Uint8Array;
   /** What they are: FROM_USER, FROM_FILE, FROM_DMABUF or REVOKED_DMABUF. */
   source: Uint8Array;
+  /** Who is charged for their pins, from 1 on: see accounting-state.ts; 0: nobody. */
+  payer: Uint32Array;
+  /** `npinned`: pages that are pinned; kept only where somebody is charged. */
+  pinned: Float64Array;
+  /** `last_npinned`: pages that were charged. With type1, `locked_vm` of the mapping. */
+  charged: Float64Array;
+  /** How many have a payer. */
+  payerCount: number;
   slotCount: number;
   freeHead: number;
   /** Pins made by access objects, only for those iopt_pages that have any: `access_itree`. */
@@ -62,6 +70,10 @@ export function createPagesTable(capacity = 64): PagesTable {
     refs: new Uint32Array(capacity),
     writable: new Uint8Array(capacity),
     source: new Uint8Array(capacity),
+    payer: new Uint32Array(capacity),
+    pinned: new Float64Array(capacity),
+    charged: new Float64Array(capacity),
+    payerCount: 0,
     slotCount: 0,
     freeHead: FREE_END,
     accessNodes: new Map(),
@@ -92,6 +104,9 @@ export function allocatePages(
   table.refs[slot] = 1;
   table.writable[slot] = writable ? 1 : 0;
   table.source[slot] = source;
+  table.payer[slot] = 0;
+  table.pinned[slot] = 0;
+  table.charged[slot] = 0;
   return slot;
 }
 
@@ -103,6 +118,9 @@ function grow(table: PagesTable): void {
   table.refs = resized(table.refs, new Uint32Array(capacity));
   table.writable = resized(table.writable, new Uint8Array(capacity));
   table.source = resized(table.source, new Uint8Array(capacity));
+  table.payer = resized(table.payer, new Uint32Array(capacity));
+  table.pinned = resized(table.pinned, new Float64Array(capacity));
+  table.charged = resized(table.charged, new Float64Array(capacity));
 }
 
 /** `iopt_is_dmabuf`. */

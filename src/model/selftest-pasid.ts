@@ -17,7 +17,7 @@ const CHECK = unionOffsetsOf(IOMMU_TEST_CMD, IOMMU_TEST_OP.PASID_CHECK_HWPT);
 export const SELFTEST_NOT_FOUND = reason(
   'selftest-object-not-found',
   'ENOENT',
-  'selftest.c iommufd_test_get_selftest_obj',
+  'selftest.c iommufd_test_mock_domain_replace; iommufd_test_get_selftest_obj since 6.15',
   'no selftest object has this id',
 );
 const CHECK_TARGET_NOT_FOUND = reason(

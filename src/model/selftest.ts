@@ -61,6 +61,12 @@ const DEVICE_FLAGS_UNKNOWN = reason(
   'selftest.c mock_dev_create',
   'a flag of the mock device that this kernel does not know',
 );
+const MOCK_UNPROBED = reason(
+  'mock-device-unprobed',
+  'EINVAL',
+  'device.c iommufd_device_bind',
+  'on a machine with a VT-d or AMD IOMMU this kernel does not put mock devices behind the mock one',
+);
 const LIMIT_TOO_SMALL = reason(
   'memory-limit-too-small',
   'EINVAL',
@@ -148,9 +154,19 @@ function addReservedRange(kernel: Kernel, context: Context): Refusal {
  * Makes a mock device and attaches it: takes the ids of the selftest object, the device, then an automatic
  * HWPT.
  */
+/**
+ * A device without firmware's description went to the first IOMMU driver without one: to that of VT-d or AMD
+ * where there is one, which refuses it, so that the mock device is behind no IOMMU.
+ */
+function isMockUnprobed({ machine, profile }: Kernel): boolean {
+  if (profile.has.mockHasFwspec) return false;
+  return machine.iommus.some(({ driver }) => driver === 'vtd' || driver === 'amd');
+}
+
 function mockDomain(kernel: Kernel, context: Context, flags: number): Refusal {
   const { call } = kernel;
   if ((flags & ~mockDeviceFlags(kernel)) !== 0) return DEVICE_FLAGS_UNKNOWN;
+  if (isMockUnprobed(kernel)) return MOCK_UNPROBED;
   const id = nextId(context);
   // The id of the unfinished selftest object is taken, but it can not be found yet; the device can.
   context.constructing = id;

@@ -1,3 +1,5 @@
+import { NOBODY } from './accounting.ts';
+import { createLockedMemory, isNothingLocked, type LockedMemory } from './accounting-state.ts';
 import { type AreaTable, createAreaTable, linkArea, someArea } from './area-table.ts';
 import { NO_EFFECTS } from './effects.ts';
 
@@ -16,7 +18,7 @@ import type { AddressSpace, FileMemory, UserMemory } from './user-memory.ts';
  */
 
 /** Changes whenever the bytes or the model's behaviour change: an older snapshot is not used then. */
-export const MODEL_VERSION = '4';
+export const MODEL_VERSION = '5';
 
 /** What a snapshot is kept under: states of one kernel profile are none of another. */
 export function snapshotVersion(profile: Profile): string {
@@ -27,7 +29,8 @@ const MAGIC = 'ioasis state 1\n';
 
 /** Everything but areas and pages. */
 interface Head {
-  readonly control: ControlState;
+  /** What nobody has locked is left out. */
+  readonly control: Omit<ControlState, 'locked'> & { locked?: LockedMemory };
   readonly memory: {
     readonly spaces: readonly AddressSpace[];
     readonly contents: readonly (readonly [number, readonly (readonly [number, string, string])[]])[];
@@ -42,6 +45,8 @@ interface Head {
   readonly pageSets: number;
   readonly accessNodes: readonly (readonly [number, readonly AccessNode[]])[];
   readonly replaced: readonly (readonly [number, readonly ReplacedPages[]])[];
+  /** Number of an iopt_pages, its payer, `pinned` and `charged`; absent when there are none. */
+  readonly charges?: readonly (readonly [number, number, number, number])[];
 }
 
 /** Bytes of one area and of one iopt_pages. */
@@ -62,7 +67,7 @@ export function serializeKernel(kernel: Kernel): Uint8Array {
     ])
     .sort(([a], [b]) => a - b);
   const head: Head = {
-    control: kernel.state,
+    control: controlHead(kernel.state),
     memory: memoryHead(kernel.memory),
     dirty: [...kernel.dirty]
       .sort(([a], [b]) => a - b)
@@ -73,6 +78,7 @@ export function serializeKernel(kernel: Kernel): Uint8Array {
     pageSets: order.size,
     accessNodes,
     replaced,
+    ...chargesOf(kernel.pages, order),
   };
   const json = Buffer.from(MAGIC + JSON.stringify(head));
   const areaCount = spaces.reduce((sum, [, count]) => sum + count, 0);
@@ -84,6 +90,22 @@ export function serializeKernel(kernel: Kernel): Uint8Array {
   for (const key of keys) at = writeAreas(view, at, kernel.spaces.get(key)!.areas, order);
   for (const slot of order.keys()) at = writePages(view, at, kernel.pages, slot);
   return bytes;
+}
+
+function controlHead({ locked, ...control }: ControlState): Head['control'] {
+  return isNothingLocked(locked) ? control : { ...control, locked };
+}
+
+function chargesOf(
+  { payer, pinned, charged }: PagesTable,
+  order: ReadonlyMap<number, number>,
+): Pick<Head, 'charges'> {
+  const charges: [number, number, number, number][] = [];
+  for (const [slot, number] of order) {
+    if (payer[slot] === NOBODY && charged[slot] === 0) continue;
+    charges.push([number, payer[slot]!, pinned[slot]!, charged[slot]!]);
+  }
+  return charges.length === 0 ? {} : { charges };
 }
 
 function compareNodes(a: AccessNode, b: AccessNode): number {
@@ -165,7 +187,7 @@ export function restoreKernel(bytes: Uint8Array, profile: Profile, machine: Mach
   if (!text.startsWith(MAGIC)) throw new Error('a snapshot of the model does not begin as one');
   const head = JSON.parse(text.slice(MAGIC.length)) as Head;
   const kernel = createKernel(profile, head.servesContainers, NO_EFFECTS, machine);
-  kernel.state = head.control;
+  kernel.state = { ...head.control, locked: head.control.locked ?? createLockedMemory() };
   kernel.lastPid = head.lastPid;
   restoreMemory(kernel.memory, head.memory);
   for (const [key, bits] of head.dirty) kernel.dirty.set(key, new Set(bits));
@@ -178,6 +200,12 @@ export function restoreKernel(bytes: Uint8Array, profile: Profile, machine: Mach
   for (let slot = 0; slot < head.pageSets; slot += 1, at += PAGES_BYTES) readPages(view, at, kernel.pages);
   for (const [slot, nodes] of head.accessNodes) kernel.pages.accessNodes.set(slot, [...nodes]);
   for (const [slot, parts] of head.replaced) kernel.pages.replaced.set(slot, [...parts]);
+  for (const [slot, payer, pinned, charged] of head.charges ?? []) {
+    kernel.pages.payer[slot] = payer;
+    kernel.pages.pinned[slot] = pinned;
+    kernel.pages.charged[slot] = charged;
+    if (payer !== NOBODY) kernel.pages.payerCount += 1;
+  }
   for (const context of Object.values(kernel.state.contexts)) {
     for (const object of Object.values(context.objects)) {
       if (object.type !== 'ioas') continue;

@@ -1,3 +1,5 @@
+import type { ProcessLimits } from './accounting-state.ts';
+
 /** Control state of processes, their descriptors and mappings: see state.ts. */
 
 /** A dma-buf: memory of a device, or of the selftest, behind a descriptor. */
@@ -29,6 +31,8 @@ export interface Process {
   readonly mm: number;
   /** Open files by descriptor number. */
   readonly descriptors: Record<number, number>;
+  /** What it may lock in memory; absent while no record has told anything of it. */
+  limits?: ProcessLimits;
 }
 
 export type FileKind =

@@ -1,3 +1,4 @@
+import { createLockedMemory, type LockedMemory } from './accounting-state.ts';
 import type { IovaRange, ReservedRange } from './iova-space.ts';
 import type { DriverName } from './machine.ts';
 import type { ObjectBase } from './object-base.ts';
@@ -30,6 +31,8 @@ export interface ControlState {
    * the IOMMU or the address of the device.
    */
   readonly learned: Record<string, LearnedFacts>;
+  /** Pages that users and processes have been charged for. */
+  readonly locked: LockedMemory;
   nextContext: number;
   nextFile: number;
   nextSpace: number;
@@ -272,6 +275,7 @@ export function createControlState(nextGroup = 1): ControlState {
     nextDomain: 1,
     vfio: createVfioState(),
     learned: {},
+    locked: createLockedMemory(),
     nextGroup,
   };
 }

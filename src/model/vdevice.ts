@@ -1,12 +1,13 @@
 import { vdeviceLifecycle } from '../../machines/index.ts';
 import { IOMMU_VDEVICE_ALLOC, offsetsOf } from '../uapi/index.ts';
-import { DEVICE_NOT_FOUND, OTHER_IOMMU, VIOMMU_NOT_FOUND } from './check.ts';
+import { BAD_USER_POINTER, DEVICE_NOT_FOUND, OTHER_IOMMU, VIOMMU_NOT_FOUND } from './check.ts';
 import type { Kernel } from './kernel.ts';
 import { iommuName } from './machine.ts';
 import { addObject, getObject, moved, mustGet, nextId, removeObject } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Device, Vdevice } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
+import { canRespond } from './user-copy.ts';
 import { acquireViommu, releaseViommu } from './viommu-users.ts';
 import { virtualKey } from './virtual-key.ts';
 
@@ -39,6 +40,7 @@ export function vdeviceAlloc(kernel: Kernel, context: Context): Refusal {
   const virtOffset = fieldOffset(call, ALLOC.virt_id);
   const key = virtualKey(virtPage, virtOffset);
   if (viommu.vdevices[key] !== undefined) return VIRTUAL_ID_TAKEN;
+  if (!canRespond(kernel)) return BAD_USER_POINTER;
   const vdevice: Vdevice = {
     type: 'vdevice',
     id: nextId(context),

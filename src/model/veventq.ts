@@ -1,6 +1,6 @@
 import { veventqLifecycle } from '../../machines/index.ts';
 import { IOMMU_VEVENTQ_ALLOC, IOMMU_VEVENTQ_FLAGS, IOMMU_VEVENTQ_TYPE, offsetsOf } from '../uapi/index.ts';
-import { RESERVED_SET, UNKNOWN_FLAGS, VIOMMU_NOT_FOUND } from './check.ts';
+import { BAD_USER_POINTER, RESERVED_SET, UNKNOWN_FLAGS, VIOMMU_NOT_FOUND } from './check.ts';
 import { installDescriptor } from './descriptors.ts';
 import type { TransferResult } from './fault-queue.ts';
 import type { Kernel } from './kernel.ts';
@@ -9,6 +9,7 @@ import type { Features } from './profile.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Vevent, Veventq } from './state.ts';
 import { respond, setU32, u32 } from './user-call.ts';
+import { canRespond } from './user-copy.ts';
 import { acquireViommu, releaseViommu } from './viommu-users.ts';
 
 /** Queues of a vIOMMU's events: eventq.c and driver.c of iommufd. */
@@ -62,6 +63,7 @@ export function veventqAlloc(kernel: Kernel, context: Context): Refusal {
   const viommu = getObject(context, u32(call, ALLOC.viommu_id), 'viommu');
   if (viommu === undefined) return VIOMMU_NOT_FOUND;
   if (viommu.veventqs[type] !== undefined) return TYPE_TAKEN;
+  if (!canRespond(kernel)) return BAD_USER_POINTER;
   const queue: Veventq = {
     type: 'veventq',
     id: nextId(context),

@@ -9,7 +9,7 @@ import { addObject, getObject, mustGet, nextId } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
 import type { Context, Viommu } from './state.ts';
 import { fieldOffset, fieldPage, respond, setU32, u32 } from './user-call.ts';
-import { copyFromUser, copyToUser } from './user-copy.ts';
+import { canRespond, copyFromUser, copyToUser } from './user-copy.ts';
 
 /** vIOMMUs: viommu.c of iommufd, and the mock driver's part of it in selftest.c. */
 
@@ -60,6 +60,7 @@ export function viommuAlloc(kernel: Kernel, context: Context): Refusal {
   const window = length === 0 ? 0 : lowestWindow(kernel, context);
   const refusal = length === 0 ? null : loopData(kernel, length, window);
   if (refusal !== null) return refusal;
+  if (!canRespond(kernel)) return BAD_USER_POINTER;
   const viommu: Viommu = {
     type: 'viommu',
     driver: device.driver,

@@ -17,6 +17,7 @@ import {
   u64Of,
 } from './fields.ts';
 import { ioctlCallOf } from './ioctl-record.ts';
+import { limitsOf } from './limits-note.ts';
 
 const SHARED = ['op', 'seq', 'pid', 'tid', 't_ns'];
 const known = (...keys: string[]): ReadonlySet<string> => new Set([...SHARED, ...keys]);
@@ -180,6 +181,7 @@ function noteOf(record: JsonRecord, seq: number): Note {
     u64Of(record, 'va');
     u64Of(record, 'len');
   }
+  if (kind === 'limits') limitsOf(record);
   if (kind === 'usermem' || record['hex'] !== undefined) decodeByteString('hex', record['hex']);
   if (kind === 'pagemap' && !Array.isArray(record['pfns'])) throw new RecordError('"pfns" must be a list');
   return { op: 'note', ...shared, kind, fields: fieldsOf(record, NOTE_KEYS), extra };

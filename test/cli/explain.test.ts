@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { EXAMPLE, ROOT, runCli } from './run-cli.ts';
 
 const FIXTURES = join(ROOT, 'test/fixtures/linux-6.12-selftests');
+/** A capture of another folder. */
+const hardware = (name: string): string => join(ROOT, 'test/fixtures', `${name}.jsonl.gz`);
 const NESTED = join(FIXTURES, 'iommufd_ioas.mock_domain.alloc_hwpt_nested.jsonl.gz');
 
 describe('ioasis explain', () => {
@@ -15,6 +17,14 @@ describe('ioasis explain', () => {
     ['map-eexist', join(FIXTURES, 'iommufd_ioas.mock_domain.area.jsonl.gz'), '92'],
     ['unmap-part', join(FIXTURES, 'iommufd_ioas.mock_domain.area.jsonl.gz'), '90'],
     ['map-dma', join(FIXTURES, 'vfio_compat_mock_domain.Ver1v2.map.jsonl.gz'), '60'],
+    ['bind-ebusy', hardware('linux-6.12-vtd/legacy48-legacy-mixed'), '23'],
+    ['group-open-ebusy', hardware('linux-6.12-vtd/legacy48-legacy-mixed'), '37'],
+    ['attach-eaddrinuse', hardware('linux-6.12-fuzz-vtd/legacy48-seed-10'), '61'],
+    ['nest-parent-read-only', hardware('linux-7.3-hw/vtd-ss-nested-nested'), '11'],
+    ['smmuv3-eio', hardware('linux-7.3-arm/canwbs-nest-ste'), '44'],
+    ['type1-bisect', hardware('linux-6.12-type1/dirty'), '321'],
+    ['irq-einval', hardware('linux-6.12-vfio-pci/device-calls'), '265'],
+    ['group-owned-eperm', hardware('linux-6.12-vmm/b'), '2870'],
   ])('prints %s as reviewed', async (name, path, seq) => {
     const run = await runCli(['explain', path, '--at', seq]);
     expect(run).toMatchObject({ code: 0, stderr: '' });

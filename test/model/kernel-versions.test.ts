@@ -12,6 +12,8 @@ import {
   IOMMU_FAULT_QUEUE_ALLOC,
   IOMMU_HWPT_ALLOC,
   IOMMU_HWPT_INVALIDATE,
+  IOMMU_IOAS_ALLOC,
+  IOMMU_IOAS_MAP,
   IOMMU_IOAS_MAP_FILE,
   IOMMU_TEST_CMD,
   IOMMU_VIOMMU_ALLOC,
@@ -159,5 +161,26 @@ describe('a profile', () => {
     expect(has('7.3')).toEqual(all.filter((name) => name !== 'refusesEmptyBitmap'));
     expect(has('7.3.4')).toEqual(all);
     expect(chooseProfile('7.3', 4096).profile).toMatchObject({ hugeBytes: 2 ** 21, lastTestOp: 23 });
+  });
+});
+
+describe('MAP of a user range that wraps, of length 0', () => {
+  const arg = buildStruct(IOMMU_IOAS_MAP, { flags: 6, ioas_id: 1, user_va: 2n ** 64n - 4096n, length: 0n });
+  const wrapping = buildStruct(IOMMU_IOAS_MAP, {
+    flags: 6,
+    ioas_id: 1,
+    user_va: 2n ** 64n - 4096n,
+    length: 2n ** 64n - 2n,
+  });
+
+  test.each([
+    ['6.12', ERRNO.EINVAL],
+    ['7.3', ERRNO.EOVERFLOW],
+  ])('tells on %s what is checked first', (kernel, errno) => {
+    const session = startSession(createKernel(chooseProfile(kernel, 4096).profile));
+    session.open(3);
+    session.ioctl(3, CMD.IOMMU_IOAS_ALLOC, buildStruct(IOMMU_IOAS_ALLOC, {}));
+    expect(session.ioctl(3, CMD.IOMMU_IOAS_MAP, wrapping).errno).toBe(errno);
+    expect(session.ioctl(3, CMD.IOMMU_IOAS_MAP, arg).errno).toBe(ERRNO.EINVAL);
   });
 });

@@ -17,7 +17,17 @@ import { type RandomRun, type Step, startRandomRun } from '../support/random-ste
 import { RELEASES } from '../support/random-world.ts';
 import { withStored } from '../support/stored.ts';
 
-const NOTHING = { contexts: 0, files: 0, spaces: 0, pages: 0, pins: 0, dirtyBits: 0, dmabufs: 0, windows: 0 };
+const NOTHING = {
+  contexts: 0,
+  files: 0,
+  spaces: 0,
+  pages: 0,
+  pins: 0,
+  dirtyBits: 0,
+  dmabufs: 0,
+  windows: 0,
+  vfioUsers: 0,
+};
 const OLD_TYPES = ['access', 'device', 'fault', 'hwpt-nested', 'hwpt-paging', 'ioas', 'selftest'];
 const TYPES = {
   '6.12': OLD_TYPES,

@@ -1,3 +1,4 @@
+import type { Hardware } from '../support/random-hardware.ts';
 import type { Step } from '../support/random-steps.ts';
 import type { RandomRelease } from '../support/random-world.ts';
 
@@ -6,6 +7,8 @@ export interface Regression {
   /** What went wrong, in a few words. */
   readonly found: string;
   readonly release: RandomRelease;
+  /** The machine; `mock` has no devices. */
+  readonly hardware?: Hardware;
   readonly steps: readonly Step[];
   /** In which order descriptors are closed at the end. */
   readonly order: number;
@@ -25,6 +28,17 @@ export const REGRESSIONS: readonly Regression[] = [
     found: 'a device attached by PASID outlives its selftest object, without the reference of the driver',
     release: '7.3',
     steps: [{ does: 'destroy', draws: [4] }],
+    order: 0,
+  },
+  {
+    found: 'a device was attached to a nested page table of another driver, whose data it could not read',
+    release: '7.3',
+    hardware: 'vtd',
+    steps: [
+      { does: 'openDevice', draws: [33_290, 0] },
+      { does: 'bind', draws: [0, 1, 8221] },
+      { does: 'attach', draws: [0, 43_740, 29_593] },
+    ],
     order: 0,
   },
 ];

@@ -101,6 +101,17 @@ describe('a vIOMMU', () => {
     expect(viommuAlloc(session, { __reserved: 77 }).errno).toBe(0);
   });
 
+  test('and what belongs to it are not made when their struct can not be written', () => {
+    const session = startWithViommu();
+    session.mmap(0x7ffc00001000n, 4096n, 1);
+    const before = serializeKernel(session.kernel);
+    const { EFAULT } = ERRNO;
+    expect(viommuAlloc(session, {}).errno).toBe(EFAULT);
+    expect(vdeviceAlloc(session, 1n).errno).toBe(EFAULT);
+    expect(veventqAlloc(session).errno).toBe(EFAULT);
+    expect(serializeKernel(session.kernel)).toEqual(before);
+  });
+
   test('gives its data back and the lowest free window', () => {
     const session = startWithViommu();
     const data = new Uint8Array(24).fill(7, 0, 4);

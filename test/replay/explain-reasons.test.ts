@@ -1,15 +1,8 @@
-import { describe, expect, test } from 'vitest';
-import { explainAt } from '../../replay/index.ts';
-import { execute, type Reason } from '../../src/model/index.ts';
-import { runEach } from '../support/every-call.ts';
+import { describeReasons, type ReasonRow } from '../support/reason-table.ts';
 
-/**
- * Refused calls of real kernels, each with the reason that fits and the kernel function that checks, as read
- * in the sources of that kernel: 6.12.117 and 7.3-rc7.
- */
-type Row = readonly [trace: string, seq: number, reason: string, kernelFunction: string];
+/** Refusals of iommufd with its selftest; those of hardware are in explain-hardware.test.ts. */
 
-const OF_6_12: readonly Row[] = [
+const OF_6_12: readonly ReasonRow[] = [
   ['selftests/iommufd.cmd_fail', 56, 'object-not-found', 'iommufd_object_remove'],
   ['selftests/iommufd.cmd_fail', 57, 'struct-unreadable', 'iommufd_fops_ioctl'],
   ['selftests/iommufd.cmd_fail', 58, 'command-unknown', 'iommufd_vfio_ioctl'],
@@ -153,7 +146,7 @@ const OF_6_12: readonly Row[] = [
   ['oracle/vfio-compat', 895, 'large-pages-in-use', 'iopt_disable_large_pages'],
 ];
 
-const OF_7_3: readonly Row[] = [
+const OF_7_3: readonly ReasonRow[] = [
   [
     'selftests/change_process.account_mm.basic',
     80,
@@ -226,50 +219,5 @@ const OF_7_3: readonly Row[] = [
   ['dmabuf/iommufd_ioas.mock_domain.dmabuf_revoke', 87, 'dmabuf-revoked', 'iommufd_test_dma_buf_iommufd_map'],
 ];
 
-/** The reasons of the calls of one trace, by number. */
-function reasonsOf(
-  folder: string,
-  name: string,
-  seqs: ReadonlySet<number>,
-): ReadonlyMap<number, Reason | null> {
-  const reasons = new Map<number, Reason | null>();
-  runEach({ folder, name }, (kernel, call) => {
-    if (seqs.has(call.seq)) reasons.set(call.seq, explainAt(kernel, call).reason);
-    else execute(kernel, call);
-  });
-  return reasons;
-}
-
-/** Whether a source names the function; `_copy` after `iommufd_ioas_map` stands for `iommufd_ioas_copy`. */
-function namesFunction(source: string, name: string): boolean {
-  let whole = '';
-  return source.split(/[;, ]+/).some((part) => {
-    if (!part.startsWith('_')) {
-      whole = part;
-      return part === name;
-    }
-    const words = whole.split('_');
-    return words.some((_, count) => `${words.slice(0, count).join('_')}${part}` === name);
-  });
-}
-
-describe.each([
-  ['6.12', OF_6_12],
-  ['7.3', OF_7_3],
-] as const)('refusals of Linux %s', (release, rows) => {
-  const traces = [...new Set(rows.map(([trace]) => trace))];
-
-  test.each(traces)('in %s have the reason that the sources have', (trace) => {
-    const [kind, name] = trace.split('/') as [string, string];
-    const folder = kind === 'oracle' ? `oracle-${release}` : `linux-${release}-${kind}`;
-    const wanted = rows.filter(([other]) => other === trace);
-    const reasons = reasonsOf(folder, name, new Set(wanted.map(([, seq]) => seq)));
-    for (const [, seq, id, kernelFunction] of wanted) {
-      const reason = reasons.get(seq);
-      expect({ seq, id: reason?.id }).toEqual({ seq, id });
-      expect(
-        `${reason?.source} names ${kernelFunction}: ${namesFunction(reason?.source ?? '', kernelFunction)}`,
-      ).toMatch(/true$/);
-    }
-  });
-});
+describeReasons('6.12', OF_6_12);
+describeReasons('7.3', OF_7_3);

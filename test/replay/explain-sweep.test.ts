@@ -1,18 +1,26 @@
 import { describe, expect, test } from 'vitest';
-import { explainAt } from '../../replay/index.ts';
-import { execute, holdersOf, type Kernel, remediedIds } from '../../src/model/index.ts';
+import { applyCall, explainAt } from '../../replay/index.ts';
+import { holdersOf, type Kernel, remediedIds } from '../../src/model/index.ts';
 import { everyTrace, runEach } from '../support/every-call.ts';
 
 /** Refused calls in all traces, and different reasons: a sweep of nothing would be worth nothing. */
-const LEAST_REFUSALS = 8000;
-const LEAST_REASONS = 100;
+const LEAST_REFUSALS = 54_000;
+const LEAST_REASONS = 200;
 /**
  * Calls of which the state says no more than the reason: addresses that stand for the n-th area, and VFIO
  * commands that iommufd never had.
  */
 const SILENT = ['command-unknown', 'copy-source-not-mapped', 'hole-in-range'];
 
+/** Calls whose refusal has a reason; what fails of others is taken as recorded. */
+const EXPLAINED: ReadonlySet<string> = new Set(['ioctl', 'read', 'write', 'pread', 'pwrite']);
+/** Captures of processes with a limit on locked memory, which an explanation may not know. */
+const UNPRIVILEGED = /-rlimit$/;
+/** Of more than 54 000 refusals: what vfio-pci can not tell of hardware yet, and limits on locked memory. */
+const MOST_UNKNOWN = 200;
+
 interface Sweep {
+  unknown: number;
   readonly reasons: Map<string, number>;
   readonly wrong: string[];
   readonly silent: Set<string>;
@@ -21,17 +29,27 @@ interface Sweep {
 
 /** Explains every refused call of all traces; the others are only run. */
 function sweep(): Sweep {
-  const found: Sweep = { reasons: new Map(), wrong: [], silent: new Set(), miscounted: new Set() };
+  const found: Sweep = {
+    reasons: new Map(),
+    wrong: [],
+    silent: new Set(),
+    miscounted: new Set(),
+    unknown: 0,
+  };
   const remedied = new Set(remediedIds());
   for (const { folder, name } of everyTrace()) {
     runEach({ folder, name }, (kernel, call) => {
-      if (!('errno' in call) || call.errno === 0 || !['ioctl', 'read', 'write'].includes(call.op)) {
-        execute(kernel, call);
+      if (!('errno' in call) || call.errno === 0 || !EXPLAINED.has(call.op)) {
+        applyCall(kernel, call);
         return;
       }
       const where = `${folder}/${name} ${call.seq}`;
       for (const text of miscounted(kernel)) found.miscounted.add(`${text} before ${where}`);
-      const { errno, reason, refusal, checks, divergence } = explainAt(kernel, call);
+      const { modelled, errno, reason, refusal, checks, divergence } = explainAt(kernel, call);
+      if (!modelled || (divergence !== null && UNPRIVILEGED.test(name))) {
+        found.unknown += 1;
+        return;
+      }
       if (reason === null || refusal === null || errno !== call.errno || divergence !== null) {
         found.wrong.push(where);
         return;
@@ -56,7 +74,7 @@ function miscounted(kernel: Kernel): string[] {
 }
 
 describe('explaining every refused call of all traces', () => {
-  const { reasons, wrong, silent, miscounted: odd } = sweep();
+  const { reasons, wrong, silent, miscounted: odd, unknown } = sweep();
 
   test('yields the reason, with advice and the one check that refused', () => {
     expect(wrong).toEqual([]);
@@ -74,5 +92,6 @@ describe('explaining every refused call of all traces', () => {
     const refusals = [...reasons.values()].reduce((sum, count) => sum + count, 0);
     expect(refusals).toBeGreaterThan(LEAST_REFUSALS);
     expect(reasons.size).toBeGreaterThan(LEAST_REASONS);
+    expect(unknown).toBeLessThan(MOST_UNKNOWN);
   });
 });

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { compareReply, createExitWatch } from '../../replay/index.ts';
-import { adoptReply, chooseProfile, createKernel, type Kernel } from '../../src/model/index.ts';
+import { adoptAnswer, compareReply, createExitWatch } from '../../replay/index.ts';
+import { chooseProfile, createKernel, type Kernel, machineOf, NO_EFFECTS } from '../../src/model/index.ts';
 import type { Call } from '../../src/trace/index.ts';
 import { fixtureNames, readFixture } from './fixtures.ts';
 import { withStored } from './stored.ts';
@@ -27,13 +27,14 @@ export function everyTrace(): TraceName[] {
     .flatMap((folder) => fixtureNames(join(ROOT, folder)).map((name) => ({ folder, name })));
 }
 
-/** Runs one trace as a replay does: what differs or can not be known is adopted. `run` runs each call. */
+/** Runs one trace as a replay does: what differs or can not be known is adopted. `run` runs each call, by
+ * applyCall or explainAt. */
 export function runEach({ folder, name }: TraceName, run: (kernel: Kernel, call: Call) => void): void {
   const capture = readFixture(name, join(ROOT, folder));
   const { header, calls } = capture;
   const { profile } = chooseProfile(KERNELS[folder] ?? header.kernel, header.pageSizeBytes);
   const isType1 = header.quirks.some((quirk) => quirk.includes('vfio-container=type1'));
-  const kernel = createKernel(profile, !isType1);
+  const kernel = createKernel(profile, !isType1, NO_EFFECTS, machineOf(header));
   if (new Set(calls.map(({ pid }) => pid)).size === 1) {
     for (const call of calls) runOne(kernel, call, run);
     return;
@@ -53,6 +54,5 @@ function runOne(kernel: Kernel, call: Call, run: (kernel: Kernel, call: Call) =>
   run(kernel, call);
   const { reply } = kernel;
   if (call.op !== 'ioctl' || !call.replied || !reply.modelled) return;
-  if (compareReply(kernel, call, reply) !== 'matched' || kernel.call.unknown.length > 0)
-    adoptReply(kernel, call);
+  adoptAnswer(kernel, call, compareReply(kernel, call, reply));
 }

@@ -4,6 +4,7 @@ import type { IovaSpace } from '../../src/model/iova-space.ts';
 import { type Kernel, spaceOf } from '../../src/model/kernel.ts';
 import { freePages } from '../../src/model/pages-table.ts';
 import type { Context, Ioas, KernelObject, Slot, WindowMapping } from '../../src/model/state.ts';
+import { deviceHolds, expectedOwners, vfioReferences, vfioUsers, vfioViolations } from './vfio-invariants.ts';
 
 /** What must hold in every state of the model, computed from nothing but the state. */
 
@@ -38,7 +39,12 @@ function countUsers(kernel: Kernel, context: Context, object: KernelObject): num
     case 'device': {
       // The driver's own reference goes when it unbinds, even where a PASID keeps the device.
       const bound = count((o) => o.type === 'selftest' && o.device === id);
-      return 1 + bound + slotsOf(context).filter(({ devices }) => devices.includes(id)).length;
+      return (
+        1 +
+        bound +
+        deviceHolds(kernel, context, id) +
+        slotsOf(context).filter(({ devices }) => devices.includes(id)).length
+      );
     }
     case 'access':
       return 2;
@@ -96,10 +102,11 @@ function checkFiles(kernel: Kernel, wrong: Report): void {
     }
   }
   for (const { id, descriptors, context, object, kind } of Object.values(files)) {
-    const count = pointing.get(id) ?? 0;
+    const mapped = kernel.state.windows.filter(({ file }) => file === id).length;
+    const count = (pointing.get(id) ?? 0) + mapped;
     if (descriptors !== count) wrong(`file ${id} has ${descriptors} descriptors, not ${count}`);
     if (context !== 0 && contexts[context] === undefined) wrong(`file ${id} has no context`);
-    if (object === 0) continue;
+    if (object === 0 || context === 0) continue;
     const type = contexts[context]?.objects[object]?.type;
     if (type !== kind) wrong(`file ${id} is open on ${kind} ${object}, which is ${type}`);
   }
@@ -109,7 +116,8 @@ function checkFileReferences(kernel: Kernel, context: Context, wrong: Report): v
   const files = Object.values(kernel.state.files).filter((file) => file.context === context.id);
   const own = files.filter(({ kind }) => kind === 'iommufd');
   const descriptors = own.reduce((sum, file) => sum + file.descriptors, 0);
-  const references = descriptors + files.length - own.length + windowsOf(kernel, context).length;
+  const others = files.length - own.length + windowsOf(kernel, context).length;
+  const references = descriptors + others + vfioReferences(kernel, context);
   if (context.fileRefs !== references)
     wrong(`context ${context.id}: fileRefs ${context.fileRefs}, not ${references}`);
 }
@@ -140,17 +148,25 @@ function isSame(a: readonly number[], b: readonly number[]): boolean {
 
 const ascending = (a: number, b: number): number => a - b;
 
-function checkLists(context: Context, ioas: Ioas, wrong: Report): void {
+function checkLists(
+  kernel: Kernel,
+  context: Context,
+  ioas: Ioas,
+  lost: ReadonlySet<string>,
+  wrong: Report,
+): void {
   const objects = Object.values(context.objects);
   const hwpts = objects.filter((o) => o.type === 'hwpt-paging' && o.ioas === ioas.id).map(({ id }) => id);
   const accesses = objects.filter((o) => o.type === 'access' && o.ioas === ioas.id).map(({ id }) => id);
   if (!isSame(ioas.hwpts, hwpts) || !isSame(ioas.domains, hwpts))
     wrong(`IOAS ${ioas.id}: page tables differ`);
   if (!isSame(Object.values(ioas.accesses), accesses)) wrong(`IOAS ${ioas.id}: access objects differ`);
-  // The mock aperture leaves out the start and the end of the address space: two ranges for each page table.
-  const owners = ioas.reserved.map(({ owner }) => owner).filter((owner) => owner !== 'test');
-  const reserving = owners.map((owner) => Number(owner.replace('hwpt:', '')));
-  if (!isSame(reserving, [...hwpts, ...hwpts])) wrong(`IOAS ${ioas.id}: ranges reserved by ${owners}`);
+  const optional = (owner: string) =>
+    owner === 'test' || lost.has(owner.replace('device:', `${context.id}:`));
+  const owners = ioas.reserved.map(({ owner }) => owner).filter((owner) => !optional(owner));
+  const expected = expectedOwners(kernel, context, ioas).filter((owner) => !optional(owner));
+  if (owners.sort().join() !== expected.sort().join())
+    wrong(`IOAS ${ioas.id}: ranges reserved by ${owners}, not ${expected}`);
 }
 
 /** Pages that the areas of a leaked IOAS hold for ever. */
@@ -202,9 +218,14 @@ function checkPages(kernel: Kernel, references: ReadonlyMap<number, number>, wro
 /**
  * Everything that is wrong with a state.
  * @param leaked IovaSpaces that may be there still though their context is gone.
+ * @param lost Devices as "context:id" whose reserved ranges may be missing.
  */
-export function violationsOf(kernel: Kernel, leaked: ReadonlySet<number> = new Set()): string[] {
-  const found: string[] = [];
+export function violationsOf(
+  kernel: Kernel,
+  leaked: ReadonlySet<number> = new Set(),
+  lost: ReadonlySet<string> = new Set(),
+): string[] {
+  const found: string[] = vfioViolations(kernel);
   const wrong: Report = (says) => void found.push(says);
   const references = new Map<number, number>();
   const spaces: number[] = [];
@@ -216,7 +237,7 @@ export function violationsOf(kernel: Kernel, leaked: ReadonlySet<number> = new S
     for (const object of Object.values(context.objects)) {
       if (object.type !== 'ioas') continue;
       spaces.push(object.space);
-      checkLists(context, object, wrong);
+      checkLists(kernel, context, object, lost, wrong);
       checkAreas(kernel, object, references, wrong);
     }
   }
@@ -242,5 +263,6 @@ export function leftoversOf(kernel: Kernel): Readonly<Record<string, number>> {
     dirtyBits: dirty.size,
     dmabufs: Object.keys(state.dmabufs).length,
     windows: state.windows.length,
+    vfioUsers: vfioUsers(kernel),
   };
 }

@@ -14,16 +14,21 @@ import {
   IOMMU_VEVENTQ_TYPE,
   IOMMU_VIOMMU_ALLOC,
   IOMMU_VIOMMU_TYPE,
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  VFIO_DEVICE_BIND_IOMMUFD,
 } from '../../src/uapi/index.ts';
+import type { Hardware } from './random-hardware.ts';
+import { openDevice } from './random-vfio-actions.ts';
 import { DATA, FDS, MEMORY, openWorld, type RandomRelease, SLOT_BYTES, type World } from './random-world.ts';
 import { buffer, type Session, u32At } from './session.ts';
 
 /** Contexts with something in them: random calls alone seldom get as far. */
 
-export function openFurnishedWorld(release: RandomRelease): World {
-  const world = openWorld(release);
+export function openFurnishedWorld(release: RandomRelease, hardware: Hardware): World {
+  const world = openWorld(release, hardware);
   for (const fd of FDS) furnishContext(world, fd);
   furnishFaults(world, FDS[1]!);
+  furnishDevices(world);
   if (release === '6.12') return world;
   furnishViommu(world, FDS[0]!);
   for (const fd of FDS) furnishPasid(world, fd);
@@ -55,6 +60,22 @@ function furnishContext({ session }: World, fd: number): void {
     session.ioctl(fd, CMD.IOMMU_IOAS_MAP, request);
   }
   session.selftest(fd, IOMMU_TEST_OP.CREATE_ACCESS, 1, { flags: 1 });
+}
+
+/** Both devices of the first group, bound and attached to an IOAS of their own. */
+function furnishDevices(world: World): void {
+  const { session } = world;
+  if (session.kernel.machine.devices.length === 0) return;
+  const fd = FDS[0]!;
+  const made = session.ioctl(fd, CMD.IOMMU_IOAS_ALLOC, buildStruct(IOMMU_IOAS_ALLOC, {}));
+  const pt_id = u32At(made.out, 8);
+  for (const { path } of session.kernel.machine.devices.slice(0, 2)) {
+    const device = openDevice(world, path);
+    const binding = buildStruct(VFIO_DEVICE_BIND_IOMMUFD, { argsz: 16, iommufd: fd });
+    session.ioctl(device, CMD.VFIO_DEVICE_BIND_IOMMUFD, binding, [], undefined, 'device');
+    const attach = buildStruct(VFIO_DEVICE_ATTACH_IOMMUFD_PT, { argsz: 12, pt_id });
+    session.ioctl(device, CMD.VFIO_DEVICE_ATTACH_IOMMUFD_PT, attach, [], undefined, 'device');
+  }
 }
 
 /** A device whose faults a queue gets: on a page table nested on object 6. */

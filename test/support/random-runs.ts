@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { REGRESSIONS } from '../model/random-regressions.ts';
-import { type Step, steps } from './random-steps.ts';
+import type { Hardware } from './random-hardware.ts';
+import { type Step, stepsOn } from './random-steps.ts';
 import type { RandomRelease } from './random-world.ts';
 
 /** What a property looks at: steps to take, and the order in which descriptors are closed. */
@@ -12,10 +13,17 @@ const order = fc.nat({ max: 65_535 });
 const SEED = Number(process.env['IOASIS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 /** Checks every run that once failed, and then so many random ones. The seed is printed, failing or not. */
-export function checkRuns(name: string, release: RandomRelease, numRuns: number, check: Check): void {
-  console.log(`${name}, Linux ${release}: ${numRuns} random runs with IOASIS_SEED=${SEED}`);
+export function checkRuns(
+  name: string,
+  release: RandomRelease,
+  numRuns: number,
+  check: Check,
+  hardware: Hardware = 'mock',
+): void {
+  console.log(`${name}, Linux ${release}, ${hardware}: ${numRuns} random runs with IOASIS_SEED=${SEED}`);
   for (const regression of REGRESSIONS) {
-    if (regression.release === release) check(regression.steps, regression.order);
+    if (regression.release === release && (regression.hardware ?? 'mock') === hardware)
+      check(regression.steps, regression.order);
   }
-  fc.assert(fc.property(steps, order, check), { numRuns, seed: SEED });
+  fc.assert(fc.property(stepsOn(hardware), order, check), { numRuns, seed: SEED });
 }

@@ -2,15 +2,22 @@ import fc from 'fast-check';
 import type { Kernel } from '../../src/model/kernel.ts';
 import { CONTEXT_ACTIONS } from './random-actions.ts';
 import { openFurnishedWorld } from './random-furniture.ts';
+import type { Hardware } from './random-hardware.ts';
 import { PROCESS_ACTIONS } from './random-process-actions.ts';
 import { closeEverything, destroyEverything } from './random-undo.ts';
+import { VFIO_ACTIONS } from './random-vfio-actions.ts';
 import { VIOMMU_ACTIONS } from './random-viommu-actions.ts';
 import type { RandomRelease } from './random-world.ts';
 import type { Recording } from './stored.ts';
 
 /** Random sequences of calls over several contexts and processes, valid and invalid. */
 
-export const ACTIONS = { ...CONTEXT_ACTIONS, ...PROCESS_ACTIONS, ...VIOMMU_ACTIONS } as const;
+export const ACTIONS = {
+  ...CONTEXT_ACTIONS,
+  ...PROCESS_ACTIONS,
+  ...VIOMMU_ACTIONS,
+  ...VFIO_ACTIONS,
+} as const;
 
 export interface Step {
   readonly does: keyof typeof ACTIONS;
@@ -30,14 +37,33 @@ const OFTEN = [
   'allocHwpt',
   'allocViommu',
 ] as const;
-const names = Object.keys(ACTIONS) as (keyof typeof ACTIONS)[];
+type Name = keyof typeof ACTIONS;
+const names = Object.keys(ACTIONS) as Name[];
+const vfioNames = Object.keys(VFIO_ACTIONS) as Name[];
+const draws = fc.array(fc.nat({ max: 65_535 }), { minLength: 12, maxLength: 12 });
 
 export const step: fc.Arbitrary<Step> = fc.record({
-  does: fc.oneof(fc.constantFrom(...names), fc.constantFrom(...OFTEN)),
-  draws: fc.array(fc.nat({ max: 65_535 }), { minLength: 12, maxLength: 12 }),
+  does: fc.oneof(
+    fc.constantFrom(...names.filter((name) => !vfioNames.includes(name))),
+    fc.constantFrom(...OFTEN),
+  ),
+  draws,
 });
 
-export const steps = fc.array(step, { minLength: 1, maxLength: 80, size: 'max' });
+/** On a machine with devices: half of it is done to them. */
+const hardwareStep: fc.Arbitrary<Step> = fc.record({
+  does: fc.oneof(
+    fc.constantFrom(...names),
+    fc.constantFrom(...OFTEN),
+    fc.constantFrom(...vfioNames),
+    fc.constantFrom<Name>('openDevice', 'bind', 'attach', 'attach', 'getDevice', 'setContainer'),
+  ),
+  draws,
+});
+
+export function stepsOn(hardware: Hardware): fc.Arbitrary<Step[]> {
+  return fc.array(hardware === 'mock' ? step : hardwareStep, { minLength: 1, maxLength: 80, size: 'max' });
+}
 
 /** A run of steps, one at a time. */
 export interface RandomRun {
@@ -45,6 +71,7 @@ export interface RandomRun {
   readonly recording: () => Recording;
   /** IovaSpaces that the kernel leaked: see `World`. */
   readonly leaked: ReadonlySet<number>;
+  readonly lost: ReadonlySet<string>;
   take(step: Step): void;
   /** Closes every descriptor of every process, in the order that a number chooses. */
   closeAll(order: number): void;
@@ -52,12 +79,13 @@ export interface RandomRun {
   destroyAll(): void;
 }
 
-export function startRandomRun(release: RandomRelease): RandomRun {
-  const world = openFurnishedWorld(release);
+export function startRandomRun(release: RandomRelease, hardware: Hardware = 'mock'): RandomRun {
+  const world = openFurnishedWorld(release, hardware);
   return {
     kernel: world.session.kernel,
     recording: world.recording,
     leaked: world.leaked,
+    lost: world.lost,
     take: ({ does, draws }) => {
       let at = 0;
       const below = (bound: number): number => (draws[at++ % draws.length] ?? 0) % bound;

@@ -19,6 +19,17 @@ export function closeEverything(world: World, order: number): void {
     world.pid = pid;
     world.session.close(fd, kindOf(file));
   }
+  unmapDevices(world);
+}
+
+/** Mappings of device memory hold the device after its descriptors are closed. */
+function unmapDevices(world: World): void {
+  const { state } = world.session.kernel;
+  for (const { pid, mm } of Object.values(state.processes)) {
+    world.pid = pid;
+    for (const { firstPage, lastPage } of state.windows.filter((each) => each.mm === mm && each.file !== 0))
+      world.session.munmap(BigInt(firstPage) * 4096n, BigInt(lastPage - firstPage + 1) * 4096n);
+  }
 }
 
 /**
@@ -31,6 +42,7 @@ export function destroyEverything(world: World): void {
     world.pid = pid;
     world.session.close(fd, kindOf(file));
   }
+  unmapDevices(world);
   for (const { pid, fd, file } of allDescriptors(world)) {
     const context = world.session.kernel.state.contexts[file.context];
     if (file.kind !== 'iommufd' || context === undefined) continue;

@@ -1,11 +1,12 @@
 import { toBigInt } from '../../src/model/address.ts';
 import { someArea } from '../../src/model/area-table.ts';
-import { chooseProfile, createKernel, execute, predictedRead } from '../../src/model/index.ts';
+import { chooseProfile, createKernel, execute, NO_EFFECTS, predictedRead } from '../../src/model/index.ts';
 import { type Kernel, spaceOf } from '../../src/model/kernel.ts';
 import type { Context, KernelObject, OpenFile, Process } from '../../src/model/state.ts';
 import type { Call, DescriptorKind } from '../../src/trace/index.ts';
 import { buildStruct, CMD, IOMMU_TEST_CMD } from '../../src/uapi/index.ts';
-import { headerOf612, PID, type Session, startSession } from './session.ts';
+import { type Hardware, headerOn, machineFor } from './random-hardware.ts';
+import { PID, type Session, startSession } from './session.ts';
 import type { Recording } from './stored.ts';
 
 /** What random calls work on: contexts and processes, and the choice of ids, addresses and lengths. */
@@ -23,6 +24,8 @@ export interface World {
   recording(): Recording;
   /** IovaSpaces of contexts that were released while a device was attached by PASID. See `watchLeaks`. */
   readonly leaked: Set<number>;
+  /** Devices as "context:id" whose reserved ranges a refused replace may have removed. */
+  readonly lost: Set<string>;
 }
 
 /** A call without what every record has. */
@@ -46,8 +49,9 @@ export const DATA = 0x7ffd00000000n;
 export const SLOT_BYTES = 4n * 4096n;
 export const TEST_LENGTHS = [0n, 1n, 2048n, 4096n, 6000n, 8192n, 65_536n, 2n ** 63n, 2n ** 64n - 1n];
 
-export function openWorld(release: RandomRelease): World {
-  const own = startSession(createKernel(chooseProfile(release, 4096).profile));
+export function openWorld(release: RandomRelease, hardware: Hardware): World {
+  const machine = machineFor(hardware, release);
+  const own = startSession(createKernel(chooseProfile(release, 4096).profile, true, NO_EFFECTS, machine));
   const { kernel, calls } = own;
   const record: World['record'] = (call) => {
     const base = { seq: calls.length, pid: world.pid, tid: null, tNs: null, extra: null };
@@ -65,8 +69,8 @@ export function openWorld(release: RandomRelease): World {
       own.close(fd, kind, world.pid);
       watch();
     },
-    ioctl: (fd, cmd, arg, mem) => {
-      const answered = own.ioctl(fd, cmd, arg, mem, world.pid);
+    ioctl: (fd, cmd, arg, mem, _pid, kind) => {
+      const answered = own.ioctl(fd, cmd, arg, mem, world.pid, kind);
       watch();
       return answered;
     },
@@ -75,10 +79,11 @@ export function openWorld(release: RandomRelease): World {
     mmap: (addr, len, prot = 3) => record({ op: 'mmap', ...ANONYMOUS, addr, len, prot, mapped: addr }),
     munmap: (addr, len) => record({ op: 'munmap', ...YES, addr, len }),
   };
-  const recording = () => ({ header: { ...headerOf612(), kernel: release }, calls });
+  const recording = () => ({ header: headerOn(hardware, release), calls });
   const leaked = new Set<number>();
   const watch = watchLeaks(kernel, leaked);
-  const world: World = { session, pid: PID, fd: FDS[0]!, nextPid: PID + 1, record, recording, leaked };
+  const start = { session, pid: PID, fd: FDS[0]!, nextPid: PID + 1 };
+  const world: World = { ...start, record, recording, leaked, lost: new Set() };
   for (const fd of FDS) session.open(fd);
   session.mmap(MEMORY, MEMORY_PAGES * 4096n);
   return world;

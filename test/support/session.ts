@@ -38,7 +38,14 @@ export interface Session {
   /** Opens /dev/iommu under that descriptor number. */
   open(fd: number, pid?: number): void;
   close(fd: number, kind?: IoctlCall['kind'], pid?: number): void;
-  ioctl(fd: number, cmd: number, arg: Uint8Array, mem?: readonly MemoryBuffer[], pid?: number): Answered;
+  ioctl(
+    fd: number,
+    cmd: number,
+    arg: Uint8Array,
+    mem?: readonly MemoryBuffer[],
+    pid?: number,
+    kind?: IoctlCall['kind'],
+  ): Answered;
   /** An IOMMU_TEST_CMD. */
   selftest(fd: number, op: TestOp, id: number, member?: Readonly<Record<string, FieldValue>>): Answered;
   mmap(address: bigint, lengthBytes: bigint, prot?: number): void;
@@ -79,10 +86,10 @@ export function startSession(kernel: Kernel = kernelOf612()): Session {
     execute(kernel, call);
     calls.push(call);
   };
-  const ioctl: Session['ioctl'] = (fd, cmd, arg, mem = [], pid = PID) => {
+  const ioctl: Session['ioctl'] = (fd, cmd, arg, mem = [], pid = PID, kind = 'iommufd') => {
     const asked = {
       fd,
-      kind: 'iommufd',
+      kind,
       cmd,
       argp: ARGP,
       argFault: false,

@@ -1,10 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { openStore, type Store, type TraceInfo } from '../../../store/index.ts';
-import { parseTopology, RecordError, type Topology } from '../../trace/index.ts';
-import { fileError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { BATCH_CALLS_DEFAULT, importCapture } from '../import-capture.ts';
+import { readTopology } from '../model-options.ts';
 import { addExamples, parsePositive } from '../options.ts';
 import { startProgress } from '../progress.ts';
 import type { Runner, Session } from '../session.ts';
@@ -88,16 +88,6 @@ function namesOf(files: readonly string[], { name }: ImportFlags): readonly stri
     }
   }
   return names;
-}
-
-function readTopology(path: string): Topology {
-  try {
-    return parseTopology(JSON.parse(readFileSync(path, 'utf8')));
-  } catch (error) {
-    if (error instanceof RecordError) throw new UsageError(`${path}: ${error.message}`, { cause: error });
-    if (error instanceof SyntaxError) throw new UsageError(`${path}: is not JSON`, { cause: error });
-    throw fileError(path, error);
-  }
 }
 
 /** What a killed import left behind is no trace: it is replaced. */

@@ -1,15 +1,15 @@
 import type { Command } from 'commander';
 import { type PredictSummary, predictTrace } from '../../../replay/index.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
+import { addModelOptions, type ModelFlags, modelChoiceOf } from '../model-options.ts';
 import { addExamples } from '../options.ts';
 import { writeWholeFile } from '../out-file.ts';
 import { startProgress } from '../progress.ts';
 import type { Runner, Session } from '../session.ts';
 import { type Target, withTarget } from '../target.ts';
 
-interface PredictFlags {
+interface PredictFlags extends ModelFlags {
   readonly out?: string;
-  readonly kernel?: string;
 }
 
 /** `ioasis predict`: what the model answers, without a look at what was recorded. */
@@ -18,8 +18,8 @@ export function registerPredict(program: Command, run: Runner): void {
     .command('predict')
     .description('predict the answer to every call, as JSON lines; recorded answers are not looked at')
     .argument('<trace>', 'name of a trace, or a capture file; - for standard input')
-    .option('--out <file>', 'write there in place of stdout; the file appears when it is complete')
-    .option('--kernel <release>', 'kernel to model in place of the recorded one, such as 6.12');
+    .option('--out <file>', 'write there in place of stdout; the file appears when it is complete');
+  addModelOptions(command);
   addExamples(command, [
     ['ioasis predict run.jsonl.gz --out answers.jsonl', 'one JSON line for each call'],
     ['ioasis predict run.jsonl | grep \'"errno":22\'', 'calls that the model refuses with EINVAL'],
@@ -44,13 +44,14 @@ async function predict(session: Session, target: Target, flags: PredictFlags): P
 function predictLines(
   session: Session,
   { store, trace }: Target,
-  { kernel }: PredictFlags,
+  flags: PredictFlags,
   write: (line: string) => void,
 ): PredictSummary {
+  const choice = modelChoiceOf(flags);
   const progress = startProgress(session, 'predicting', 'calls');
   try {
     return predictTrace(store, trace.id, (prediction) => write(JSON.stringify(prediction)), {
-      kernel: kernel ?? null,
+      ...choice,
       onProgress: (calls) => progress.update(calls, trace.callCount),
     });
   } finally {

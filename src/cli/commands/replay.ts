@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { type ReplayResult, replayTrace } from '../../../replay/index.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
+import { addModelOptions, type ModelFlags, modelChoiceOf } from '../model-options.ts';
 import { addExamples, parseInteger, parsePositive, STORE_DEFAULT } from '../options.ts';
 import { startProgress } from '../progress.ts';
 import { jsonOfReplay, printReplay } from '../replay-report.ts';
@@ -12,9 +13,8 @@ const SHOWN_DEFAULT = 20;
 /** Divergences that JSON output has. */
 const KEPT_DEFAULT = 1000;
 
-interface ReplayFlags {
+interface ReplayFlags extends ModelFlags {
   readonly until?: number;
-  readonly kernel?: string;
   readonly snapshots?: number;
   readonly batch?: number;
   readonly maxDivergences?: number;
@@ -29,7 +29,6 @@ export function registerReplay(program: Command, run: Runner): void {
     )
     .argument('<trace...>', 'names of traces, or capture files; - for standard input')
     .option('--until <seq>', 'last call to apply', parseInteger)
-    .option('--kernel <release>', 'kernel to model in place of the recorded one, such as 6.12')
     .option(
       '--snapshots <calls>',
       'keep a snapshot of the model in the store after every so many calls',
@@ -41,6 +40,7 @@ export function registerReplay(program: Command, run: Runner): void {
       `divergences to report (default: ${SHOWN_DEFAULT}; with --json ${KEPT_DEFAULT})`,
       parseInteger,
     );
+  addModelOptions(command);
   addExamples(command, [
     ['ioasis replay run.jsonl.gz', 'replay a capture directly; nothing is kept'],
     ['ioasis replay good bad --json', 'two traces of the store, one JSON object a line'],
@@ -88,7 +88,7 @@ function runReplay(
   const progress = startProgress(session, 'replaying', 'calls');
   try {
     return replayTrace(store, trace.id, {
-      kernel: flags.kernel ?? null,
+      ...modelChoiceOf(flags),
       maxDivergences: kept,
       onProgress: (calls) => progress.update(calls, flags.until === undefined ? trace.callCount : null),
       ...(flags.until === undefined ? {} : { untilSeq: flags.until }),

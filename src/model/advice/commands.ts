@@ -67,6 +67,10 @@ export const COMMAND_ADVICE: AdviceTable = {
     'the call is made with num_iovas 0 or a guess, to learn the number',
     'call again with as many entries as num_iovas says now',
   ],
+  'allowed-range-reserved': [
+    'the ranges were asked for before the devices were attached, or are those of another machine',
+    'keep the ranges inside what IOVA_RANGES gives',
+  ],
   'range-in-use': [
     'memory is mapped, or allowed by ALLOW_IOVAS, where a device or page table that comes now has no addresses to give',
     'attach before mapping, or keep areas and allowed ranges inside what IOVA_RANGES gives once devices are attached',
@@ -84,6 +88,10 @@ export const COMMAND_ADVICE: AdviceTable = {
   'context-not-empty': [
     'RLIMIT_MODE is set after the first object was made; the id of a vDEVICE that went with its device counts too',
     'set RLIMIT_MODE right after opening /dev/iommu',
+  ],
+  'option-not-permitted': [
+    'the VMM has dropped its capabilities, or never had them',
+    'leave the mode as it is, or set it before CAP_SYS_RESOURCE is dropped',
   ],
   'large-pages-in-use': [
     'large pages are switched off, or VFIO type1 version 1 is chosen, after memory was mapped for a device',
@@ -108,6 +116,10 @@ export const COMMAND_ADVICE: AdviceTable = {
   'change-process-needs-files': [
     'some of the memory was mapped by IOAS_MAP, which ties it to its process, before the handover to a new one',
     'map memory files by IOAS_MAP_FILE, or unmap the rest before CHANGE_PROCESS',
+  ],
+  'change-process-owner-gone': [
+    'the process that mapped the files has ended, and the context counts by process (RLIMIT_MODE 1); the kernel warns in its log',
+    'call CHANGE_PROCESS while the old process is alive, or count by user (RLIMIT_MODE 0)',
   ],
   'noiommu-not-configured': [
     'the kernel has no support for devices without an IOMMU',

@@ -42,6 +42,14 @@ export const DEVICE_ADVICE: AdviceTable = {
     'the guest attaches a device to its table before the VMM has told the vIOMMU of the device',
     'make the vDEVICE on the same vIOMMU before attaching',
   ],
+  'mock-device-unprobed': [
+    'the selftest runs on a machine with a VT-d or AMD IOMMU',
+    'run it where the IOMMU is off or absent, or on a kernel with iommu_mock_device_add',
+  ],
+  'page-table-of-other-driver': [
+    'mock and real devices share a context, and the page table of one is given to the other',
+    'allocate the page table for a device behind the same kind of IOMMU, or attach to the IOAS',
+  ],
   'mock-device-flags': [
     'the test is newer or older than the kernel',
     'leave out flags that selftest.c of this kernel does not know',

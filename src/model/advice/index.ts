@@ -2,7 +2,12 @@ import { ACCESS_ADVICE } from './access.ts';
 import type { Advice, AdviceTable } from './advice.ts';
 import { COMMAND_ADVICE } from './commands.ts';
 import { DEVICE_ADVICE } from './devices.ts';
+import { DRIVER_ADVICE } from './drivers.ts';
 import { MAPPING_ADVICE } from './mapping.ts';
+import { TYPE1_ADVICE } from './type1.ts';
+import { VFIO_DEVICE_ADVICE } from './vfio-devices.ts';
+import { VFIO_GROUP_ADVICE } from './vfio-groups.ts';
+import { VFIO_PCI_ADVICE } from './vfio-pci.ts';
 import { VIRTUAL_ADVICE } from './virtual.ts';
 
 export type { Advice } from './advice.ts';
@@ -14,6 +19,11 @@ const TABLES: readonly AdviceTable[] = [
   DEVICE_ADVICE,
   VIRTUAL_ADVICE,
   ACCESS_ADVICE,
+  DRIVER_ADVICE,
+  VFIO_DEVICE_ADVICE,
+  VFIO_GROUP_ADVICE,
+  VFIO_PCI_ADVICE,
+  TYPE1_ADVICE,
 ];
 
 /** Ids that have advice, in the order of the tables. */

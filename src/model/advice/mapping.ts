@@ -75,6 +75,18 @@ export const MAPPING_ADVICE: AdviceTable = {
     'the memory was unmapped or is write-protected, is a BAR of a device, or its process is gone; without a page table MAP does not look, so that an attach may find it much later',
     'map memory that the process has mapped with the access asked for, and unmap the IOVA before the memory goes',
   ],
+  'locked-memory-of-user': [
+    'RLIMIT_MEMLOCK is smaller than all that processes of this user pin, also in other contexts; the same memory mapped twice counts twice',
+    'raise RLIMIT_MEMLOCK of the process that maps, give it CAP_IPC_LOCK before it maps, or use COPY for further IOASes, which costs nothing',
+  ],
+  'locked-memory-of-process': [
+    'RLIMIT_MEMLOCK is smaller than all memory that the process has pinned, or locked by mlock; the same memory mapped twice counts twice',
+    'raise RLIMIT_MEMLOCK of the process that maps, give it CAP_IPC_LOCK before it maps, or use COPY for further IOASes, which costs nothing',
+  ],
+  'type1-locked-memory': [
+    'RLIMIT_MEMLOCK is smaller than all memory that the process has mapped in containers, each mapping counted anew',
+    'raise RLIMIT_MEMLOCK to the size of the guest and some more, for each container, or give the process CAP_IPC_LOCK',
+  ],
   'file-not-pinnable': [
     'the descriptor is no memfd or hugetlbfs file, or the file is shorter than the range',
     'pass a memfd that was sized by ftruncate to reach the end of the range',

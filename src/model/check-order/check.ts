@@ -2,7 +2,7 @@ import type { Call } from '../../trace/index.ts';
 import { decodeStruct, type FieldValue, findIoctl } from '../../uapi/index.ts';
 import { pageOf } from '../address.ts';
 import type { Kernel } from '../kernel.ts';
-import type { Context, KernelObject } from '../state.ts';
+import type { Context, KernelObject, OpenFile } from '../state.ts';
 import { isReadOnly } from '../user-memory.ts';
 
 /** One check of a command: what the kernel may refuse, and on which way through the command it is made. */
@@ -13,6 +13,8 @@ export interface Check {
   readonly at: string | null;
   /** All must hold, else the kernel does not come this way. */
   readonly when: readonly Condition[];
+  /** Whether it is this one that refuses, of several with the same reason; null where the state tells. */
+  readonly isIt: Condition | null;
 }
 
 /** A call as the conditions see it: before it ran. */
@@ -39,12 +41,14 @@ export type Step = string | Check | readonly Check[];
 
 /** Checks in the kernel's order. */
 export function inOrder(...steps: readonly Step[]): readonly Check[] {
-  return steps.flatMap((step) => (typeof step === 'string' ? { id: step, at: null, when: [] } : step));
+  return steps.flatMap((step) =>
+    typeof step === 'string' ? { id: step, at: null, when: [], isIt: null } : step,
+  );
 }
 
 /** The same check about one of several things. */
-export function about(at: string, id: string): Check {
-  return { id, at, when: [] };
+export function about(at: string, id: string, isIt: Condition | null = null): Check {
+  return { id, at, when: [], isIt };
 }
 
 /** Checks that are made on one way only. */
@@ -59,8 +63,15 @@ export function factsOf(kernel: Kernel, call: Call): CallFacts {
   const process = processes[call.pid] ?? processes[kernel.lastPid];
   const descriptors = process?.descriptors ?? {};
   const file = 'fd' in call ? files[descriptors[call.fd] ?? 0] : undefined;
-  const context = contexts[file?.context ?? 0] ?? null;
+  const context = contexts[contextBehind(kernel, file)] ?? null;
   return { kernel, call, context, descriptors, mm: process?.mm ?? null, fields: fieldsOf(call) };
+}
+
+/** The context that a descriptor stands for, or that VFIO has bound its device or group to; 0 when none. */
+function contextBehind({ state: { vfio } }: Kernel, file: OpenFile | undefined): number {
+  if (file?.kind === 'device') return vfio.devices[file.object]?.context ?? 0;
+  if (file?.kind === 'group') return vfio.groups[file.object]?.context ?? 0;
+  return file?.context ?? 0;
 }
 
 function fieldsOf(call: Call): Fields {
@@ -81,6 +92,11 @@ export function numberIn({ fields }: CallFacts, name: string): number {
 export function wideIn({ fields }: CallFacts, name: string): bigint {
   const value = fields[name];
   return typeof value === 'number' || typeof value === 'bigint' ? BigInt(value) : 0n;
+}
+
+/** The open file behind the descriptor of the call. */
+export function fileIn({ kernel, call, descriptors }: CallFacts): OpenFile | undefined {
+  return 'fd' in call ? kernel.state.files[descriptors[call.fd] ?? 0] : undefined;
 }
 
 /** The object that a field names, of whatever type. */

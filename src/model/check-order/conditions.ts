@@ -8,7 +8,8 @@ import {
   VFIO_DMA_UNMAP_FLAGS,
   VFIO_EXTENSION,
 } from '../../uapi/index.ts';
-import type { Ioas, ObjectType } from '../state.ts';
+import { PROT_WRITE } from '../area-table.ts';
+import type { Ioas, ObjectType, PagingDomain } from '../state.ts';
 import { compatIoas } from '../vfio-ioas.ts';
 import { type CallFacts, type Condition, numberIn, objectIn, wideIn } from './check.ts';
 
@@ -54,6 +55,28 @@ export const compatFilled: Condition = (facts) => (compatOf(facts)?.domains.leng
 /** VFIO type1 version 1: areas may be cut. */
 export const compatCuts: Condition = (facts) => compatOf(facts)?.largePagesOff === true;
 
+/** A page table of an IOAS refuses what allows neither reading nor writing. */
+const refusesNoPermission = (facts: CallFacts, ioas: Ioas | undefined): boolean =>
+  tablesOf(facts, ioas).some(({ needsProt }) => needsProt !== 0);
+/** A page table of an IOAS refuses what can not be written. */
+const refusesReadOnly = (facts: CallFacts, ioas: Ioas | undefined): boolean =>
+  tablesOf(facts, ioas).some(({ needsProt }) => needsProt === PROT_WRITE);
+function tablesOf({ context }: CallFacts, ioas: Ioas | undefined): readonly PagingDomain[] {
+  return (ioas?.domains ?? []).flatMap((id) => {
+    const hwpt = context?.objects[id];
+    return hwpt?.type === 'hwpt-paging' ? hwpt.domain : [];
+  });
+}
+export const holdsReadOnlyRefuser =
+  (field: string): Condition =>
+  (facts) => {
+    const ioas = objectIn(facts, field);
+    return ioas?.type === 'ioas' && refusesReadOnly(facts, ioas);
+  };
+export const compatRefusesNoPermission: Condition = (facts) => refusesNoPermission(facts, compatOf(facts));
+export const compatRefusesReadOnly: Condition = (facts) => refusesReadOnly(facts, compatOf(facts));
+export const emptyUnmapFails: Condition = ({ kernel }) => !kernel.profile.has.emptyUnmapSucceeds;
+
 /** IOAS_UNMAP of the whole address space. */
 export const everything: Condition = (facts) =>
   wideIn(facts, 'iova') === 0n && wideIn(facts, 'length') === TOP;
@@ -79,8 +102,9 @@ const argumentIs =
 export const asksCoherency: Condition = argumentIs(VFIO_EXTENSION.DMA_CC);
 export const setsVersion1: Condition = argumentIs(VFIO_EXTENSION.TYPE1);
 
-/** A PASID other than 0, which stands for the device itself. */
-export const byPasid: Condition = (facts) => numberIn(facts, 'pasid') !== 0;
+/** A PASID other than 0, which stands for the device itself; VFIO looks at it when a flag says so. */
+export const byPasid: Condition = (facts) =>
+  numberIn(facts, 'pasid') !== 0 && !('argsz' in facts.fields && numberIn(facts, 'flags') === 0);
 /** The check expects an attachment, not that there is none. */
 export const expectsHwpt: Condition = (facts) => numberIn(facts, 'hwpt_id') !== 0;
 
@@ -92,6 +116,7 @@ export const mapsDmabuf: Condition = (facts) => {
 
 /** What a kernel has or has fixed. */
 export const hasPasid: Condition = ({ kernel }) => kernel.profile.has.pasid;
+export const hasNesting: Condition = ({ kernel }) => kernel.profile.has.nesting;
 export const hasViommu: Condition = ({ kernel }) => kernel.profile.has.viommu;
 export const refusesEmptyBitmap: Condition = ({ kernel }) => kernel.profile.has.refusesEmptyBitmap;
 export const hasGenericTable: Condition = ({ kernel }) => kernel.profile.has.genericMockTable;
@@ -99,3 +124,17 @@ export const hasGenericTable: Condition = ({ kernel }) => kernel.profile.has.gen
 export const hasFilePages: Condition = ({ kernel }) => kernel.profile.has.dmabuf;
 /** Before the generic page table the mock driver takes no data for a paging table. */
 export const pagingDataGiven: Condition = (facts) => hasGenericTable(facts) && dataGiven(facts);
+
+/** Some process is limited, or something is counted: without that, no count of locked pages can refuse. */
+export const countsPages: Condition = ({ kernel: { state } }) =>
+  state.locked.payers.length > 0 ||
+  Object.values(state.processes).some(({ limits }) => limits !== undefined && !limits.ipcLock);
+
+/**
+ * Pages are charged in this way: some process is limited, and the context counts so. The way can not change
+ * any more once there is an IOAS.
+ */
+export const countsBy =
+  (mode: 'user' | 'mm'): Condition =>
+  (facts) =>
+    (facts.context === null || facts.context.accountMode === mode) && countsPages(facts);

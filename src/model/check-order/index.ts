@@ -1,16 +1,29 @@
-import type { Call } from '../../trace/index.ts';
+import type { Call, IoctlCall } from '../../trace/index.ts';
 import { findIoctl } from '../../uapi/index.ts';
 import type { Kernel } from '../kernel.ts';
+import { openTarget } from '../open-target.ts';
 import type { Reason } from '../reason.ts';
 import type { ObjectType } from '../state.ts';
-import { type CallFacts, type Check, factsOf, isAnswerUndeliverable, numberIn, objectIn } from './check.ts';
-
-export { type CallFacts, factsOf } from './check.ts';
+import {
+  type CallFacts,
+  type Check,
+  factsOf,
+  fileIn,
+  isAnswerUndeliverable,
+  numberIn,
+  objectIn,
+} from './check.ts';
 
 import { DESCRIPTOR_ORDER } from './descriptors.ts';
 import { IOMMUFD_ORDER } from './iommufd.ts';
 import { SELFTEST_ORDER, TEST_CMD, TEST_OPERATIONS } from './selftest.ts';
+import { TYPE1_ORDER } from './type1.ts';
 import { VFIO_ORDER } from './vfio.ts';
+import { VFIO_DEVICE_ORDER } from './vfio-devices.ts';
+import { VFIO_GROUP_ORDER } from './vfio-groups.ts';
+import { VFIO_PCI_ORDER } from './vfio-pci.ts';
+
+export { type CallFacts, factsOf } from './check.ts';
 
 /**
  * The order of checks per command: which refusals are possible, and which is told when several apply. A
@@ -20,6 +33,10 @@ export const CHECK_ORDER: Readonly<Record<string, readonly Check[]>> = {
   ...IOMMUFD_ORDER,
   ...SELFTEST_ORDER,
   ...VFIO_ORDER,
+  ...VFIO_DEVICE_ORDER,
+  ...VFIO_PCI_ORDER,
+  ...VFIO_GROUP_ORDER,
+  ...TYPE1_ORDER,
   ...DESCRIPTOR_ORDER,
 };
 
@@ -57,21 +74,34 @@ const ALWAYS_ANSWERED = new Set(['IOMMU_HWPT_INVALIDATE', 'VFIO_IOMMU_UNMAP_DMA'
 const QUEUES: Readonly<Record<string, string>> = { fault: 'fault queue', veventq: 'vEVENTQ' };
 
 /** Name of a call in the order of checks; null when the model does not know such calls. */
-export function commandOf({ kernel, call, descriptors }: CallFacts): string | null {
-  const { files } = kernel.state;
-  const kind =
-    'fd' in call ? (files[descriptors[call.fd] ?? 0]?.kind ?? ('kind' in call ? call.kind : '')) : '';
-  if (call.op === 'read' || call.op === 'write') {
-    const queue = QUEUES[kind];
-    return queue === undefined ? null : `${call.op === 'read' ? 'read of' : 'write to'} a ${queue}`;
+export function commandOf(facts: CallFacts): string | null {
+  const { kernel, call } = facts;
+  const kind = fileIn(facts)?.kind ?? ('kind' in call ? call.kind : '');
+  switch (call.op) {
+    case 'ioctl':
+      return commandOfIoctl(kernel, call, kind);
+    case 'open':
+      return openTarget(kernel, call).kind === 'group' ? 'open of a group' : null;
+    case 'read':
+    case 'pread':
+    case 'write':
+    case 'pwrite': {
+      const isRead = call.op === 'read' || call.op === 'pread';
+      const what = kind === 'device' ? 'device' : QUEUES[kind];
+      return what === undefined ? null : `${isRead ? 'read of' : 'write to'} a ${what}`;
+    }
+    default:
+      return null;
   }
-  if (call.op !== 'ioctl') return null;
+}
+
+function commandOfIoctl(kernel: Kernel, call: IoctlCall, kind: string): string {
   if (kind === 'access' || kind === 'fault') return 'ioctl of another descriptor';
   const name = findIoctl(call.kind, call.cmd)?.name;
   if (call.kind !== 'iommufd' && !(call.kind === 'container' && kernel.servesContainers)) {
-    // Others serve these descriptors: VFIO itself, or its type1 driver.
+    // Others serve these descriptors: VFIO itself, its type1 driver, vfio-pci.
     const command = `${name} on a ${call.kind}`;
-    return CHECK_ORDER[command] === undefined ? null : command;
+    return CHECK_ORDER[command] === undefined ? `another ioctl of a ${call.kind}` : command;
   }
   if (name === TEST_CMD) return testCommand(call);
   return name !== undefined && CHECK_ORDER[name] !== undefined ? name : 'ioctl of another number';
@@ -86,12 +116,13 @@ function testCommand({ arg }: { readonly arg: Uint8Array | null }): string {
 /** Looks at a call that has not run yet; null when its command has no order. */
 export function planChecks(kernel: Kernel, call: Call, facts = factsOf(kernel, call)): CheckPlan | null {
   const command = commandOf(facts);
-  if (command === null) return null;
-  const checks = CHECK_ORDER[command]!.map(({ id, at, when }) => ({
+  const order = command === null ? undefined : CHECK_ORDER[command];
+  if (command === null || order === undefined) return null;
+  const checks = order.map(({ id, at, when, isIt }) => ({
     id,
     at,
     isOnTheWay: when.every((holds) => holds(facts)),
-    refuses: at === null || refusesAt(facts, id, at),
+    refuses: at === null || (isIt === null ? refusesAt(facts, id, at) : isIt(facts)),
   }));
   return { command, checks, isAnswerLast: ALWAYS_ANSWERED.has(command) };
 }

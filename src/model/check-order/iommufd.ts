@@ -1,8 +1,10 @@
 import { about, type Check, inOrder, when } from './check.ts';
 import * as if_ from './conditions.ts';
+import { DRIVER_NESTED, DRIVER_PAGING, INVALIDATE_NESTED, INVALIDATE_VIOMMU } from './drivers.ts';
 import {
   ADD_DOMAIN,
   ANSWER,
+  CHARGE,
   DISPATCHER,
   PIN,
   PIN_BY_ACCESS,
@@ -11,41 +13,31 @@ import {
   UNMAP_AREAS,
   USER_PAGES,
 } from './shared.ts';
+import { driverIs } from './vfio-conditions.ts';
 
 /** iommufd's commands: every check that the model makes, in the kernel's order. */
-
-/** What the driver says of data for a nested page table: selftest.c __mock_domain_alloc_nested. */
-const NESTED_DATA = inOrder(
-  'nested-data-type',
-  'nested-data-length',
-  about('data_uptr', 'user-buffer-fault'),
-);
 
 /** Where the new page table goes decides who checks: hw_pagetable.c iommufd_hwpt_alloc. */
 const HWPT_ALLOC = inOrder(
   'reserved-field-set',
+  when(if_.not(if_.hasNesting), 'hwpt-flags-unsupported'),
   'driver-data-type-and-length-disagree',
   'device-not-found',
-  'hwpt-parent-not-found',
-  'hwpt-parent-of-wrong-type',
+  when(if_.not(if_.hasNesting), about('pt_id', 'ioas-not-found')),
+  when(if_.hasNesting, 'hwpt-parent-not-found', 'hwpt-parent-of-wrong-type'),
   when(
     if_.names('pt_id', 'ioas'),
+    when(driverIs('riscv'), 'driver-without-flags'),
     'hwpt-flags-unsupported',
     'dirty-tracking-not-capable',
     'nest-parent-with-faults',
-    'driver-flags-unsupported',
-    when(
-      if_.pagingDataGiven,
-      'paging-data-type',
-      'nested-data-length',
-      about('data_uptr', 'user-buffer-fault'),
-      'mock-table-type',
-    ),
+    DRIVER_PAGING,
     ADD_DOMAIN,
   ),
-  when(if_.names('pt_id', 'hwpt-paging', 'viommu'), 'nested-flags-or-no-data'),
+  when(if_.names('pt_id', 'viommu'), 'viommu-of-other-iommu'),
+  when(if_.names('pt_id', 'hwpt-paging', 'viommu'), 'nested-flags-or-no-data', 'driver-without-nesting'),
   when(if_.names('pt_id', 'hwpt-paging'), 'not-a-nest-parent'),
-  when(if_.names('pt_id', 'hwpt-paging', 'viommu'), NESTED_DATA),
+  when(if_.names('pt_id', 'hwpt-paging', 'viommu'), DRIVER_NESTED),
   when(if_.faultQueueGiven, 'fault-queue-not-found'),
   ANSWER,
 );
@@ -55,23 +47,8 @@ const HWPT_INVALIDATE = inOrder(
   'invalidate-array-malformed',
   'hwpt-not-found',
   when(if_.hasViommu, 'invalidate-target-of-wrong-type'),
-  when(
-    if_.names('hwpt_id', 'hwpt-nested'),
-    'invalidate-type-unknown',
-    'invalidate-entry-length',
-    about('data_uptr', 'user-buffer-fault'),
-    'invalidate-entry-flags',
-    'invalidate-entry-id',
-  ),
-  when(
-    if_.names('hwpt_id', 'viommu'),
-    'viommu-invalidate-array',
-    about('data_uptr', 'user-buffer-fault'),
-    'viommu-invalidate-entry-tail',
-    'viommu-invalidate-entry-flags',
-    'viommu-invalidate-entry-cache',
-    'viommu-invalidate-entry-device',
-  ),
+  when(if_.names('hwpt_id', 'hwpt-nested'), INVALIDATE_NESTED),
+  when(if_.names('hwpt_id', 'viommu'), INVALIDATE_VIOMMU),
   ANSWER,
 );
 
@@ -81,7 +58,7 @@ const OPTION = inOrder(
   when(if_.rlimitMode, 'option-object-set'),
   when(if_.hugePages, 'ioas-not-found'),
   'option-operation-unknown',
-  when(if_.optionIsSet, when(if_.rlimitMode, 'context-not-empty'), 'option-value'),
+  when(if_.optionIsSet, when(if_.rlimitMode, 'option-not-permitted', 'context-not-empty'), 'option-value'),
   when(if_.optionIsSet, when(if_.hugePages, when(if_.valueIsZero, 'large-pages-in-use', 'areas-misaligned'))),
   ANSWER,
 );
@@ -99,6 +76,8 @@ const IOAS_COPY = inOrder(
   'pages-mapped-read-only',
   'user-offset-misaligned',
   when(if_.filled('dst_ioas_id'), PIN),
+  when(if_.holdsReadOnlyRefuser('dst_ioas_id'), 'nest-parent-read-only'),
+  when(if_.filled('dst_ioas_id'), CHARGE),
   ANSWER,
 );
 
@@ -116,6 +95,8 @@ const IOAS_MAP_FILE = inOrder(
   PLACE,
   'user-offset-misaligned',
   when(if_.filled('ioas_id'), 'file-not-pinnable'),
+  when(if_.holdsReadOnlyRefuser('ioas_id'), 'nest-parent-read-only'),
+  when(if_.filled('ioas_id'), CHARGE),
   ANSWER,
 );
 
@@ -146,7 +127,7 @@ const OWN: Readonly<Record<string, readonly Check[]>> = {
     about('allowed_iovas', 'user-buffer-fault'),
     'allowed-range-not-ascending',
     'allowed-ranges-overlap',
-    'range-in-use',
+    'allowed-range-reserved',
   ),
   IOMMU_IOAS_COPY: IOAS_COPY,
   IOMMU_IOAS_IOVA_RANGES: inOrder(
@@ -166,6 +147,8 @@ const OWN: Readonly<Record<string, readonly Check[]>> = {
     PLACE,
     'user-offset-misaligned',
     when(if_.filled('ioas_id'), PIN_USER),
+    when(if_.holdsReadOnlyRefuser('ioas_id'), 'nest-parent-read-only'),
+    when(if_.filled('ioas_id'), CHARGE),
     ANSWER,
   ),
   IOMMU_IOAS_UNMAP: inOrder(
@@ -187,7 +170,7 @@ const OWN: Readonly<Record<string, readonly Check[]>> = {
     'unknown-flags',
     'reserved-field-set',
     'device-not-found',
-    'hw-info-type-unsupported',
+    when(if_.not(driverIs('riscv')), 'hw-info-type-unsupported'),
     about('data_uptr', 'user-buffer-fault'),
     ANSWER,
   ),
@@ -210,17 +193,28 @@ const OWN: Readonly<Record<string, readonly Check[]>> = {
     'viommu-type-unsupported',
     'hwpt-not-found',
     'viommu-needs-nest-parent',
-    when(if_.dataGiven, 'viommu-data-length', about('data_uptr', 'user-buffer-fault')),
+    'viommu-parent-of-other-iommu',
+    // Only the mock driver takes data; the others do not look at it.
+    when(
+      driverIs('mock'),
+      when(if_.dataGiven, 'viommu-data-length', about('data_uptr', 'user-buffer-fault')),
+    ),
     ANSWER,
   ),
   IOMMU_VDEVICE_ALLOC: inOrder(
     'viommu-not-found',
     'device-not-found',
+    'viommu-of-other-iommu',
     'device-has-vdevice',
     'virtual-id-taken',
     ANSWER,
   ),
-  IOMMU_IOAS_CHANGE_PROCESS: inOrder('reserved-field-set', 'change-process-needs-files'),
+  IOMMU_IOAS_CHANGE_PROCESS: inOrder(
+    'reserved-field-set',
+    'change-process-needs-files',
+    CHARGE,
+    'change-process-owner-gone',
+  ),
   IOMMU_VEVENTQ_ALLOC: inOrder(
     'unknown-flags',
     'reserved-field-set',

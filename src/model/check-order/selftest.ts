@@ -19,7 +19,7 @@ const MD_CHECK_MAP = inOrder(
 
 const OWN: Readonly<Record<TestOperation, readonly Check[]>> = {
   ADD_RESERVED: inOrder('reserved-range-empty', 'reserved-range-wraps', 'ioas-not-found', 'range-in-use'),
-  MOCK_DOMAIN: inOrder(attach('id'), ANSWER),
+  MOCK_DOMAIN: inOrder('mock-device-unprobed', attach(if_.names('id', 'ioas')), ANSWER),
   MD_CHECK_MAP,
   MD_CHECK_REFS: inOrder(
     'check-misaligned',
@@ -54,14 +54,19 @@ const OWN: Readonly<Record<TestOperation, readonly Check[]>> = {
     when(if_.not(if_.accessWrites), about('uptr', 'user-buffer-fault')),
   ),
   SET_TEMP_MEMORY_LIMIT: inOrder('memory-limit-too-small'),
-  MOCK_DOMAIN_REPLACE: inOrder('selftest-object-not-found', replace('pt_id'), ANSWER),
+  MOCK_DOMAIN_REPLACE: inOrder('selftest-object-not-found', replace(if_.names('pt_id', 'ioas')), ANSWER),
   ACCESS_REPLACE_IOAS: inOrder(
     'not-an-access-descriptor',
     'access-not-attached',
     'ioas-not-found',
     'areas-misaligned',
   ),
-  MOCK_DOMAIN_FLAGS: inOrder('mock-device-flags', attach('id'), ANSWER),
+  MOCK_DOMAIN_FLAGS: inOrder(
+    'mock-device-flags',
+    'mock-device-unprobed',
+    attach(if_.names('id', 'ioas')),
+    ANSWER,
+  ),
   DIRTY: inOrder(
     'dirty-test-range-malformed',
     'dirty-test-too-many-bits',
@@ -74,8 +79,8 @@ const OWN: Readonly<Record<TestOperation, readonly Check[]>> = {
   TRIGGER_IOPF: inOrder('device-not-found'),
   DEV_CHECK_CACHE: inOrder('device-not-found', 'check-device-cache-differs'),
   TRIGGER_VEVENT: inOrder('device-not-found', 'vevent-without-vdevice', 'no-veventq-of-type'),
-  PASID_ATTACH: inOrder('selftest-object-not-found', attach('pt_id'), ANSWER),
-  PASID_REPLACE: inOrder('selftest-object-not-found', replace('pt_id'), ANSWER),
+  PASID_ATTACH: inOrder('selftest-object-not-found', attach(if_.names('pt_id', 'ioas')), ANSWER),
+  PASID_REPLACE: inOrder('selftest-object-not-found', replace(if_.names('pt_id', 'ioas')), ANSWER),
   PASID_DETACH: inOrder('selftest-object-not-found'),
   PASID_CHECK_HWPT: inOrder(
     'selftest-object-not-found',

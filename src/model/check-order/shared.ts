@@ -1,5 +1,8 @@
-import { about, type Check, inOrder, when } from './check.ts';
+import { about, type Check, type Condition, inOrder, when } from './check.ts';
 import * as if_ from './conditions.ts';
+import { DRIVER_ATTACH, isReadOnlyParent, newTableNeedsPermission } from './drivers.ts';
+import { deviceRangeInUse } from './reserved.ts';
+import { driverIs } from './vfio-conditions.ts';
 
 /** Runs of checks that several commands share. */
 
@@ -41,16 +44,28 @@ export const PLACE: readonly Check[] = inOrder(
 /** pages.c pfn_reader_user_pin: user memory. */
 export const PIN_USER: readonly Check[] = inOrder('page-range-wraps', 'user-memory-not-pinnable');
 
+/** pages.c do_update_pinned: after the pages are pinned and mapped. */
+export const CHARGE: readonly Check[] = inOrder(
+  when(if_.countsBy('user'), 'locked-memory-of-user'),
+  when(if_.countsBy('mm'), 'locked-memory-of-process'),
+);
+
 /** Pinning pages of any source: user memory, memory files. */
 export const PIN: readonly Check[] = inOrder(when(if_.hasFilePages, 'file-not-pinnable'), PIN_USER);
+
+/** What the page tables that are filled say of a mapping without permissions, and of a read-only one. */
+export function protection(needsPermission: Condition, needsWrite: Condition): readonly Check[] {
+  return inOrder(when(needsPermission, 'map-without-permission'), when(needsWrite, 'nest-parent-read-only'));
+}
 
 /** io_pagetable.c iopt_table_add_domain: an IOAS gets one more page table, which takes in all its areas. */
 export const ADD_DOMAIN: readonly Check[] = inOrder(
   'iommu-page-too-large',
   'areas-misaligned',
-  'range-in-use',
+  about('aperture', 'range-in-use', if_.not(deviceRangeInUse)),
   PIN,
-  when(if_.hasGenericTable, 'map-without-permission'),
+  protection(newTableNeedsPermission, isReadOnlyParent),
+  CHARGE,
 );
 
 /** device.c iommufd_access_pin_pages, pages.c iopt_area_add_access: area by area. */
@@ -62,41 +77,46 @@ export const PIN_BY_ACCESS: readonly Check[] = inOrder(
   'area-permission-missing',
   when(if_.hasFilePages, 'access-pins-dmabuf'),
   PIN,
+  CHARGE,
   'hole-in-range',
 );
 
-/** The driver's own, when a device changes its page table: its requester id, or a PASID of it. */
-const DRIVER_RID = inOrder('domain-incompatible', when(if_.hasViommu, 'nested-without-vdevice'));
-const DRIVER_PASID = inOrder('pasid-too-large', 'mock-pasid-fails');
+/** device.c iommufd_device_attach_reserved_iova: what the device reserves; the mock ones reserve nothing. */
+const DEVICE_RANGES = when(
+  if_.not(driverIs('mock')),
+  when(if_.not(if_.byPasid), about('device', 'range-in-use', deviceRangeInUse)),
+);
 
-/** device.c iommufd_device_change_pt with iommufd_device_do_attach; `target` is the field that names it. */
-export function attach(target: string): readonly Check[] {
+/** An IOAS without an automatic page table that fits gets a new one: the driver may have none. */
+const NEW_TABLE = when(driverIs('vtd'), 'vtd-flags-unsupported');
+
+/** device.c iommufd_device_change_pt with iommufd_device_do_attach. */
+export function attach(toIoas: Condition): readonly Check[] {
   return inOrder(
     'attach-target-not-found',
     'attach-target-of-wrong-type',
+    when(toIoas, NEW_TABLE),
     'device-already-attached',
     'group-attached-elsewhere',
+    DEVICE_RANGES,
     when(if_.hasPasid, 'hwpt-not-pasid-compatible'),
-    driver(),
-    // An IOAS without an automatic page table that fits gets a new one, which is filled once it is attached.
-    when(if_.names(target, 'ioas'), ADD_DOMAIN),
+    DRIVER_ATTACH,
+    // A new page table is filled once it is attached.
+    when(toIoas, ADD_DOMAIN),
   );
 }
 
 /** device.c iommufd_device_change_pt with iommufd_device_do_replace: a new page table is filled first. */
-export function replace(target: string): readonly Check[] {
+export function replace(toIoas: Condition): readonly Check[] {
   return inOrder(
     'attach-target-not-found',
     'attach-target-of-wrong-type',
-    when(if_.names(target, 'ioas'), ADD_DOMAIN),
+    when(toIoas, NEW_TABLE, ADD_DOMAIN),
     'replace-not-attached',
+    DEVICE_RANGES,
     when(if_.hasPasid, 'hwpt-not-pasid-compatible'),
-    driver(),
+    DRIVER_ATTACH,
   );
-}
-
-function driver(): readonly Check[] {
-  return inOrder(when(if_.not(if_.byPasid), DRIVER_RID), when(if_.byPasid, DRIVER_PASID));
 }
 
 /** io_pagetable.c iopt_unmap_iova_range: area by area, lowest first. */

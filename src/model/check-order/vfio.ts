@@ -1,6 +1,6 @@
 import { type Check, inOrder, when } from './check.ts';
 import * as if_ from './conditions.ts';
-import { ANSWER, FIXED_IOVA, PIN_USER, UNMAP_AREAS, USER_PAGES } from './shared.ts';
+import { ANSWER, CHARGE, FIXED_IOVA, PIN_USER, protection, UNMAP_AREAS, USER_PAGES } from './shared.ts';
 
 /** VFIO type1 commands as iommufd serves them, in the kernel's order: vfio_compat.c. */
 
@@ -30,13 +30,16 @@ export const VFIO_ORDER: Readonly<Record<string, readonly Check[]>> = {
     'length-misaligned',
     FIXED_IOVA,
     'user-offset-misaligned',
-    when(if_.compatFilled, PIN_USER, when(if_.hasGenericTable, 'map-without-permission')),
+    when(if_.compatFilled, PIN_USER),
+    protection(if_.compatRefusesNoPermission, if_.compatRefusesReadOnly),
+    when(if_.compatFilled, CHARGE),
   ),
   VFIO_IOMMU_UNMAP_DMA: inOrder(
     STRUCT,
     when(if_.unmapsAll, 'vfio-unmap-all-with-range'),
     when(if_.not(if_.unmapsAll), when(if_.compatCuts, CUT), 'length-zero', 'iova-range-wraps'),
     UNMAP_AREAS,
+    when(if_.not(if_.unmapsAll), when(if_.emptyUnmapFails, 'vfio-unmap-empty-range')),
     ANSWER,
   ),
 };

@@ -8,16 +8,20 @@ import { RID } from '../slots.ts';
 import type { Device, HwptPaging } from '../state.ts';
 import type { IommuDriver } from './driver.ts';
 import { apertureOf, both, can, EVERYTHING, pasidsOf, physicalOf, registerBit, stated } from './facts.ts';
-import { hwInfoOf } from './hw-info.ts';
+import { hwInfoOf, NO_HW_INFO } from './hw-info.ts';
 import { NO_NESTED_TABLES } from './no-nesting.ts';
+import { VIOMMU_UNSUPPORTED } from './no-viommu.ts';
 import { pagingDomain } from './paging-domain.ts';
-import { PASID_TOO_LARGE } from './pasid.ts';
+import { PASID_UNSUPPORTED } from './pasid.ts';
 
-/** AMD IOMMU: amd/iommu.c, iommufd.c of Linux 7.3-rc7. */
+/**
+ * AMD IOMMU: amd/iommu.c, iommufd.c of Linux 7.3-rc7, and what 6.12 had of it: one format for all page
+ * tables, dirty tracking and nothing else.
+ */
 
 const { NEST_PARENT, DIRTY_TRACKING, PASID } = IOMMU_HWPT_ALLOC_FLAGS;
-/** Every power of two from 4 KiB up to 2^63: what the version 1 format can encode. */
-const V1_PAGE_SIZES = 2 ** 64 - 4096;
+/** AMD_IOMMU_PGSIZES: every power of two from 4 KiB to 2^51 but 512 GiB, which hardware gets wrong. */
+const V1_PAGE_SIZES = 2 ** 52 - 4096 - 2 ** 39;
 const V2_PAGE_SIZES = 4096 + 2 ** 21 + 2 ** 30;
 /** Bits of the extended feature register. */
 const GT = 4;
@@ -46,9 +50,10 @@ function hasV2(iommu: Iommu): boolean | null {
   return both(efr(iommu, GT), efr(iommu, GIOSUP));
 }
 
-/** Format of a page table with these flags: `amd_iommu_pgtable` decides for no flag. */
-function formatOf(iommu: Iommu, flags: number): 'amdv1' | 'amdv2' {
-  if ((flags & (DIRTY_TRACKING | NEST_PARENT)) !== 0) return 'amdv1';
+/** Format of a page table with these flags: `amd_iommu_pgtable` decides for no flag, and once for all. */
+function formatOf(kernel: Kernel, iommu: Iommu, flags: number): 'amdv1' | 'amdv2' {
+  const isChosen = kernel.profile.has.pagingFlagsOp;
+  if (isChosen && (flags & (DIRTY_TRACKING | NEST_PARENT)) !== 0) return 'amdv1';
   return flags === PASID || iommu.tableFormat === 'amdv2' ? 'amdv2' : 'amdv1';
 }
 
@@ -71,20 +76,22 @@ export const AMD: IommuDriver = {
   },
   refusePaging(kernel, device, flags, data): Refusal {
     const { iommu } = physicalOf(kernel, device);
-    if ((flags & ~(DIRTY_TRACKING | PASID | NEST_PARENT)) !== 0 || data.length > 0) return FLAGS;
+    const { has } = kernel.profile;
+    const known = DIRTY_TRACKING | (has.pagingFlagsOp ? PASID : 0) | (has.amdNesting ? NEST_PARENT : 0);
+    if ((flags & ~known) !== 0 || data.length > 0) return FLAGS;
     // PASIDs need version 2, dirty tracking and nest parents version 1.
     if ((flags & PASID) !== 0 && flags !== PASID) return FLAGS;
     if ((flags & DIRTY_TRACKING) !== 0 && !AMD.isDirtyCapable(kernel, device)) return FLAGS;
     if ((flags & NEST_PARENT) !== 0) {
-      const known = both(hasV2(iommu), registerBit(iommu, 8, GCR3TRPMODE));
-      if (!can(kernel, iommu.name, 'nest parents', stated(iommu, 'nest_parent') ?? known)) return FLAGS;
+      const offered = stated(iommu, 'nest_parent') ?? both(hasV2(iommu), registerBit(iommu, 8, GCR3TRPMODE));
+      if (!can(kernel, iommu.name, 'nest parents', offered)) return FLAGS;
     }
     if (flags === PASID && !can(kernel, iommu.name, 'PASIDs', hasV2(iommu))) return FLAGS;
     return null;
   },
   makePaging(kernel, device, flags) {
     const { iommu } = physicalOf(kernel, device);
-    const format = formatOf(iommu, flags);
+    const format = formatOf(kernel, iommu, flags);
     const isUsual = format === (iommu.tableFormat ?? 'amdv1');
     return pagingDomain(kernel, iommu, {
       pageSizes: iommu.pageSizes ?? (format === 'amdv1' ? V1_PAGE_SIZES : V2_PAGE_SIZES),
@@ -96,18 +103,17 @@ export const AMD: IommuDriver = {
   },
   makeNested: () => NO_NESTED_TABLES,
   refuseAttach(kernel, context, device, pasid, hwpt) {
-    if (pasid !== RID) {
-      const limit = AMD.pasidLimit(kernel, device);
-      return limit > 0 && pasid >= limit ? PASID_TOO_LARGE : null;
-    }
+    // Only page tables of processes have `set_dev_pasid`.
+    if (pasid !== RID) return PASID_UNSUPPORTED;
     const paging = hwpt.type === 'hwpt-paging' ? hwpt : (context.objects[hwpt.parent] as HwptPaging);
     return paging.domain.dirtyOps && !AMD.isDirtyCapable(kernel, device) ? DIRTY_INCOMPATIBLE : null;
   },
   hwInfo(kernel: Kernel, device: Device, asked: number) {
+    if (!kernel.profile.has.amdNesting) return NO_HW_INFO;
     return hwInfoOf(kernel, physicalOf(kernel, device).iommu, IOMMU_HW_INFO_TYPE.AMD, asked);
   },
   // The size does not depend on the type: any one gives a vIOMMU.
-  refuseViommu: () => null,
+  refuseViommu: (kernel) => (kernel.profile.has.amdNesting ? null : VIOMMU_UNSUPPORTED),
   invalidateNested: null,
   invalidateViommu: null,
 };

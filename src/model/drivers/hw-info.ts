@@ -12,6 +12,11 @@ const TYPE_UNSUPPORTED = reason(
   'the IOMMU driver does not have information of the type asked for',
 );
 
+/**
+ * A driver without `hw_info`: type and length are 0, whatever was asked for. Only a driver can refuse a type.
+ */
+export const NO_HW_INFO: HwInfo = { type: 0, bytes: new Uint8Array(0) };
+
 /** Bytes of each type, where the topology does not give them. */
 const BYTES_BY_TYPE: Readonly<Record<number, number>> = { 1: 24, 2: 40, 4: 16 };
 

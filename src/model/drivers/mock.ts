@@ -39,7 +39,7 @@ const GENERIC_LARGEST_BITS = GENERIC_ADDRESS_BITS - 1;
 const DRIVER_FLAGS = reason(
   'driver-flags-unsupported',
   'EOPNOTSUPP',
-  'selftest.c mock_domain_alloc_paging_flags',
+  'selftest.c mock_domain_alloc_user; mock_domain_alloc_paging_flags since 6.13',
   'the IOMMU driver does not offer a page table with these flags or user data',
 );
 const DATA_TYPE = reason(
@@ -57,7 +57,7 @@ const TABLE_TYPE = reason(
 const NESTED_DATA_TYPE = reason(
   'nested-data-type',
   'EOPNOTSUPP',
-  'selftest.c mock_domain_alloc_nested',
+  'selftest.c mock_domain_alloc_user; mock_domain_alloc_nested since 6.13',
   'the IOMMU driver does not know this type of nested page table',
 );
 

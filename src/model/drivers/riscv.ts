@@ -3,6 +3,7 @@ import { reason } from '../reason.ts';
 import { RID } from '../slots.ts';
 import type { IommuDriver } from './driver.ts';
 import { apertureOf, physicalOf } from './facts.ts';
+import { NO_HW_INFO } from './hw-info.ts';
 import { NO_NESTED_TABLES } from './no-nesting.ts';
 import { NO_VIOMMU } from './no-viommu.ts';
 import { pagingDomain } from './paging-domain.ts';
@@ -14,12 +15,6 @@ const GIB = 2 ** 30;
 /** 4 KiB, 64 KiB (Svnapot), 2 MiB, 1 GiB, 512 GiB, 256 TiB. */
 const PAGE_SIZES = 4096 + 65536 + 2 ** 21 + GIB + 512 * GIB + 2 ** 48;
 
-const NO_HW_INFO = reason(
-  'driver-without-hw-info',
-  'EOPNOTSUPP',
-  'device.c iommufd_get_hw_info',
-  'the IOMMU driver has no information to give, so that a type can not be asked for',
-);
 const WIDTH = reason(
   'riscv-mode-unsupported',
   'ENODEV',
@@ -54,7 +49,6 @@ export const RISCV: IommuDriver = {
     const isOther = hwpt.type === 'hwpt-paging' && hwpt.domain.iommu !== iommu.name;
     return isOther && hwpt.domain.aperture.lastPage > apertureOf(kernel, iommu).lastPage ? WIDTH : null;
   },
-  hwInfo: (_kernel, _device, asked) =>
-    asked === 0 ? { type: 0, bytes: new Uint8Array(0) } : { refusal: NO_HW_INFO },
+  hwInfo: () => NO_HW_INFO,
   invalidateNested: null,
 };

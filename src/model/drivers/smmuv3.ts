@@ -12,7 +12,7 @@ import { groupOf, type Hwpt, RID } from '../slots.ts';
 import type { Context, Device } from '../state.ts';
 import type { IommuDriver, NestedContents, Refused } from './driver.ts';
 import { apertureOf, both, can, pasidsOf, physicalOf, registerBit, stated } from './facts.ts';
-import { hwInfoOf } from './hw-info.ts';
+import { hwInfoOf, NO_HW_INFO } from './hw-info.ts';
 import { NO_VDEVICE } from './no-vdevice.ts';
 import { VIOMMU_UNSUPPORTED } from './no-viommu.ts';
 import { pagingDomain } from './paging-domain.ts';
@@ -21,7 +21,10 @@ import { invalidateSmmuv3 } from './smmuv3-invalidate.ts';
 import { refuseSte, STE_BYTES, translates } from './smmuv3-ste.ts';
 import { isRefused, readUserData } from './user-data.ts';
 
-/** Arm SMMUv3: arm-smmu-v3.c, arm-smmu-v3-iommufd.c of Linux 7.3-rc7. */
+/**
+ * Arm SMMUv3: arm-smmu-v3.c, arm-smmu-v3-iommufd.c of Linux 7.3-rc7. Nest parents, GET_HW_INFO and
+ * enforced coherency came with vIOMMUs; 6.12 has none of them.
+ */
 
 const { NEST_PARENT, DIRTY_TRACKING, PASID } = IOMMU_HWPT_ALLOC_FLAGS;
 /** Offset of IDR0 in the bytes of GET_HW_INFO. */
@@ -92,7 +95,7 @@ export const SMMUV3: IommuDriver = {
   },
   enforcesCoherency(kernel, device) {
     const { iommu } = physicalOf(kernel, device);
-    return stated(iommu, 'enforce_cache_coherency') ?? false;
+    return kernel.profile.has.viommu && (stated(iommu, 'enforce_cache_coherency') ?? false);
   },
   supportsAts(kernel, device) {
     const { bdf, ats, iommu } = physicalOf(kernel, device);
@@ -102,7 +105,7 @@ export const SMMUV3: IommuDriver = {
     const { iommu } = physicalOf(kernel, device);
     if ((flags & ~(DIRTY_TRACKING | PASID | NEST_PARENT)) !== 0 || data.length > 0) return FLAGS;
     if (flags === 0) return null;
-    if (flags === NEST_PARENT) return hasNesting(kernel, iommu) ? null : FLAGS;
+    if (flags === NEST_PARENT) return kernel.profile.has.viommu && hasNesting(kernel, iommu) ? null : FLAGS;
     if ((flags & NEST_PARENT) !== 0) return FLAGS;
     return can(kernel, iommu.name, 'stage 1', hasStage1(iommu)) ? null : FLAGS;
   },
@@ -135,6 +138,7 @@ export const SMMUV3: IommuDriver = {
     return hwpt.enforceCacheCoherency && !SMMUV3.enforcesCoherency(kernel, device) ? NOT_COHERENT : null;
   },
   hwInfo(kernel, device, asked) {
+    if (!kernel.profile.has.viommu) return NO_HW_INFO;
     return hwInfoOf(kernel, physicalOf(kernel, device).iommu, IOMMU_HW_INFO_TYPE.ARM_SMMUV3, asked);
   },
   refuseViommu(kernel, device, type) {

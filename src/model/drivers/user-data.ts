@@ -21,7 +21,7 @@ export const DATA_LENGTH = reason(
 export const ENTRY_TYPE = reason(
   'invalidate-type-unknown',
   'EINVAL',
-  'cache_invalidate_user of the driver',
+  'mock_domain_cache_invalidate_user, intel_nested_cache_invalidate_user',
   'the driver does not know this type of invalidation',
 );
 export const ENTRY_LENGTH = reason(

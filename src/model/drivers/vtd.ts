@@ -127,7 +127,8 @@ export const VTD: IommuDriver = {
       return FLAGS;
     if ((flags & NEST_PARENT) !== 0 && !hasNesting(kernel, iommu)) return FLAGS;
     if ((flags & DIRTY_TRACKING) !== 0 && !VTD.isDirtyCapable(kernel, device)) return FLAGS;
-    return hasSecondStage(iommu) ? null : FLAGS;
+    // Before first-stage tables were for users, a unit without second stage was told at the attach only.
+    return hasSecondStage(iommu) || !kernel.profile.has.vtdFirstStage ? null : FLAGS;
   },
   makePaging(kernel, device, flags): PagingDomain {
     const { iommu } = physicalOf(kernel, device);
@@ -203,6 +204,7 @@ function fits(
 ): boolean {
   if (enforceCacheCoherency && !VTD.enforcesCoherency(kernel, device)) return false;
   if (domain.dirtyOps && !VTD.isDirtyCapable(kernel, device)) return false;
+  if (!kernel.profile.has.vtdFirstStage && !hasSecondStage(iommu)) return false;
   if (domain.iommu === iommu.name) return true;
   if (domain.format === 'vtd-fs') return both(isScalable(iommu), ecap(iommu, 47)) !== false;
   return hasSecondStage(iommu) && domain.aperture.lastPage <= apertureOf(kernel, iommu).lastPage;

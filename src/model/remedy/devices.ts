@@ -1,4 +1,5 @@
 import { numberIn, objectIn } from '../check-order/check.ts';
+import { boundIn } from '../check-order/vfio-conditions.ts';
 import { objectLabel, slotName } from '../object-facts.ts';
 import { groupOf, holdsSlot, slotOf } from '../slots.ts';
 import type { Context, Device, KernelObject } from '../state.ts';
@@ -16,8 +17,13 @@ import { attachmentsOf } from './holders.ts';
 
 /** Refusals about attachments and the kinds of page tables. */
 
-/** The bound device that a call is about: by its own id, or by the selftest object that owns it. */
+/**
+ * The bound device that a call is about: by its descriptor, its own id, or by the selftest object that
+ * owns it.
+ */
 function deviceOf(refused: Refused & { readonly context: Context }): Device | null {
+  const own = boundIn(refused);
+  if (own !== undefined) return own;
   for (const field of ['dev_id', 'id']) {
     const object = objectIn(refused, field);
     if (object?.type === 'device') return object;

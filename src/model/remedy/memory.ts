@@ -1,5 +1,6 @@
 import { pageOf } from '../address.ts';
 import { objectIn, wideIn } from '../check-order/check.ts';
+import { smallestPage } from '../iova-domains.ts';
 import { type Kernel, spaceOf } from '../kernel.ts';
 import { areAreasAligned } from '../mapping.ts';
 import { isDmabuf } from '../pages-table.ts';
@@ -12,11 +13,14 @@ import {
   listed,
   ofArea,
   plain,
+  type Refused,
+  type Remedy,
   rangeOfArea,
   remedy,
   slotsIn,
   slotsOf,
 } from './finding.ts';
+import { newTable } from './newcomer.ts';
 import { sourceOf } from './target.ts';
 
 /** Refusals about user memory, and about areas that a newcomer to the IOAS can not take. */
@@ -25,14 +29,15 @@ import { sourceOf } from './target.ts';
 const PAGE = 4096n;
 
 /** The first page of first..last that can not be pinned; null when all can. */
-function firstUnpinnable(
+export function firstUnpinnable(
   kernel: Kernel,
   mm: number,
   first: number,
   last: number,
   write: boolean,
+  withoutDevices = true,
 ): number | null {
-  const reaches = (to: number): boolean => isAccessible(kernel.memory, mm, first, to, write, true);
+  const reaches = (to: number): boolean => isAccessible(kernel.memory, mm, first, to, write, withoutDevices);
   if (reaches(last)) return null;
   let good = first - 1;
   let bad = last;
@@ -62,7 +67,7 @@ const unpinnable: Explain = (refused) => {
   }
   // An attach and a new page table take all areas, a copy and an access object those of their range.
   const attached = objectIn(refused, 'pt_id') ?? objectIn(refused, 'id');
-  const isAttach = attached?.type === 'ioas' && /HWPT_ALLOC|MOCK_DOMAIN|PASID/.test(command);
+  const isAttach = attached?.type === 'ioas' && /HWPT_ALLOC|MOCK_DOMAIN|PASID|ATTACH/.test(command);
   const target = isAttach ? { context, ioas: attached, first: 0n, last: 2n ** 64n - 1n } : sourceOf(refused);
   if (target === null) return null;
   const { ioas, first, last } = target;
@@ -91,25 +96,27 @@ function isLost(kernel: Kernel, ioas: Ioas, slot: number, first: bigint, last: b
 }
 
 /** Buffers of the call that the recorder saw fault. */
-const bufferFault: Explain = (refused) => {
+function bufferFault(refused: Refused): Remedy | null {
   const { call, at } = refused;
   if (call.op !== 'ioctl') return null;
   if (at === 'answer') return remedy([plain(`the struct at ${hex(call.argp)} can be read but not written`)]);
   const pointer = at === null ? 0n : wideIn(refused, at);
   return remedy([plain(pointer === 0n ? `${at} is NULL` : `${at} points to ${hex(pointer)}`)]);
-};
+}
 
-/** Whole pages are asked for by pinning access objects and when large pages go; half pages by the mock. */
-function newAlignment(kernel: Kernel, command: string): number | null {
+/** Whole pages are asked for by pinning access objects and when large pages go, else those of the table. */
+function newAlignment(refused: Refused): number | null {
+  const { kernel, command } = refused;
   const { pageBytes } = kernel.profile;
   if (/CREATE_ACCESS|ACCESS_REPLACE|OPTION|SET_IOMMU|HW_QUEUE/.test(command)) return pageBytes;
-  return /MOCK_DOMAIN|PASID/.test(command) ? pageBytes / 2 : null;
+  const table = newTable(refused);
+  return table === null ? null : smallestPage(table);
 }
 
 const areasMisaligned: Explain = (refused) => {
-  const { kernel, context, command } = refused;
+  const { kernel, context } = refused;
   const ioas = iosOfNewcomer(refused);
-  const alignment = newAlignment(kernel, command);
+  const alignment = newAlignment(refused);
   if (ioas === null || alignment === null) return null;
   const { areas } = spaceOf(kernel, ioas);
   const off = slotsOf(kernel, ioas).filter((slot) => {
@@ -140,6 +147,10 @@ function iosOfNewcomer(refused: Parameters<Explain>[0]): Ioas | null {
 
 export const MEMORY_REMEDIES: Readonly<Record<string, Explain>> = {
   'user-memory-not-pinnable': unpinnable,
-  'user-buffer-fault': bufferFault,
   'areas-misaligned': areasMisaligned,
+};
+
+/** The struct of any descriptor may be unwritable. */
+export const BUFFER_REMEDIES: Readonly<Record<string, (refused: Refused) => Remedy | null>> = {
+  'user-buffer-fault': bufferFault,
 };

@@ -1,7 +1,7 @@
 import { PROT_READ, PROT_WRITE } from '../area-table.ts';
 import { objectIn, wideIn } from '../check-order/check.ts';
 import { accessWrites } from '../check-order/conditions.ts';
-import { holesOf } from '../iova-space.ts';
+import { holesOf, type IovaRange } from '../iova-space.ts';
 import { spaceOf } from '../kernel.ts';
 import { objectLabel, rangeText, reservedText } from '../object-facts.ts';
 import { FROM_FILE, isDmabuf } from '../pages-table.ts';
@@ -21,6 +21,7 @@ import {
   slotsOf,
   span,
 } from './finding.ts';
+import { collisions } from './reserved.ts';
 import { about, type InContext, sourceOf, type Target, targetOf } from './target.ts';
 
 /** Refusals about ranges of an IOAS: which area, reserved range or hole it was. */
@@ -72,7 +73,11 @@ const misaligned = (...fields: readonly string[]): Explain =>
   about(targetOf, ({ ioas }, refused) => {
     const { bytes, finding } = alignmentOf(refused, ioas);
     const off = fields.filter(
-      (field) => refused.fields[field] !== undefined && wideIn(refused, field) % bytes !== 0n,
+      (field) =>
+        refused.fields[field] !== undefined &&
+        // The size of iommufd's structs is that of the struct.
+        (field !== 'size' || 'argsz' in refused.fields) &&
+        wideIn(refused, field) % bytes !== 0n,
     );
     const values = off.map((field) =>
       plain(`${field} ${hex(wideIn(refused, field))} is ${hex(wideIn(refused, field) % bytes)} off`),
@@ -160,28 +165,50 @@ const reserveInUse = about(targetOf, ({ ioas, first, last }, { kernel, context }
   ]);
 });
 
-/** The newcomer has an aperture or reserved ranges of its own, or the allowed ranges meet reserved ones. */
-const rangeInUse: Explain = (refused) => {
-  if (refused.command === 'IOMMU_TEST_CMD ADD_RESERVED') return reserveInUse(refused);
-  const ioas = objectIn(refused, 'ioas_id') ?? objectIn(refused, 'pt_id') ?? objectIn(refused, 'id');
+/** The newcomer has an aperture or reserved ranges of its own. */
+const rangeInUse: Explain = (refused) =>
+  refused.command === 'IOMMU_TEST_CMD ADD_RESERVED' ? reserveInUse(refused) : collisions(refused);
+
+/** The allowed ranges meet reserved ones. */
+const allowedReserved: Explain = (refused) => {
+  const ioas = objectIn(refused, 'ioas_id');
   if (ioas?.type !== 'ioas') return null;
-  if (refused.command === 'IOMMU_IOAS_ALLOW_IOVAS') {
-    const hits = ioas.reserved.map((range) => plain(`reserved: ${reservedText(range)}`));
-    const usable = holesOf(spaceOf(refused.kernel, ioas).reserved).map(rangeText);
-    return remedy(hits, `with ranges inside ${usable.slice(0, 4).join(' or ')}`);
-  }
-  const slots = slotsOf(refused.kernel, ioas);
-  const allowed = ioas.allowed.map((range) =>
-    plain(`${rangeText(range)} is allowed in ${objectLabel(ioas)}`),
+  const wanted = allowedAsked(refused);
+  const hits = ioas.reserved.filter(
+    (range) => wanted.length === 0 || wanted.some((each) => meet(each, range)),
   );
+  const usable = holesOf(spaceOf(refused.kernel, ioas).reserved).map(rangeText);
   return remedy(
-    [
-      ...listed(slots, (slot) => ofArea(refused.kernel, refused.context, ioas, slot, 'is mapped')),
-      ...allowed,
-    ],
-    'when all of these lie in the aperture of the page table and outside the reserved ranges of the device',
+    listed(hits, (range) => plain(`reserved: ${reservedText(range)}`)),
+    `with ranges inside ${usable.slice(0, 4).join(' or ')}`,
   );
 };
+
+interface Bounds {
+  readonly first: bigint;
+  readonly last: bigint;
+}
+
+function meet(asked: Bounds, range: IovaRange): boolean {
+  const { first, last } = boundsOf(range);
+  return asked.first <= last && first <= asked.last;
+}
+
+const RANGE_BYTES = 16;
+
+/** The ranges that ALLOW_IOVAS asks for, as far as the recorder kept them. */
+function allowedAsked(refused: InContext): Bounds[] {
+  const { call } = refused;
+  const address = wideIn(refused, 'allowed_iovas');
+  const bytes = call.op === 'ioctl' ? call.mem.find(({ addr }) => addr === address)?.before : null;
+  if (!(bytes instanceof Uint8Array)) return [];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const count = Math.min(Number(wideIn(refused, 'num_iovas')), Math.floor(bytes.length / RANGE_BYTES));
+  return Array.from({ length: count }, (_, index) => ({
+    first: view.getBigUint64(index * RANGE_BYTES, true),
+    last: view.getBigUint64(index * RANGE_BYTES + 8, true),
+  }));
+}
 
 const notFiles: Explain = ({ kernel, context }) => {
   const findings = Object.values(context.objects).flatMap((object) => {
@@ -248,6 +275,7 @@ export const RANGE_REMEDIES: Readonly<Record<string, Explain>> = {
   'hole-in-range': hole,
   'pages-mapped-read-only': readOnlySource,
   'area-permission-missing': permission,
+  'allowed-range-reserved': allowedReserved,
   'range-in-use': rangeInUse,
   'change-process-needs-files': notFiles,
   'dirty-range-misaligned': dirtyMisaligned,

@@ -1,5 +1,6 @@
 import { offsetsOf, VFIO_IOMMU_GET_INFO, VFIO_IOMMU_INFO_FLAGS } from '../../uapi/index.ts';
 import type { Kernel } from '../kernel.ts';
+import { isInferred } from '../machine.ts';
 import type { Refusal } from '../reason.ts';
 import { setU32 } from '../user-call.ts';
 import { canRespond } from '../user-copy.ts';
@@ -47,5 +48,7 @@ export function getIommuInfo(kernel: Kernel, iommu: Type1Iommu): Refusal {
   setU32(call, INFO.cap_offset, fits ? INFO_BYTES : 0);
   call.respondFrom = 0;
   call.respondEnd = Math.min(argsz, INFO_BYTES);
+  // Page sizes and ranges are those of the IOMMU, and with them the length of the answer.
+  if (isInferred(kernel.machine)) call.unknown.push({ name: 'info', at: 0, bytes: argsz, guess: null });
   return null;
 }

@@ -6,7 +6,6 @@ import { insertArea } from '../mapping.ts';
 import { allocatePages, FROM_USER } from '../pages-table.ts';
 import { type Refusal, reason } from '../reason.ts';
 import { fieldOffset, fieldPage, u32 } from '../user-call.ts';
-import { isAccessible } from '../user-memory.ts';
 import { copyVfioStruct } from '../vfio-compat.ts';
 import {
   TYPE1_ARGSZ_OR_FLAGS,
@@ -18,13 +17,11 @@ import {
 } from './check.ts';
 import { DIRTY_PAGES_MAX } from './dirty-bitmap.ts';
 import { holdsRange } from './iova-list.ts';
+import { changeOwner, lockPages, refuseNewOwner, refusePinning } from './locked-memory.ts';
 import { findMapping, isAddressInvalid, isPageAligned, mappingsOf, setAddressInvalid } from './mappings.ts';
 import type { Type1Container, Type1Iommu } from './state.ts';
 
-/**
- * VFIO_IOMMU_MAP_DMA: vfio_iommu_type1.c vfio_dma_do_map. It allocates nothing. The limit on locked memory is
- * not modelled: callers are taken to have CAP_IPC_LOCK.
- */
+/** VFIO_IOMMU_MAP_DMA: vfio_iommu_type1.c vfio_dma_do_map. */
 
 const MAP = offsetsOf(VFIO_IOMMU_MAP_DMA);
 const { READ, WRITE, VADDR } = VFIO_DMA_MAP_FLAGS;
@@ -64,12 +61,6 @@ const NOT_USABLE = reason(
   'EINVAL',
   'vfio_iommu_type1.c vfio_iommu_iova_dma_valid',
   'the range is outside the aperture or touches a reserved region of an attached group',
-);
-const CANNOT_PIN = reason(
-  'type1-memory-not-pinnable',
-  'EFAULT',
-  'vfio_iommu_type1.c vaddr_get_pfns',
-  'a page behind the user address can not be pinned: not mapped, or no such access',
 );
 const TOO_LONG_TO_TRACK = reason(
   'type1-too-long-to-track',
@@ -133,7 +124,9 @@ function renewAddress(kernel: Kernel, iommu: Type1Iommu, slot: number): Refusal 
   const { areas } = mappingsOf(kernel, iommu);
   if (!isAddressInvalid(areas, slot) || !hasRange(areas, slot)) return OTHER_MAPPING;
   const pages = areas.pages[slot]!;
-  kernel.pages.mm[pages] = kernel.call.mm;
+  const refusal = refuseNewOwner(kernel, pages);
+  if (refusal !== null) return refusal;
+  changeOwner(kernel, pages);
   kernel.pages.basePage[pages] = vaddr.page;
   setAddressInvalid(iommu, areas, slot, false);
   return null;
@@ -152,11 +145,11 @@ function insertMapping(
 ): Answer {
   if (iommu.available === 0) return NONE_AVAILABLE;
   if (!holdsRange(iommu.iovas, iova.page, iova.offset, last.page, last.offset)) return NOT_USABLE;
-  const { call, memory, pages: table } = kernel;
+  const { call, pages: table } = kernel;
   const isWritten = (prot & PROT_WRITE) !== 0;
-  // Device memory is taken too: what can not be pinned is looked up in the page table (follow_fault_pfn).
-  if (!isAccessible(memory, call.mm, vaddr.page, vaddr.page + sizePage - 1, isWritten, false))
-    return CANNOT_PIN;
+  const lastPage = vaddr.page + sizePage - 1;
+  const refusal = refusePinning(kernel, vaddr.page, lastPage, isWritten);
+  if (refusal !== null) return refusal;
   const space = mappingsOf(kernel, iommu);
   // What the IOMMU's driver makes of an IOVA mapped twice is not known: only a search that missed the
   // mapping at the top of the address space comes here.
@@ -164,6 +157,7 @@ function insertMapping(
     return 'not-modelled';
   if (iommu.tracking && sizePage / (iommu.pageBytes / 4096) > DIRTY_PAGES_MAX) return TOO_LONG_TO_TRACK;
   const pages = allocatePages(table, call.mm, vaddr.page, sizePage, isWritten, FROM_USER);
+  lockPages(kernel, pages, vaddr.page, lastPage);
   const slot = insertArea(space.areas, iova, sizePage, 0, pages, 0, 0, prot);
   iommu.available -= 1;
   kernel.effects.rangeMapped(container.key, 0, space, slot);

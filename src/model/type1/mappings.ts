@@ -3,6 +3,7 @@ import { type AreaTable, firstAreaIn, freeSlot, NONE, unlinkArea } from '../area
 import type { IovaSpace } from '../iova-space.ts';
 import type { Kernel } from '../kernel.ts';
 import { putPages } from '../pages-table.ts';
+import { unlockPages } from './locked-memory.ts';
 import type { Type1Container, Type1Iommu } from './state.ts';
 
 /** The mappings of a container (`struct vfio_dma` in `dma_list`): one area each, never split. */
@@ -90,6 +91,7 @@ export function removeMapping(
   const pages = areas.pages[slot]!;
   unlinkArea(areas, slot);
   freeSlot(areas, slot);
+  unlockPages(kernel, pages);
   putPages(kernel.pages, pages);
   iommu.available += 1;
 }
