@@ -157,7 +157,11 @@ const RECORD_KIND_ROWS = `INSERT INTO record_kind VALUES ${RECORD_KINDS.map(
 ).join(', ')};`;
 
 /** SQL that takes a store from version i to i + 1. Never change one that was released: add another. */
-export const MIGRATIONS: readonly string[] = [[TABLES, TRIGGERS, VIEWS, RECORD_KIND_ROWS].join('\n')];
+export const MIGRATIONS: readonly string[] = [
+  [TABLES, TRIGGERS, VIEWS, RECORD_KIND_ROWS].join('\n'),
+  // Records of kind `call`: stores of the first version lack their number.
+  RECORD_KIND_ROWS.replace('INSERT', 'INSERT OR IGNORE'),
+];
 
 /** `PRAGMA user_version` that this program writes. */
 export const SCHEMA_VERSION = MIGRATIONS.length;
