@@ -13,8 +13,8 @@ import {
   PARENT_NOT_ATTACHED,
   SLOT_TAKEN,
   SNOOP_UNENFORCEABLE,
-  TABLE_IN_USE,
 } from './reasons.ts';
+import { TABLE_IN_USE } from './reasons-memory.ts';
 import { defaultRouting, pasidRouting, type Routing, releaseRouting } from './routing.ts';
 import { childrenOf, IOAS_EVENT, IOAS_GUARD, IOAS_STATE, isWhole, moveIoas } from './spaces.ts';
 import type { Attachment, Ioas, ProposalFile } from './state.ts';
@@ -71,7 +71,8 @@ function checkAttach(
 
 /** One page table for all devices: what their IOMMUs make of it must be the same. */
 function isCompatible(call: ProposalCall, ioas: Ioas, device: DeviceFacts): boolean {
-  if (device.isSoftware) return true;
+  // September 2021 has its own checks of these, made before.
+  if (device.isSoftware || call.generation === 'rfc-2021-09') return true;
   if (ioas.addressWidth > device.addressWidth) return false;
   return ioas.attachments.every(({ device: name }) => {
     const other = deviceOf(call, name);
@@ -172,8 +173,8 @@ function detachAt(
   const isLast = ioas.attachments.length === 0;
   const whole = isWhole(call, ioas, groupsOf(call, ioas)) ? IOAS_GUARD.whole : 0;
   moveIoas(ioas, IOAS_EVENT.DETACH, whole | (isLast ? IOAS_GUARD.last : 0));
-  // The domain is made at the first attach and goes with the last device, and its mappings with it.
-  if (isLast && ioas.attachments.length === 0) ioas.maps = [];
+  // The domain goes with the last device, and its mappings with it; in July 2021 they wait for another.
+  if (isLast && call.generation !== 'proposal-2021-07') ioas.maps = [];
   kernel.effects.deviceDetached(iommu.id, file.id, ioas.id, attachment.host ?? 0);
   iommu.faults = iommu.faults.filter((fault) => fault.ioas !== ioas.id || fault.device !== file.device);
   releaseRouting(call, iommu, attachment);

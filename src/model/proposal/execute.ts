@@ -1,15 +1,28 @@
-import type { ApiCall, Call, CloseCall, OpenCall } from '../../trace/index.ts';
+import type {
+  ApiCall,
+  Call,
+  CloseCall,
+  IoctlCall,
+  OpenCall,
+  ReadCall,
+  WriteCall,
+} from '../../trace/index.ts';
 import { isRefused, type Notification } from '../ioasid/index.ts';
 import type { Kernel, Reply } from '../kernel.ts';
+import type { Refusal } from '../reason.ts';
 import { detachAll } from './attach.ts';
-import { unbindDevice } from './binding.ts';
-import type { ProposalAnswer, ProposalCall, ProposalHandler } from './call.ts';
+import { deviceOf, unbindDevice } from './binding.ts';
+import { numberArg, type ProposalAnswer, type ProposalCall, type ProposalHandler, textArg } from './call.ts';
 import { MAY_DEVICE_CALLS, MAY_IOMMU_CALLS, MAY_KVM_CALLS } from './calls-2021-05.ts';
+import { JULY_DEVICE_CALLS, JULY_IOMMU_CALLS, JULY_KVM_CALLS } from './calls-2021-07.ts';
+import { septemberIoctl } from './calls-2021-09.ts';
 import { deviceFacts } from './facts.ts';
 import { faultOverflow, pageRequest, stopMarker } from './faults.ts';
 import { dropDescriptor, fileAt, forkFiles, openFile } from './files.ts';
 import type { Generation } from './generation.ts';
-import { NO_SUCH_CALL } from './reasons.ts';
+import { ARGUMENT_BAD, NO_SUCH_CALL } from './reasons.ts';
+import { RFC_DEVICE_ABSENT, RFC_DEVICE_OPEN } from './reasons-2021-09.ts';
+import { ACCESS_BLOCKED } from './reasons-memory.ts';
 import { createProposalState, type ProposalFile, type ProposalState } from './state.ts';
 
 /** Execution of a trace of one of the generations of 2020 and 2021. */
@@ -33,8 +46,13 @@ const CALLS: Readonly<Record<Generation, Readonly<Record<string, CallTable>>>> =
     kvm: MAY_KVM_CALLS,
     none: HARDWARE,
   },
-  'proposal-2021-07': {},
-  'rfc-2021-09': {},
+  'proposal-2021-07': {
+    iommu: JULY_IOMMU_CALLS,
+    device: JULY_DEVICE_CALLS,
+    kvm: JULY_KVM_CALLS,
+    none: HARDWARE,
+  },
+  'rfc-2021-09': { none: { VFIO_GROUP_GET_DEVICE_FD: openThroughGroup } },
   'ioasid-v4': {},
 };
 
@@ -63,8 +81,12 @@ export function executeProposal(kernel: Kernel, record: Call): Reply {
       forkFiles(state, record.pid, record.child);
       return reply;
     case 'ioctl':
+      return ioctl(kernel, state, record);
     case 'read':
+    case 'pread':
     case 'write':
+    case 'pwrite':
+      return access(state, record, reply);
     case 'poll':
       reply.modelled = false;
       return reply;
@@ -83,6 +105,11 @@ const KINDS: Readonly<Record<string, ProposalFile['kind']>> = {
 /** The number that open returned is an input, as everywhere. */
 function open(kernel: Kernel, state: ProposalState, record: OpenCall): Reply {
   const { reply } = kernel;
+  const refusal =
+    record.kind === 'device' && kernel.profile.name === 'rfc-2021-09'
+      ? refuseOpen(kernel, state, record)
+      : null;
+  if (refusal !== null) return settle(reply, refusal, []);
   reply.ret = record.ret;
   reply.errno = record.errno;
   if (record.replied && record.ret < 0) return reply;
@@ -96,6 +123,53 @@ function open(kernel: Kernel, state: ProposalState, record: OpenCall): Reply {
   }
   openFile(state, record.pid, fd, kind, kind === 'device' ? device!.name : '');
   return reply;
+}
+
+/** `/dev/vfio/devices/X` of September 2021: opened once, by whichever interface. */
+function refuseOpen(kernel: Kernel, state: ProposalState, { path }: OpenCall): Refusal {
+  const device = deviceFacts(kernel.machine).find((other) => other.path === path);
+  if (device === undefined || !device.enforcesSnoop) return RFC_DEVICE_ABSENT;
+  const isOpen = Object.values(state.files).some(
+    (file) =>
+      file.kind === 'device' &&
+      (file.device === device.name ||
+        (file.isLegacy && deviceOf({ kernel }, file.device).group === device.group)),
+  );
+  return isOpen ? RFC_DEVICE_OPEN : null;
+}
+
+/** The regions of a device: blocked until it is bound, and no part of these generations afterwards. */
+function access(state: ProposalState, record: ReadCall | WriteCall, reply: Reply): Reply {
+  const file = fileAt(state, record.pid, record.fd);
+  if (file?.kind === 'device' && !file.isLegacy && file.bindings.length === 0)
+    return settle(reply, ACCESS_BLOCKED, []);
+  reply.modelled = false;
+  return reply;
+}
+
+/** Only September 2021 has binary structs. */
+function ioctl(kernel: Kernel, state: ProposalState, record: IoctlCall): Reply {
+  const { reply, call: user } = kernel;
+  const file = fileAt(state, record.pid, record.fd);
+  const { arg } = record;
+  user.arg = arg ?? new Uint8Array(0);
+  user.respondFrom = 0;
+  user.respondEnd = 0;
+  user.structWrites.length = 0;
+  user.writes.length = 0;
+  user.unknown.length = 0;
+  user.retIsDescriptor = false;
+  const struct = arg === null ? null : new DataView(arg.buffer, arg.byteOffset, arg.byteLength);
+  const call =
+    file === null || kernel.profile.name !== 'rfc-2021-09' ? null : callOf(kernel, state, record, file, {});
+  const write = (at: number, bytes: Uint8Array): void => void user.structWrites.push({ at, bytes });
+  const answer =
+    call === null ? null : septemberIoctl({ ...call, struct, value: record.argp, write }, record.cmd);
+  if (answer === null) {
+    reply.modelled = false;
+    return reply;
+  }
+  return settle(reply, answer, []);
 }
 
 /** Closing a device detaches and unbinds it; closing a descriptor of the IOMMU waits for its devices. */
@@ -158,4 +232,13 @@ function settle(reply: Reply, answer: ProposalAnswer, told: readonly Notificatio
   const notified = told.map(({ event, subscriber, id, spid }) => ({ event, subscriber, id, spid }));
   reply.out = { ...answer.out, ...(notified.length === 0 ? {} : { notified }) };
   return reply;
+}
+
+/** A device of the old container: `fd` is the number that the kernel gave it, an input as with open. */
+function openThroughGroup(call: ProposalCall): ProposalAnswer {
+  const [name, fd] = [textArg(call, 'device'), numberArg(call, 'fd')];
+  const device = deviceFacts(call.kernel.machine).find((other) => other.name === name);
+  if (device === undefined || fd === null) return ARGUMENT_BAD;
+  openFile(call.state, call.pid, fd, 'device', device.name, true);
+  return { ret: fd };
 }

@@ -2,7 +2,8 @@ import type { JsonValue } from '../../trace/index.ts';
 import { cookieOf, deviceOf } from './binding.ts';
 import { hexText, numberArg, type ProposalAnswer, type ProposalCall, textArg, wideArg } from './call.ts';
 import { deviceFacts } from './facts.ts';
-import { ARGUMENT_BAD, FAULT_CODE, FAULT_NO_QUEUE, NO_FAULT } from './reasons.ts';
+import { ARGUMENT_BAD } from './reasons.ts';
+import { FAULT_CODE, FAULT_NO_QUEUE, NO_FAULT } from './reasons-memory.ts';
 import type { FaultGroup, Ioas, PageRequest, ProposalFile, Slot } from './state.ts';
 
 /**
@@ -107,7 +108,7 @@ export function readFault(call: ProposalCall, iommu: ProposalFile): ProposalAnsw
   const fault = iommu.faults.find(({ wasRead }) => !wasRead);
   if (fault === undefined) return NO_FAULT;
   fault.wasRead = true;
-  const { ioas, cookie, guest, pasid, requests } = fault;
+  const { ioas, cookie, pasid, requests } = fault;
   const addr = requests.map(({ address }) => address);
   if (call.generation === 'proposal-2021-05') return { ret: 0, out: { ioasid: ioas, addr } };
   const perm = requests.map((request) => request.perm);
@@ -122,7 +123,6 @@ export function readFault(call: ProposalCall, iommu: ProposalFile): ProposalAnsw
       addr,
       perm,
       ...(vpasid === null ? {} : { vpasid }),
-      pasid_valid: guest !== null,
     },
   };
 }

@@ -8,6 +8,7 @@ export function openFile(
   fd: number,
   kind: ProposalFile['kind'],
   device = '',
+  isLegacy = false,
 ): ProposalFile {
   const id = state.nextFile;
   state.nextFile += 1;
@@ -17,6 +18,7 @@ export function openFile(
     refs: 1,
     owner: pid,
     device,
+    isLegacy,
     bindings: [],
     spaces: {},
     set: 0,

@@ -1,7 +1,7 @@
 import type { GuestPasid, IoasId } from '../ioasid/index.ts';
 import type { ProposalAnswer } from './call.ts';
 import { DONE } from './call.ts';
-import { KVM_MAPPED, KVM_NO_PASID, KVM_UNMAPPED } from './reasons.ts';
+import { KVM_MAPPED, KVM_NO_PASID, KVM_UNMAPPED } from './reasons-memory.ts';
 import type { Attachment, ProposalFile } from './state.ts';
 
 /**

@@ -1,8 +1,8 @@
 import type { Refusal } from '../reason.ts';
 import { deviceOf } from './binding.ts';
 import { type ProposalCall, wideArg } from './call.ts';
+import { ARGUMENT_BAD } from './reasons.ts';
 import {
-  ARGUMENT_BAD,
   MAP_ALIGNMENT,
   MAP_LIMIT,
   MAP_OVERLAP,
@@ -14,7 +14,7 @@ import {
   REGISTERED_IN_USE,
   UNMAP_ALL_RANGE,
   UNMAP_CUTS,
-} from './reasons.ts';
+} from './reasons-memory.ts';
 import type { Ioas, Mapping, ProposalFile, UserRange } from './state.ts';
 
 /** Mappings with the rules of VFIO's type1 v2, and memory that was registered before. */

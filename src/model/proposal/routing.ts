@@ -2,6 +2,7 @@ import {
   allocIoasid,
   allocSet,
   attachSpid,
+  detachSpid,
   findBySpid,
   flushNumber,
   freeIoasid,
@@ -91,10 +92,23 @@ export function releaseRouting(
     putIoasid(core, set, host, scope);
     return;
   }
+  noteStaleTranslations(call, iommu, host);
+  detachSpid(core, host, scope);
   flushNumber(core, host, scope);
   freeIoasid(core, set, host, scope);
   if (core.core.sets[set] === undefined) iommu.set = 0;
   call.kernel.effects.objectDestroyed(iommu.id, guest === null ? 'default-pasid' : 'pasid', host);
+}
+
+/** The CPU of a VM would go on sending a PASID that is free for the next owner. */
+function noteStaleTranslations({ state, seq }: ProposalCall, iommu: ProposalFile, host: HostPasid): void {
+  for (const { id, translations } of Object.values(state.files)) {
+    for (const [guest, translation] of Object.entries(translations)) {
+      if (translation.iommu !== iommu.id || translation.host !== host) continue;
+      const says = `PASID ${host} is freed while the CPU of VM ${id} still translates ${guest} to it`;
+      state.findings.push({ id: 'kvm-translation-stale', seq, says });
+    }
+  }
 }
 
 /** The set of the descriptor, made when it needs its first PASID; it dies with its last one. */

@@ -34,6 +34,8 @@ export interface ProposalFile {
   readonly owner: number;
   /** Of kind `device`: its name. */
   readonly device: string;
+  /** Of kind `device`: opened through a group of the old container. */
+  readonly isLegacy: boolean;
   /** Of kind `device`: the descriptors that it is bound to. */
   bindings: Binding[];
   /** Of kind `iommu`. */

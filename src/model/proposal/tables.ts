@@ -2,15 +2,15 @@ import type { Refusal } from '../reason.ts';
 import { deviceOf } from './binding.ts';
 import { hexText, type ProposalCall, textArg, wideArg } from './call.ts';
 import { policyOf } from './facts.ts';
+import { ARGUMENT_BAD } from './reasons.ts';
 import {
-  ARGUMENT_BAD,
   NO_HARDWARE_NESTING,
   NO_PASID_TABLE,
   TABLE_AFTER_MAP,
   TABLE_BOUND,
   TABLE_NEEDS_CHILD,
   TABLE_UNBOUND,
-} from './reasons.ts';
+} from './reasons-memory.ts';
 import { IOAS_EVENT, moveIoas } from './spaces.ts';
 import type { Ioas, ProposalFile } from './state.ts';
 
