@@ -69,3 +69,48 @@ export const VFIO_IOMMU_TYPE1_NESTING_OP = defineLayout({
     { name: 'data', offset: 8, kind: 'bytes', count: 'rest', dir: 'in' },
   ],
 });
+
+/** A page request as the IOMMU driver reports it: `struct iommu_fault_page_request`. */
+export const IOMMU_FAULT_PAGE_REQUEST_2021 = defineLayout({
+  name: 'iommu_fault_page_request',
+  sizeBytes: 40,
+  minBytes: 40,
+  fields: [
+    { name: 'flags', offset: 0, kind: 'u32', dir: 'out' },
+    { name: 'pasid', offset: 4, kind: 'u32', dir: 'out', refers: 'pasid' },
+    { name: 'grpid', offset: 8, kind: 'u32', dir: 'out' },
+    { name: 'perm', offset: 12, kind: 'u32', dir: 'out' },
+    { name: 'addr', offset: 16, kind: 'u64', dir: 'out', refers: 'va' },
+    { name: 'private_data', offset: 24, kind: 'u64[]', count: 2, dir: 'out' },
+  ],
+});
+
+/** A fault that nobody can repair: `struct iommu_fault_unrecoverable`. */
+export const IOMMU_FAULT_UNRECOVERABLE_2021 = defineLayout({
+  name: 'iommu_fault_unrecoverable',
+  sizeBytes: 32,
+  minBytes: 32,
+  fields: [
+    { name: 'reason', offset: 0, kind: 'u32', dir: 'out' },
+    { name: 'flags', offset: 4, kind: 'u32', dir: 'out' },
+    { name: 'pasid', offset: 8, kind: 'u32', dir: 'out', refers: 'pasid' },
+    { name: 'perm', offset: 12, kind: 'u32', dir: 'out' },
+    { name: 'addr', offset: 16, kind: 'u64', dir: 'out', refers: 'va' },
+    { name: 'fetch_addr', offset: 24, kind: 'u64', dir: 'out', refers: 'phys' },
+  ],
+});
+
+/** The answer to a group of page requests: `struct iommu_page_response`, version 1. */
+export const IOMMU_PAGE_RESPONSE_2021 = defineLayout({
+  name: 'iommu_page_response',
+  sizeBytes: 24,
+  minBytes: 24,
+  fields: [
+    { name: 'argsz', offset: 0, kind: 'u32', dir: 'in', refers: 'size' },
+    { name: 'version', offset: 4, kind: 'u32', dir: 'in' },
+    { name: 'flags', offset: 8, kind: 'u32', dir: 'in' },
+    { name: 'pasid', offset: 12, kind: 'u32', dir: 'in', refers: 'pasid' },
+    { name: 'grpid', offset: 16, kind: 'u32', dir: 'in' },
+    { name: 'code', offset: 20, kind: 'u32', dir: 'in' },
+  ],
+});

@@ -13,7 +13,7 @@ export {
   unregisterNotifier,
 } from './notify.ts';
 export * from './numbers.ts';
-export { isRefused } from './reasons.ts';
+export { isRefused, QUOTA_ABOVE_CAPACITY } from './reasons.ts';
 export * from './scope.ts';
 export { allocSet, freeSet } from './set.ts';
 export * from './state.ts';

@@ -15,7 +15,9 @@ import { deviceOf, unbindDevice } from './binding.ts';
 import { numberArg, type ProposalAnswer, type ProposalCall, type ProposalHandler, textArg } from './call.ts';
 import { MAY_DEVICE_CALLS, MAY_IOMMU_CALLS, MAY_KVM_CALLS } from './calls-2021-05.ts';
 import { JULY_DEVICE_CALLS, JULY_IOMMU_CALLS, JULY_KVM_CALLS } from './calls-2021-07.ts';
-import { septemberIoctl } from './calls-2021-09.ts';
+import { type StructCall, septemberIoctl } from './calls-2021-09.ts';
+import { CORE_CALLS } from './calls-v4.ts';
+import { devIoasidIoctl, dropSet, makeSet, refuseDevIoasid } from './dev-ioasid.ts';
 import { deviceFacts } from './facts.ts';
 import { faultOverflow, pageRequest, stopMarker } from './faults.ts';
 import { dropDescriptor, fileAt, forkFiles, openFile } from './files.ts';
@@ -53,7 +55,7 @@ const CALLS: Readonly<Record<Generation, Readonly<Record<string, CallTable>>>> =
     none: HARDWARE,
   },
   'rfc-2021-09': { none: { VFIO_GROUP_GET_DEVICE_FD: openThroughGroup } },
-  'ioasid-v4': {},
+  'ioasid-v4': { none: { ...HARDWARE, ...CORE_CALLS } },
 };
 
 /** State of the generations, made at the first call of a trace. */
@@ -105,10 +107,7 @@ const KINDS: Readonly<Record<string, ProposalFile['kind']>> = {
 /** The number that open returned is an input, as everywhere. */
 function open(kernel: Kernel, state: ProposalState, record: OpenCall): Reply {
   const { reply } = kernel;
-  const refusal =
-    record.kind === 'device' && kernel.profile.name === 'rfc-2021-09'
-      ? refuseOpen(kernel, state, record)
-      : null;
+  const refusal = refuseOpen(kernel, state, record);
   if (refusal !== null) return settle(reply, refusal, []);
   reply.ret = record.ret;
   reply.errno = record.errno;
@@ -121,12 +120,20 @@ function open(kernel: Kernel, state: ProposalState, record: OpenCall): Reply {
     reply.modelled = false;
     return reply;
   }
-  openFile(state, record.pid, fd, kind, kind === 'device' ? device!.name : '');
+  const file = openFile(state, record.pid, fd, kind, kind === 'device' ? device!.name : '');
+  if (kernel.profile.name === 'ioasid-v4' && kind === 'iommu') makeSet(state, file);
   return reply;
 }
 
+/** Opens that a generation refuses by itself. */
+function refuseOpen(kernel: Kernel, state: ProposalState, record: OpenCall): Refusal {
+  const { name } = kernel.profile;
+  if (name === 'ioasid-v4' && record.kind === 'iommufd') return refuseDevIoasid(state, record.pid);
+  return name === 'rfc-2021-09' && record.kind === 'device' ? refuseDevice(kernel, state, record) : null;
+}
+
 /** `/dev/vfio/devices/X` of September 2021: opened once, by whichever interface. */
-function refuseOpen(kernel: Kernel, state: ProposalState, { path }: OpenCall): Refusal {
+function refuseDevice(kernel: Kernel, state: ProposalState, { path }: OpenCall): Refusal {
   const device = deviceFacts(kernel.machine).find((other) => other.path === path);
   if (device === undefined || !device.enforcesSnoop) return RFC_DEVICE_ABSENT;
   const isOpen = Object.values(state.files).some(
@@ -147,7 +154,14 @@ function access(state: ProposalState, record: ReadCall | WriteCall, reply: Reply
   return reply;
 }
 
-/** Only September 2021 has binary structs. */
+/** Generations of which the structs are known. */
+const HAS_STRUCTS: ReadonlySet<string> = new Set(['rfc-2021-09', 'ioasid-v4']);
+
+function runIoctl(call: StructCall, cmd: number): ProposalAnswer | null {
+  if (call.generation === 'rfc-2021-09') return septemberIoctl(call, cmd);
+  return call.file!.kind === 'iommu' ? devIoasidIoctl(call, cmd) : null;
+}
+
 function ioctl(kernel: Kernel, state: ProposalState, record: IoctlCall): Reply {
   const { reply, call: user } = kernel;
   const file = fileAt(state, record.pid, record.fd);
@@ -161,10 +175,9 @@ function ioctl(kernel: Kernel, state: ProposalState, record: IoctlCall): Reply {
   user.retIsDescriptor = false;
   const struct = arg === null ? null : new DataView(arg.buffer, arg.byteOffset, arg.byteLength);
   const call =
-    file === null || kernel.profile.name !== 'rfc-2021-09' ? null : callOf(kernel, state, record, file, {});
+    file === null || !HAS_STRUCTS.has(kernel.profile.name) ? null : callOf(kernel, state, record, file, {});
   const write = (at: number, bytes: Uint8Array): void => void user.structWrites.push({ at, bytes });
-  const answer =
-    call === null ? null : septemberIoctl({ ...call, struct, value: record.argp, write }, record.cmd);
+  const answer = call === null ? null : runIoctl({ ...call, struct, value: record.argp, write }, record.cmd);
   if (answer === null) {
     reply.modelled = false;
     return reply;
@@ -185,6 +198,7 @@ function close(kernel: Kernel, state: ProposalState, record: CloseCall): Reply {
       forget(state, file);
     }
   }
+  if (gone.kind === 'iommu' && kernel.profile.name === 'ioasid-v4') dropSet(call, gone);
   forget(state, gone);
   return kernel.reply;
 }
