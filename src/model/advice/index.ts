@@ -3,6 +3,9 @@ import type { Advice, AdviceTable } from './advice.ts';
 import { COMMAND_ADVICE } from './commands.ts';
 import { DEVICE_ADVICE } from './devices.ts';
 import { MAPPING_ADVICE } from './mapping.ts';
+import { PASID_ADVICE } from './pasid.ts';
+import { PROPOSAL_ADVICE } from './proposal.ts';
+import { PROPOSAL_MEMORY_ADVICE } from './proposal-memory.ts';
 import { VIRTUAL_ADVICE } from './virtual.ts';
 
 export type { Advice } from './advice.ts';
@@ -14,6 +17,9 @@ const TABLES: readonly AdviceTable[] = [
   DEVICE_ADVICE,
   VIRTUAL_ADVICE,
   ACCESS_ADVICE,
+  PASID_ADVICE,
+  PROPOSAL_ADVICE,
+  PROPOSAL_MEMORY_ADVICE,
 ];
 
 /** Ids that have advice, in the order of the tables. */

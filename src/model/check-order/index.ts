@@ -1,6 +1,7 @@
 import type { Call } from '../../trace/index.ts';
 import { findIoctl } from '../../uapi/index.ts';
 import type { Kernel } from '../kernel.ts';
+import { isGeneration } from '../proposal/generation.ts';
 import type { Reason } from '../reason.ts';
 import type { ObjectType } from '../state.ts';
 import { type CallFacts, type Check, factsOf, isAnswerUndeliverable, numberIn, objectIn } from './check.ts';
@@ -9,6 +10,7 @@ export { type CallFacts, factsOf } from './check.ts';
 
 import { DESCRIPTOR_ORDER } from './descriptors.ts';
 import { IOMMUFD_ORDER } from './iommufd.ts';
+import { generationCommand, PROPOSAL_ORDER } from './proposal.ts';
 import { SELFTEST_ORDER, TEST_CMD, TEST_OPERATIONS } from './selftest.ts';
 import { VFIO_ORDER } from './vfio.ts';
 
@@ -21,6 +23,7 @@ export const CHECK_ORDER: Readonly<Record<string, readonly Check[]>> = {
   ...SELFTEST_ORDER,
   ...VFIO_ORDER,
   ...DESCRIPTOR_ORDER,
+  ...PROPOSAL_ORDER,
 };
 
 /**
@@ -58,6 +61,7 @@ const QUEUES: Readonly<Record<string, string>> = { fault: 'fault queue', veventq
 
 /** Name of a call in the order of checks; null when the model does not know such calls. */
 export function commandOf({ kernel, call, descriptors }: CallFacts): string | null {
+  if (isGeneration(kernel.profile.name)) return generationCommand(kernel.profile.name, call);
   const { files } = kernel.state;
   const kind =
     'fd' in call ? (files[descriptors[call.fd] ?? 0]?.kind ?? ('kind' in call ? call.kind : '')) : '';
