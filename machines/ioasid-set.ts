@@ -1,7 +1,7 @@
 /**
  * A set of IOASIDs: the numbers of one user (a process, a subsystem) under one quota.
- * Source: ioasid_set_alloc, ioasid_set_free, ioasid_free_all_in_set of the series "IOASID extensions for guest
- * SVA", V4 of 2021-02-27.
+ * Source: ioasid_set_alloc, ioasid_set_free, ioasid_free_all_in_set of the series "IOASID extensions for
+ * guest SVA", V4 of 2021-02-27.
  */
 import { setup } from 'xstate';
 import type { EventOf, MachineDefinition } from './definition.ts';

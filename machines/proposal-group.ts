@@ -1,7 +1,8 @@
 /**
  * The DMA of an IOMMU group in the 2021 proposals: blocked from the first bind until a device is attached,
  * back to blocked on the last detach, and to the default domain at the last unbind only.
- * Sources: "/dev/iommu uAPI proposal" of 2021-07-09, 1.3; RFC of 2021-09-19, 06/20 iommu_device_init_user_dma.
+ * Sources: "/dev/iommu uAPI proposal" of 2021-07-09, 1.3; RFC of 2021-09-19, 06/20
+ * iommu_device_init_user_dma.
  */
 import { setup } from 'xstate';
 import type { EventOf, MachineDefinition } from './definition.ts';
@@ -17,8 +18,8 @@ const eventGuards = {
 /**
  * - `BIND`, `UNBIND`: a device of the group joins or leaves a descriptor. `viable`: nobody else drives a
  *   device of the group. `last` of UNBIND: no device of the group is bound any more.
- * - `ATTACH`, `DETACH`: an address space is put behind a device of the group, or taken away. `last` of DETACH:
- *   no device of the group has one any more.
+ * - `ATTACH`, `DETACH`: an address space is put behind a device of the group, or taken away. `last` of
+ *   DETACH: no device of the group has one any more.
  */
 export type ProposalGroupEvent = EventOf<typeof eventGuards>;
 

@@ -2,7 +2,9 @@ import type { Reason, Refusal } from '../reason.ts';
 import { CAPACITY_ABOVE_TOTAL, CAPACITY_INSTALLED, CAPACITY_SHORT } from './reasons.ts';
 import type { IoasidCore } from './state.ts';
 
-/** The system's numbers as an amount: what sets and cgroups reserve of it. Source: IOASID series V4, 04/18. */
+/**
+ * The system's numbers as an amount: what sets and cgroups reserve of it. Source: IOASID series V4, 04/18.
+ */
 
 /** `ioasid_install_capacity`: the IOMMU driver says how many numbers there are. Once. */
 export function installCapacity(core: IoasidCore, total: number): Refusal {

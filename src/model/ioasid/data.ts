@@ -6,7 +6,9 @@ import { getIoasid, putIoasid } from './numbers.ts';
 import { IOASID_ABSENT, IOASID_OTHER_SET, isRefused, SPID_UNUSABLE } from './reasons.ts';
 import { findIoasid, type Ioasid, type IoasidData, SYSTEM } from './state.ts';
 
-/** What hangs on a number: its caller's data, and the guest's number for it. Source: IOASID series V4, 08/18. */
+/**
+ * What hangs on a number: its caller's data, and the guest's number for it. Source: IOASID series V4, 08/18.
+ */
 
 /** `ioasid_attach_data`: the caller owns the data; the core keeps the pointer. */
 export function attachData(call: CoreCall, id: number, data: IoasidData, scope = SYSTEM): Refusal {

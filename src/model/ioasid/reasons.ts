@@ -1,6 +1,6 @@
 import { type Reason, reason } from '../reason.ts';
 
-/** Refusals of the PASID allocation core. Sources are mails of the series V4 of 2021-02-27 by their number. */
+/** Refusals of the PASID allocation core. Sources are series of 2020 and 2021 by their version. */
 
 export const SET_TYPE_UNKNOWN = reason(
   'ioasid-set-type-unknown',

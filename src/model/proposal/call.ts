@@ -41,7 +41,7 @@ export function coreOf({ state, pid, told }: ProposalCall): CoreCall {
   return { core: state.core, mm: pid, tell: (notification) => void told.push(notification) };
 }
 
-/** An unsigned number of at most 53 bits, given as such or in hex; null when it is missing or something else. */
+/** An unsigned number of at most 53 bits, given as such or in hex; null when it is something else. */
 export function numberArg({ args }: ProposalCall, name: string): number | null {
   const value = args[name];
   const number = typeof value === 'string' && /^0x[0-9a-f]+$/i.test(value) ? Number(value) : value;

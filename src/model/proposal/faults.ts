@@ -103,7 +103,7 @@ function slotOf(call: ProposalCall, name: string, pasid: number | null): Slot | 
   return top?.kind === 'pasid-table' ? whole : undefined;
 }
 
-/** What user space reads of a group: May 2021 without the device, July with its cookie, none with a host PASID. */
+/** What user space reads of a group: in May 2021 without the device, in July with its cookie. */
 export function readFault(call: ProposalCall, iommu: ProposalFile): ProposalAnswer {
   const fault = iommu.faults.find(({ wasRead }) => !wasRead);
   if (fault === undefined) return NO_FAULT;

@@ -39,7 +39,7 @@ export interface Routing {
   readonly scope: string;
 }
 
-/** Requests without a PASID, or of a mediated device's default address space, which has a PASID of its own. */
+/** Requests without a PASID; a mediated device's default address space has a PASID of its own. */
 export function defaultRouting(
   call: ProposalCall,
   iommu: ProposalFile,
