@@ -33,7 +33,10 @@ describe('opening', () => {
       'this is not a database at all, but long enough to look at. '.repeat(20),
     );
     for (const [name, message] of [
-      ['newer.db', 'has schema version 2, newer than the version 1 that this program knows'],
+      [
+        'newer.db',
+        `has schema version ${SCHEMA_VERSION + 1}, newer than the version ${SCHEMA_VERSION} that this program knows`,
+      ],
       ['foreign.db', 'is not an ioasis store (it belongs to another program)'],
       ['text.db', 'is not an ioasis store (not an SQLite database)'],
     ] as const) {
@@ -41,6 +44,20 @@ describe('opening', () => {
       expect(() => openStore(pathOf(name))).toThrow(new StoreError(`${pathOf(name)}: ${message}`));
       expect(readFileSync(pathOf(name)).equals(before)).toBe(true);
     }
+  });
+
+  test('gives a store of the first version the record kinds that came later', () => {
+    const path = pathOf('first.db');
+    openStore(path).close();
+    const database = new Database(path);
+    const kinds = (): unknown[] => database.prepare("SELECT op FROM record_kind WHERE op = 'call'").all();
+    database.exec("DELETE FROM record_kind WHERE op = 'call'");
+    database.pragma('user_version = 1');
+    expect(kinds()).toEqual([]);
+    openStore(path).close();
+    expect(kinds()).toEqual([{ op: 'call' }]);
+    expect(database.pragma('user_version', { simple: true })).toBe(SCHEMA_VERSION);
+    database.close();
   });
 
   test('refuses directories and places that do not exist', () => {
