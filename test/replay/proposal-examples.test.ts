@@ -5,6 +5,7 @@ import { digestOf, replayTrace } from '../../replay/index.ts';
 import {
   chooseProfile,
   createKernel,
+  describeChanges,
   execute,
   executeWithPatches,
   type Kernel,
@@ -122,6 +123,18 @@ describe('the worked examples', () => {
       await expect(renderHardware(kernel)).toMatchFileSnapshot(golden);
     },
   );
+
+  test('say what a call changed', () => {
+    const recording = load('may-5-guest-sva.jsonl');
+    const kernel = kernelFor(recording);
+    const told = recording.calls.map((call) => {
+      const before = kernel.state;
+      const { patches } = executeWithPatches(kernel, call);
+      return describeChanges(before, kernel.state, patches);
+    });
+    expect(told[6]).toEqual(['files 1 spaces 0 appeared']);
+    expect(told.at(-1)).toContain('groups 1 bound changed: 0');
+  });
 
   test.each(NAMES)('%s: a snapshot anywhere, and a draft, lead to the same state', (name) => {
     const recording = load(name);
