@@ -8,7 +8,11 @@ import { hwQueueLifecycle } from './hw-queue.ts';
 import { hwptNestedLifecycle } from './hwpt-nested.ts';
 import { hwptPagingLifecycle } from './hwpt-paging.ts';
 import { ioasLifecycle } from './ioas.ts';
+import { ioasidSetLifecycle } from './ioasid-set.ts';
 import { pasidLifecycle } from './pasid.ts';
+import { pasidTeardownLifecycle } from './pasid-teardown.ts';
+import { proposalGroupLifecycle } from './proposal-group.ts';
+import { proposalIoasLifecycle } from './proposal-ioas.ts';
 import { vdeviceLifecycle } from './vdevice.ts';
 import { veventqLifecycle } from './veventq.ts';
 import { viommuLifecycle } from './viommu.ts';
@@ -31,6 +35,10 @@ export const lifecycles = Object.freeze({
   vdevice: vdeviceLifecycle,
   veventq: veventqLifecycle,
   hwQueue: hwQueueLifecycle,
+  ioasidSet: ioasidSetLifecycle,
+  pasidTeardown: pasidTeardownLifecycle,
+  proposalGroup: proposalGroupLifecycle,
+  proposalIoas: proposalIoasLifecycle,
 });
 
 /** The name of a lifecycle. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { crc32 } from 'node:zlib';
 import {
   isStructAsRecorded,
@@ -33,6 +34,7 @@ const PREDICTED: ReadonlySet<string> = new Set([
   'write',
   'pwrite',
   'poll',
+  'call',
 ]);
 
 /** Whether the model answers a call of this kind. mmap, fork and their like are inputs, taken as recorded. */
@@ -67,6 +69,9 @@ export function compareReply(kernel: Kernel, call: Call, reply: Reply): Verdict 
     case 'write':
     case 'pwrite':
       return reply.ret === call.ret && reply.errno === call.errno ? 'matched' : 'diverged';
+    case 'call':
+      if (reply.ret !== call.ret || reply.errno !== call.errno) return 'diverged';
+      return call.out === null || isDeepStrictEqual(call.out, reply.out ?? {}) ? 'matched' : 'diverged';
     case 'poll': {
       const { ret, errno, revents } = call.fields;
       const isSame = Number(ret ?? 0) === reply.ret && Number(errno ?? 0) === reply.errno;
@@ -135,6 +140,7 @@ export function describeDivergence(kernel: Kernel, call: Call, reply: Reply): Di
 
 /** Name of the ioctl, or of the operation. */
 export function callName(call: Call): string {
+  if (call.op === 'call') return call.name;
   if (call.op !== 'ioctl') return call.op;
   return findIoctl(call.kind, call.cmd)?.name ?? `0x${call.cmd.toString(16)}`;
 }
@@ -158,6 +164,8 @@ function firstDifference(kernel: Kernel, call: Call, reply: Reply): Difference {
     const recorded = `${ret ?? 0}, events ${revents ?? 0}`;
     return { field: 'revents', recorded, predicted: `${reply.ret}, events ${kernel.call.revents}` };
   }
+  if (call.op === 'call')
+    return { field: 'out', recorded: JSON.stringify(call.out), predicted: JSON.stringify(reply.out ?? {}) };
   if (call.op !== 'ioctl') throw new Error(`a ${call.op} does not differ`);
   const out = predictedStruct(kernel, call);
   if (out !== null && call.out !== null) {

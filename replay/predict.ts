@@ -6,7 +6,7 @@ import {
   predictedStruct,
   type Reply,
 } from '../src/model/index.ts';
-import type { Call } from '../src/trace/index.ts';
+import type { Call, JsonValue } from '../src/trace/index.ts';
 import { hexOf } from '../src/uapi/index.ts';
 import type { Store } from '../store/index.ts';
 import { chooseModel, createModel, type ModelChoice } from './model-choice.ts';
@@ -19,6 +19,8 @@ export interface Prediction {
   readonly errno?: number;
   /** Struct bytes after the call, in hex. */
   readonly out?: string;
+  /** Results by name of a call without a binary layout. */
+  readonly results?: Readonly<Record<string, JsonValue>>;
   readonly mem?: readonly { readonly addr: string; readonly after: string }[];
   /** Id of the reason of a refusal. */
   readonly reason?: string;
@@ -104,6 +106,7 @@ function describe(kernel: Kernel, call: Call, reply: Reply): Prediction {
     errno: reply.errno,
     ...(reply.reason === null ? {} : { reason: reply.reason.id }),
   };
+  if (call.op === 'call') return { ...base, results: reply.out ?? {} };
   if (call.op === 'read') return { ...base, out: hexOf(predictedRead(kernel)) };
   if (call.op !== 'ioctl') return base;
   const out = predictedStruct(kernel, call);

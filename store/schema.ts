@@ -161,6 +161,8 @@ const RECORD_KIND_ROWS = `INSERT INTO record_kind VALUES ${RECORD_KINDS.map(
 export const MIGRATIONS: readonly string[] = [
   [TABLES, TRIGGERS, VIEWS, RECORD_KIND_ROWS].join('\n'),
   AUDIT_SCHEMA,
+  // Records of kind `call`: stores of the versions before lack their number.
+  RECORD_KIND_ROWS.replace('INSERT', 'INSERT OR IGNORE'),
 ];
 
 /** `PRAGMA user_version` that this program writes. */

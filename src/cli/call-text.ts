@@ -1,4 +1,5 @@
 import {
+  type ApiCall,
   type ByteString,
   type Call,
   encodeHex,
@@ -57,6 +58,8 @@ export function renderCall(call: Call): string {
       return `fork()${resultOf(call)}${suffix(`child ${call.child}`)}`;
     case 'waitpid':
       return `waitpid(${call.child})${resultOf(call)}${suffix(`status ${hex(call.status)}`)}`;
+    case 'call':
+      return renderApiCall(call);
     case 'note':
       return `note ${call.kind} ${fieldsText(call.fields)}`;
     default:
@@ -80,6 +83,13 @@ function renderIoctl(call: IoctlCall): string {
   const newFd = call.newFd === null ? '' : ` newfd=${call.newFd}`;
   const memory = call.mem.map((buffer) => suffix(memoryText(buffer))).join('');
   return `ioctl(${parts.join(', ')})${resultOf(call)}${reply === '{}' ? '' : ` ${reply}`}${newFd}${memory}`;
+}
+
+/** A call without a binary layout: `IOASID_ALLOC(3, {}) = 0 {}`. */
+function renderApiCall(call: ApiCall): string {
+  const args = [...(call.fd === -1 ? [] : [String(call.fd)]), fieldsText(call.args)];
+  const out = call.out === null || Object.keys(call.out).length === 0 ? '' : ` ${fieldsText(call.out)}`;
+  return `${call.name}(${args.join(', ')})${resultOf(call)}${out}`;
 }
 
 function unknownArgument({ argp, arg }: IoctlCall): string {

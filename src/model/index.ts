@@ -31,6 +31,7 @@ export {
 export { type PageRun, pinnedPageRuns, userPageRuns } from './page-runs.ts';
 export { executeWithPatches, type PatchedReply } from './patches.ts';
 export { chooseProfile, type Profile, type ProfileChoice, withoutSelftest } from './profile.ts';
+export { renderHardware } from './proposal/index.ts';
 export { allReasons, type Reason } from './reason.ts';
 export {
   type Finding,

@@ -1,3 +1,4 @@
+import type { JsonValue } from '../trace/index.ts';
 import { type EffectSink, NO_EFFECTS } from './effects.ts';
 import { createIovaSpace, type IovaSpace } from './iova-space.ts';
 import { type Machine, MOCK_MACHINE } from './machine.ts';
@@ -39,6 +40,8 @@ export interface Reply {
   ret: number;
   errno: number;
   reason: Reason | null;
+  /** Results by name of a call without a binary layout. */
+  out?: Readonly<Record<string, JsonValue>>;
 }
 
 export function createKernel(

@@ -1,4 +1,4 @@
-import type { IommuInstance, JsonValue, TopologyDevice, TraceHeader } from '../trace/index.ts';
+import type { IommuInstance, JsonValue, Topology, TopologyDevice, TraceHeader } from '../trace/index.ts';
 import { offsetOf, pageOf } from './address.ts';
 import type { IovaRange } from './iova-space.ts';
 
@@ -61,6 +61,8 @@ export interface Machine {
   readonly arch: string | null;
   readonly iommus: readonly Iommu[];
   readonly devices: readonly PhysicalDevice[];
+  /** The topology as stated: what generations of the API ask that have devices of their own kinds. */
+  readonly topology?: Topology;
 }
 
 /** A machine with nothing but mock devices. */
@@ -71,14 +73,14 @@ const DRIVERS: ReadonlySet<string> = new Set<DriverName>(['vtd', 'amd', 'smmuv3'
 /** The machine that a capture's header describes. An IOMMU of a kind unknown to the model is left out. */
 export function machineOf({ topology, arch }: Pick<TraceHeader, 'topology' | 'arch'>): Machine {
   const { iommu } = topology;
-  if (iommu === null || !DRIVERS.has(iommu)) return { ...MOCK_MACHINE, arch };
+  if (iommu === null || !DRIVERS.has(iommu)) return { ...MOCK_MACHINE, arch, topology };
   const driver = iommu as DriverName;
   const iommus = topology.instances.map((instance) => iommuOf(instance, driver));
   const devices = topology.devices.flatMap((device, index) => {
     const found = iommus.find(({ name }) => name === device.instance) ?? iommus[0];
     return found === undefined ? [] : [deviceOf(device, index, found)];
   });
-  return { arch, iommus, devices };
+  return { arch, iommus, devices, topology };
 }
 
 function iommuOf({ name, pgsizeBitmap, aperture, raw }: IommuInstance, driver: DriverName): Iommu {

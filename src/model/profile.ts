@@ -12,6 +12,7 @@ import {
   type Release,
   type VersionRule,
 } from './kernel-versions.ts';
+import { isGeneration } from './proposal/generation.ts';
 
 /** Every feature and fix by name: what it means stands in kernel-features.ts and kernel-fixes.ts. */
 export const VERSION_RULES: Readonly<Record<FeatureName | FixName, VersionRule>> = { ...FEATURES, ...FIXES };
@@ -58,6 +59,8 @@ const NO_CAP = 2 ** 63;
  * not exact.
  */
 export function chooseProfile(kernel: string | null, pageBytes: number): ProfileChoice {
+  if (isGeneration(kernel))
+    return { profile: { ...profileOf(DEFAULT_RELEASE, 0, pageBytes), name: kernel }, exact: true };
   const named = kernel === null ? null : parseKernel(kernel);
   const release = named === null ? DEFAULT_RELEASE : nearestRelease(named.level);
   const isNamed = named !== null && levelOf(release) === named.level;

@@ -2,6 +2,7 @@ import { contextLifecycle } from '../../machines/index.ts';
 import type { ReservedRange } from './iova-space.ts';
 import { hex, objectLabel, rangeText, reservedText, slotName, stateName } from './object-facts.ts';
 import type { PatchedReply } from './patches.ts';
+import { describeProposalChanges } from './proposal/changes.ts';
 import type { Context, ControlState, Group, KernelObject, Slot, Vevent } from './state.ts';
 
 /** What one call changed of the control state, in words: the Immer patches say where to look. */
@@ -65,6 +66,7 @@ export function describeChanges(
   const touched = (at: string): number[] => idsAt(patches, [at]);
   const contexts = new Set([...Object.keys(before.contexts), ...Object.keys(after.contexts)]);
   return [
+    ...describeProposalChanges(patches),
     ...touched('processes').flatMap((pid) => changesOfProcess(pid, before, after)),
     ...touched('dmabufs').flatMap((id) =>
       changesOf(`dma-buf behind file ${id}`, before.dmabufs[id], after.dmabufs[id]),

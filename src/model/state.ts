@@ -2,6 +2,7 @@ import { createLockedMemory, type LockedMemory } from './accounting-state.ts';
 import type { IovaRange, ReservedRange } from './iova-space.ts';
 import type { DriverName } from './machine.ts';
 import type { ObjectBase } from './object-base.ts';
+import type { ProposalState } from './proposal/state.ts';
 import type { Dmabuf, OpenFile, Process, WindowMapping } from './state-process.ts';
 import { createVfioState, type VfioState } from './state-vfio.ts';
 import type { HwQueue, Vdevice, Veventq, Viommu } from './state-viommu.ts';
@@ -42,6 +43,8 @@ export interface ControlState {
    * machine.
    */
   nextGroup: number;
+  /** Of the generations of 2020 and 2021; absent in traces of other kernels. */
+  proposal?: ProposalState;
 }
 
 /** What a replay learned of one IOMMU or device. */

@@ -62,6 +62,13 @@ function addBody(record: WritableRecord, call: Call): void {
       addKeys(record, { child: call.child, status: call.status });
       addReply(record, call);
       break;
+    case 'call':
+      addKeys(record, { generation: call.generation, name: call.name });
+      addOptional(record, 'fd', call.fd === -1 ? null : call.fd);
+      addKeys(record, { args: call.args });
+      addOptional(record, 'out', call.out);
+      addReply(record, call);
+      break;
     case 'note':
       record['kind'] = call.kind;
       addKeys(record, call.fields);

@@ -186,6 +186,23 @@ export interface OtherCall extends Recorded {
   readonly fields: Readonly<Record<string, JsonValue>>;
 }
 
+/**
+ * A call of a generation of the API that has no binary layout, or of a function inside the kernel: arguments
+ * and results by name, as docs/capture-format-calls.md lists them.
+ */
+export interface ApiCall extends Answered {
+  readonly op: 'call';
+  /** Generation of the API: `proposal-2021-05`, `ioasid-v4` … */
+  readonly generation: string;
+  /** The call's own name: `IOASID_ALLOC`, `ioasid_get`. */
+  readonly name: string;
+  /** -1 for a function of the kernel and for an event of the hardware. */
+  readonly fd: number;
+  readonly args: Readonly<Record<string, JsonValue>>;
+  /** Results beside the return value; null when the reply was stripped or has none. */
+  readonly out: Readonly<Record<string, JsonValue>> | null;
+}
+
 export type Call =
   | OpenCall
   | CloseCall
@@ -197,6 +214,7 @@ export type Call =
   | ForkCall
   | WaitpidCall
   | Note
-  | OtherCall;
+  | OtherCall
+  | ApiCall;
 
 export type CallOp = Call['op'];

@@ -1,5 +1,5 @@
 import { decodeByteString } from './bytes.ts';
-import type { ByteString, Call, CallOp, Note, OtherCall } from './call.ts';
+import type { ApiCall, ByteString, Call, CallOp, JsonValue, Note, OtherCall } from './call.ts';
 import { RecordError } from './errors.ts';
 import {
   type Extra,
@@ -30,6 +30,7 @@ const READ_KEYS = known('fd', 'kind', 'addr', 'len', 'out', 'ret', 'errno');
 const WRITE_KEYS = known('fd', 'kind', 'addr', 'len', 'arg', 'ret', 'errno');
 const FORK_KEYS = known('child', 'ret', 'errno');
 const WAITPID_KEYS = known('child', 'status', 'ret', 'errno');
+const API_KEYS = known('generation', 'name', 'fd', 'args', 'out', 'ret', 'errno');
 const NOTE_KEYS = known('kind');
 const OTHER_KEYS = known();
 const withOffset = (keys: ReadonlySet<string>): ReadonlySet<string> => new Set([...keys, 'off']);
@@ -110,6 +111,8 @@ export function recordToCall(record: JsonRecord, seq: number): Call | undefined 
     case 'cap_set_proc':
     case 'procstatus':
       return otherCallOf(record, seq, op);
+    case 'call':
+      return apiCallOf(record, seq);
     default:
       // Not assertNever: op came from a file.
       return undefined;
@@ -191,4 +194,28 @@ function otherCallOf(record: JsonRecord, seq: number, op: OtherCall['op']): Othe
   const [shared, extra] = recordedOf(record, seq, null);
   if (op === 'poll' || op === 'memfd_create' || op === 'ftruncate') intOf(record, 'fd');
   return { op, ...shared, fields: fieldsOf(record, OTHER_KEYS), extra };
+}
+
+function apiCallOf(record: JsonRecord, seq: number): ApiCall {
+  const [shared, found] = recordedOf(record, seq, extraOf(record, API_KEYS));
+  const [reply, extra] = replyOf(record, found);
+  const out = record['out'] ?? null;
+  return {
+    op: 'call',
+    ...shared,
+    generation: textOf(record, 'generation'),
+    name: textOf(record, 'name'),
+    fd: optionalIntOf(record, 'fd') ?? -1,
+    args: objectOf('args', record['args'] ?? {}),
+    out: out === null ? null : objectOf('out', out),
+    ...reply,
+    extra,
+  };
+}
+
+function objectOf(key: string, value: JsonValue): JsonRecord {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new RecordError(`"${key}" must be an object`);
+  requireExact(value);
+  return value as JsonRecord;
 }

@@ -159,6 +159,10 @@ test('the number of combinations is known', () => {
       "vdevice 6",
       "veventq 12",
       "hwQueue 9",
+      "ioasidSet 32",
+      "pasidTeardown 49",
+      "proposalGroup 48",
+      "proposalIoas 120",
     ]
   `);
 });

@@ -18,6 +18,10 @@ describe('lifecycles', () => {
       'vdevice',
       'veventq',
       'hwQueue',
+      'ioasidSet',
+      'pasidTeardown',
+      'proposalGroup',
+      'proposalIoas',
     ]);
     for (const [name, lifecycle] of Object.entries(lifecycles)) {
       expect(lifecycle.name).toBe(name);

@@ -46,6 +46,20 @@ describe('opening', () => {
     }
   });
 
+  test('gives a store of an earlier version the record kinds that came later', () => {
+    const path = pathOf('first.db');
+    openStore(path).close();
+    const database = new Database(path);
+    const kinds = (): unknown[] => database.prepare("SELECT op FROM record_kind WHERE op = 'call'").all();
+    database.exec("DELETE FROM record_kind WHERE op = 'call'");
+    database.pragma('user_version = 2');
+    expect(kinds()).toEqual([]);
+    openStore(path).close();
+    expect(kinds()).toEqual([{ op: 'call' }]);
+    expect(database.pragma('user_version', { simple: true })).toBe(SCHEMA_VERSION);
+    database.close();
+  });
+
   test('refuses directories and places that do not exist', () => {
     mkdirSync(pathOf('dir'));
     expect(() => openStore(pathOf('dir'))).toThrow('dir: is a directory, not a store');

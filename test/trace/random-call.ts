@@ -150,6 +150,18 @@ const otherCalls: fc.Arbitrary<Call>[] = [
   withReply(
     fc.record({ op: fc.constant('waitpid' as const), seq: safeInt, ...recorded, child: int, status: int }),
   ),
+  withReply(
+    fc.record({
+      op: fc.constant('call' as const),
+      seq: safeInt,
+      ...recorded,
+      generation: text,
+      name: text,
+      fd: int,
+      args: fields,
+      out: fc.option(fields, { nil: null }),
+    }),
+  ),
   fc
     .record({
       op: fc.constant('mmap' as const),

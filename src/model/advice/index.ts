@@ -4,6 +4,9 @@ import { COMMAND_ADVICE } from './commands.ts';
 import { DEVICE_ADVICE } from './devices.ts';
 import { DRIVER_ADVICE } from './drivers.ts';
 import { MAPPING_ADVICE } from './mapping.ts';
+import { PASID_ADVICE } from './pasid.ts';
+import { PROPOSAL_ADVICE } from './proposal.ts';
+import { PROPOSAL_MEMORY_ADVICE } from './proposal-memory.ts';
 import { TYPE1_ADVICE } from './type1.ts';
 import { VFIO_DEVICE_ADVICE } from './vfio-devices.ts';
 import { VFIO_GROUP_ADVICE } from './vfio-groups.ts';
@@ -24,6 +27,9 @@ const TABLES: readonly AdviceTable[] = [
   VFIO_GROUP_ADVICE,
   VFIO_PCI_ADVICE,
   TYPE1_ADVICE,
+  PASID_ADVICE,
+  PROPOSAL_ADVICE,
+  PROPOSAL_MEMORY_ADVICE,
 ];
 
 /** Ids that have advice, in the order of the tables. */

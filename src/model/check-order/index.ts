@@ -2,6 +2,7 @@ import type { Call, IoctlCall } from '../../trace/index.ts';
 import { findIoctl } from '../../uapi/index.ts';
 import type { Kernel } from '../kernel.ts';
 import { openTarget } from '../open-target.ts';
+import { isGeneration } from '../proposal/generation.ts';
 import type { Reason } from '../reason.ts';
 import type { ObjectType } from '../state.ts';
 import {
@@ -16,6 +17,7 @@ import {
 
 import { DESCRIPTOR_ORDER } from './descriptors.ts';
 import { IOMMUFD_ORDER } from './iommufd.ts';
+import { generationCommand, PROPOSAL_ORDER } from './proposal.ts';
 import { SELFTEST_ORDER, TEST_CMD, TEST_OPERATIONS } from './selftest.ts';
 import { TYPE1_ORDER } from './type1.ts';
 import { VFIO_ORDER } from './vfio.ts';
@@ -38,6 +40,7 @@ export const CHECK_ORDER: Readonly<Record<string, readonly Check[]>> = {
   ...VFIO_GROUP_ORDER,
   ...TYPE1_ORDER,
   ...DESCRIPTOR_ORDER,
+  ...PROPOSAL_ORDER,
 };
 
 /**
@@ -76,6 +79,7 @@ const QUEUES: Readonly<Record<string, string>> = { fault: 'fault queue', veventq
 /** Name of a call in the order of checks; null when the model does not know such calls. */
 export function commandOf(facts: CallFacts): string | null {
   const { kernel, call } = facts;
+  if (isGeneration(kernel.profile.name)) return generationCommand(kernel.profile.name, call);
   const kind = fileIn(facts)?.kind ?? ('kind' in call ? call.kind : '');
   switch (call.op) {
     case 'ioctl':

@@ -1,0 +1,208 @@
+import { type GuestPasid, isRefused } from '../ioasid/index.ts';
+import type { Reason, Refusal } from '../reason.ts';
+import { deviceOf, GROUP_EVENT, GROUP_LAST, groupOf, isAttached, moveGroup } from './binding.ts';
+import type { ProposalCall } from './call.ts';
+import type { DeviceFacts } from './facts.ts';
+import {
+  ALREADY_ATTACHED,
+  DETACH_PARENT,
+  DEVICE_INCOMPATIBLE,
+  NESTING_ACROSS,
+  NOT_BOUND,
+  NOT_ON_IOAS,
+  PARENT_NOT_ATTACHED,
+  SLOT_TAKEN,
+  SNOOP_UNENFORCEABLE,
+} from './reasons.ts';
+import { TABLE_IN_USE } from './reasons-memory.ts';
+import { defaultRouting, pasidRouting, type Routing, releaseRouting } from './routing.ts';
+import { childrenOf, IOAS_EVENT, IOAS_GUARD, IOAS_STATE, isWhole, moveIoas } from './spaces.ts';
+import type { Attachment, Ioas, ProposalFile } from './state.ts';
+
+/**
+ * Attaching a device to an address space: makes that space live behind the device's routing information.
+ * Sources: proposals of 2021-05-27 section 3 and 2021-07-09 section 3; RFC of 2021-09-19, 14/20.
+ */
+
+/** Attaches the device of `file`, to the default address space or under a PASID of the guest. */
+export function attachDevice(
+  call: ProposalCall,
+  file: ProposalFile,
+  iommu: ProposalFile,
+  ioas: Ioas,
+  guest: GuestPasid | null,
+): Refusal {
+  const refusal = checkAttach(call, file, iommu, ioas, guest);
+  if (refusal !== null) return refusal;
+  const device = deviceOf(call, file.device);
+  const routing = routingFor(call, iommu, ioas, device, guest);
+  if (isRefused(routing)) return routing;
+  const taken = takeSlot(call, iommu, ioas, device, routing);
+  if (taken !== null) return taken;
+  ioas.attachments.push({ device: device.name, ...routing });
+  const group = groupOf(call.state, device);
+  if (group !== null) {
+    group.attached += 1;
+    moveGroup(group, GROUP_EVENT.ATTACH);
+  }
+  moveIoas(ioas, IOAS_EVENT.ATTACH, isWhole(call, ioas, groupsOf(call, ioas)) ? IOAS_GUARD.whole : 0);
+  call.kernel.effects.deviceAttached(iommu.id, file.id, ioas.id, routing.host ?? 0);
+  return null;
+}
+
+function checkAttach(
+  call: ProposalCall,
+  file: ProposalFile,
+  iommu: ProposalFile,
+  ioas: Ioas,
+  guest: GuestPasid | null,
+): Refusal {
+  if (!file.bindings.some((binding) => binding.iommu === iommu.id)) return NOT_BOUND;
+  const same = ioas.attachments.some((other) => other.device === file.device && other.guest === guest);
+  if (same) return ALREADY_ATTACHED;
+  const device = deviceOf(call, file.device);
+  if (ioas.enforcesSnoop && !device.enforcesSnoop) return SNOOP_UNENFORCEABLE;
+  if (!isCompatible(call, ioas, device)) return DEVICE_INCOMPATIBLE;
+  if (ioas.parent === null) return null;
+  const parent = iommu.spaces[ioas.parent]!;
+  if (parent.attachments.some((other) => other.device === file.device)) return null;
+  return isAttachedElsewhere(call, file, iommu) ? NESTING_ACROSS : PARENT_NOT_ATTACHED;
+}
+
+/** One page table for all devices: what their IOMMUs make of it must be the same. */
+function isCompatible(call: ProposalCall, ioas: Ioas, device: DeviceFacts): boolean {
+  // September 2021 has its own checks of these, made before.
+  if (device.isSoftware || call.generation === 'rfc-2021-09') return true;
+  if (ioas.addressWidth > device.addressWidth) return false;
+  return ioas.attachments.every(({ device: name }) => {
+    const other = deviceOf(call, name);
+    if (other.isSoftware) return true;
+    const isSameSnoop = ioas.enforcesSnoop || other.enforcesSnoop === device.enforcesSnoop;
+    return isSameSnoop && other.pageSizes === device.pageSizes && other.addressWidth === device.addressWidth;
+  });
+}
+
+function isAttachedElsewhere({ state }: ProposalCall, file: ProposalFile, iommu: ProposalFile): boolean {
+  return file.bindings.some(
+    (binding) => binding.iommu !== iommu.id && isAttached(file.device, state.files[binding.iommu]!),
+  );
+}
+
+/** A nested space takes over the routing that its parent has on the device; a PASID makes one of its own. */
+function routingFor(
+  call: ProposalCall,
+  iommu: ProposalFile,
+  ioas: Ioas,
+  device: DeviceFacts,
+  guest: GuestPasid | null,
+): Routing | Reason {
+  if (guest !== null) return pasidRouting(call, iommu, device, guest);
+  const parent = ioas.parent === null ? undefined : iommu.spaces[ioas.parent];
+  const below = parent?.attachments.find((other) => other.device === device.name && other.guest === null);
+  if (below === undefined) return defaultRouting(call, iommu, device);
+  // The number below belongs to the parent's attachment.
+  return { slot: below.slot, guest: null, host: null, scope: '' };
+}
+
+/** One live attachment for each slot; a child may stand on its parent, which stays attached below it. */
+function takeSlot(
+  { state, ...call }: ProposalCall,
+  iommu: ProposalFile,
+  ioas: Ioas,
+  device: DeviceFacts,
+  routing: Routing,
+): Refusal {
+  const slot = state.slots[routing.slot];
+  if (slot === undefined) {
+    state.slots[routing.slot] = { iommu: iommu.id, device: device.name, stack: [ioas.id] };
+    return null;
+  }
+  const isNested =
+    slot.iommu === iommu.id && slot.device === device.name && slot.stack.at(-1) === ioas.parent;
+  if (isNested && routing.guest === null) {
+    slot.stack.push(ioas.id);
+    return null;
+  }
+  releaseRouting({ state, ...call }, iommu, { device: device.name, ...routing });
+  return SLOT_TAKEN;
+}
+
+/** Detaches: DMA of the slot goes to the parent again, or is blocked. */
+export function detachDevice(
+  call: ProposalCall,
+  file: ProposalFile,
+  iommu: ProposalFile,
+  ioas: Ioas,
+  guest: GuestPasid | null,
+): Refusal {
+  const at = ioas.attachments.findIndex((other) => other.device === file.device && other.guest === guest);
+  const attachment = ioas.attachments[at];
+  if (attachment === undefined) return NOT_ON_IOAS;
+  if (guest === null && hasNested(iommu, ioas, file.device)) return DETACH_PARENT;
+  const isLast = ioas.attachments.length === 1;
+  // July binds the table at allocation, and it goes with the address space.
+  if (ioas.lifecycle === IOAS_STATE.bound && isLast) return TABLE_IN_USE;
+  detachAt(call, file, iommu, ioas, attachment);
+  return null;
+}
+
+/** Whether the device is attached to a space that is nested on this one. */
+function hasNested(iommu: ProposalFile, ioas: Ioas, device: string): boolean {
+  return childrenOf(iommu, ioas).some(({ attachments }) =>
+    attachments.some((other) => other.device === device),
+  );
+}
+
+function detachAt(
+  call: ProposalCall,
+  file: ProposalFile,
+  iommu: ProposalFile,
+  ioas: Ioas,
+  attachment: Attachment,
+): void {
+  const { state, kernel } = call;
+  ioas.attachments.splice(ioas.attachments.indexOf(attachment), 1);
+  const slot = state.slots[attachment.slot]!;
+  slot.stack.pop();
+  if (slot.stack.length === 0) delete state.slots[attachment.slot];
+  const group = groupOf(state, deviceOf(call, file.device));
+  if (group !== null) {
+    group.attached -= 1;
+    moveGroup(group, GROUP_EVENT.DETACH, group.attached === 0 ? GROUP_LAST : 0);
+  }
+  const isLast = ioas.attachments.length === 0;
+  const whole = isWhole(call, ioas, groupsOf(call, ioas)) ? IOAS_GUARD.whole : 0;
+  moveIoas(ioas, IOAS_EVENT.DETACH, whole | (isLast ? IOAS_GUARD.last : 0));
+  // The domain goes with the last device, and its mappings with it; in July 2021 they wait for another.
+  if (isLast && call.generation !== 'proposal-2021-07') ioas.maps = [];
+  kernel.effects.deviceDetached(iommu.id, file.id, ioas.id, attachment.host ?? 0);
+  iommu.faults = iommu.faults.filter((fault) => fault.ioas !== ioas.id || fault.device !== file.device);
+  releaseRouting(call, iommu, attachment);
+}
+
+/** Detaches a device from everything: its descriptor is closed. Children go before their parents. */
+export function detachAll(call: ProposalCall, file: ProposalFile, iommu: ProposalFile): void {
+  const spaces = Object.values(iommu.spaces).sort((a, b) => depth(iommu, b) - depth(iommu, a));
+  for (const ioas of spaces) {
+    for (const attachment of ioas.attachments.filter(({ device }) => device === file.device)) {
+      if (ioas.lifecycle === IOAS_STATE.bound && ioas.attachments.length === 1) {
+        moveIoas(ioas, IOAS_EVENT.UNBIND_TABLE);
+        ioas.table = null;
+      }
+      detachAt(call, file, iommu, ioas, attachment);
+    }
+  }
+}
+
+function depth(iommu: ProposalFile, ioas: Ioas): number {
+  return ioas.parent === null ? 0 : 1 + depth(iommu, iommu.spaces[ioas.parent]!);
+}
+
+/** Groups of which a device is attached. */
+function groupsOf(call: ProposalCall, ioas: Ioas): number[] {
+  const groups = ioas.attachments
+    .map(({ device }) => deviceOf(call, device))
+    .filter(({ isSoftware }) => !isSoftware)
+    .map(({ group }) => group);
+  return [...new Set(groups)];
+}

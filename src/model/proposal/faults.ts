@@ -1,0 +1,165 @@
+import type { JsonValue } from '../../trace/index.ts';
+import { cookieOf, deviceOf } from './binding.ts';
+import { hexText, numberArg, type ProposalAnswer, type ProposalCall, textArg, wideArg } from './call.ts';
+import { deviceFacts } from './facts.ts';
+import { ARGUMENT_BAD } from './reasons.ts';
+import { FAULT_CODE, FAULT_NO_QUEUE, NO_FAULT } from './reasons-memory.ts';
+import type { FaultGroup, Ioas, PageRequest, ProposalFile, Slot } from './state.ts';
+
+/**
+ * Page requests: collected to groups, reported to the descriptor whose address space they hit, answered once
+ * for each group. Sources: "iommu: Add a page fault handler", V12 of 2021-01-27; proposals, worked example of
+ * the page fault.
+ */
+
+/** `enum iommu_page_response_code`. */
+export const PAGE_RESPONSE = { SUCCESS: 0, INVALID: 1, FAILURE: 2 } as const;
+
+/** What the IOMMU tells the device, once for each group. */
+function response(device: string, pasid: number | null, grpid: number, code: number): JsonValue {
+  return { rid: device, ...(pasid === null ? {} : { pasid }), grpid, code };
+}
+
+/**
+ * A page request from the hardware. Requests that are not the last of their group wait on the device; the
+ * last one takes those of its group along. Answers the response if the kernel gives one at once.
+ */
+export function pageRequest(call: ProposalCall): ProposalAnswer {
+  const name = textArg(call, 'device');
+  const grpid = numberArg(call, 'grpid');
+  const address = wideArg(call, 'addr');
+  if (name === null || grpid === null || address === null) return ARGUMENT_BAD;
+  if (!deviceFacts(call.kernel.machine).some((device) => device.name === name)) return FAULT_NO_QUEUE;
+  const { state } = call;
+  const pasid = numberArg(call, 'pasid');
+  const request = { pasid, grpid, address: hexText(address), perm: numberArg(call, 'perm') ?? 0 };
+  state.partialFaults[name] ??= [];
+  if (call.args['last'] !== true) {
+    state.partialFaults[name].push(request);
+    return { ret: 0, out: { waits: true } };
+  }
+  const waiting = state.partialFaults[name];
+  const requests = [...waiting.filter((other) => other.grpid === grpid), request];
+  state.partialFaults[name] = waiting.filter((other) => other.grpid !== grpid);
+  return reportGroup(call, name, pasid, requests);
+}
+
+/** Reports a whole group, or answers it at once where nobody can handle it. */
+function reportGroup(
+  call: ProposalCall,
+  name: string,
+  pasid: number | null,
+  requests: readonly PageRequest[],
+): ProposalAnswer {
+  const { grpid } = requests.at(-1)!;
+  const invalid = { ret: 0, out: { response: response(name, pasid, grpid, PAGE_RESPONSE.INVALID) } };
+  const found = targetOf(call, name, pasid);
+  if (found === null) return invalid;
+  const { iommu, ioas, file } = found;
+  const attachment = ioas.attachments.find(
+    ({ device, host, guest }) =>
+      device === name && (pasid === null ? guest === null : (host ?? guest) === pasid),
+  );
+  iommu.faults.push({
+    ioas: ioas.id,
+    device: name,
+    cookie: file === undefined ? '' : cookieOf(file, iommu),
+    guest: attachment?.guest ?? null,
+    pasid,
+    grpid,
+    requests,
+    wasRead: false,
+  });
+  call.kernel.effects.faultReported(iommu.id, ioas.id, file?.id ?? 0);
+  return { ret: 0, out: { reported: ioas.id } };
+}
+
+interface FaultTarget {
+  readonly iommu: ProposalFile;
+  readonly ioas: Ioas;
+  readonly file: ProposalFile | undefined;
+}
+
+/** The address space that a request hits, if a table of the user translates it: the kernel's do not fault. */
+function targetOf(call: ProposalCall, name: string, pasid: number | null): FaultTarget | null {
+  const { state } = call;
+  const slot = slotOf(call, name, pasid);
+  const iommu = slot === undefined ? undefined : state.files[slot.iommu];
+  const ioas = slot === undefined ? undefined : iommu?.spaces[slot.stack.at(-1)!];
+  if (iommu === undefined || ioas === undefined || ioas.table === null) return null;
+  const file = Object.values(state.files).find(({ kind, device }) => kind === 'device' && device === name);
+  return { iommu, ioas, file };
+}
+
+/** Where the hardware looks: the PASID's entry, or that of the function; a guest's table takes all PASIDs. */
+function slotOf(call: ProposalCall, name: string, pasid: number | null): Slot | undefined {
+  const { slots, files } = call.state;
+  const { functionName } = deviceOf(call, name);
+  if (pasid === null) return slots[functionName];
+  const exact = slots[`${functionName}/${pasid}`] ?? slots[`${functionName}/guest ${pasid}`];
+  if (exact !== undefined) return exact;
+  const whole = slots[functionName];
+  const top = whole === undefined ? undefined : files[whole.iommu]?.spaces[whole.stack.at(-1)!];
+  return top?.kind === 'pasid-table' ? whole : undefined;
+}
+
+/** What user space reads of a group: in May 2021 without the device, in July with its cookie. */
+export function readFault(call: ProposalCall, iommu: ProposalFile): ProposalAnswer {
+  const fault = iommu.faults.find(({ wasRead }) => !wasRead);
+  if (fault === undefined) return NO_FAULT;
+  fault.wasRead = true;
+  const { ioas, cookie, pasid, requests } = fault;
+  const addr = requests.map(({ address }) => address);
+  if (call.generation === 'proposal-2021-05') return { ret: 0, out: { ioasid: ioas, addr } };
+  const perm = requests.map((request) => request.perm);
+  // Behind a guest's own PASID table the number on the wire is the guest's: only there it is told.
+  const isTable = iommu.spaces[ioas]!.kind === 'pasid-table';
+  const vpasid = isTable ? pasid : null;
+  return {
+    ret: 0,
+    out: {
+      ioasid: ioas,
+      cookie,
+      addr,
+      perm,
+      ...(vpasid === null ? {} : { vpasid }),
+    },
+  };
+}
+
+/**
+ * Answers a group that was read: in May 2021 the oldest one of the address space, whichever device it is from
+ * (docs/proposal-choices.md, "Completing a fault"); in July that of the cookie.
+ */
+export function completeFault(
+  call: ProposalCall,
+  iommu: ProposalFile,
+  ioas: Ioas,
+  cookie: string | null,
+): ProposalAnswer {
+  const code = numberArg(call, 'code');
+  if (code === null || code > PAGE_RESPONSE.FAILURE) return FAULT_CODE;
+  const at = iommu.faults.findIndex((fault) => isAsked(fault, ioas, cookie));
+  const fault = iommu.faults[at];
+  if (fault === undefined) return NO_FAULT;
+  iommu.faults.splice(at, 1);
+  return { ret: 0, out: { response: response(fault.device, fault.pasid, fault.grpid, code) } };
+}
+
+function isAsked(fault: FaultGroup, ioas: Ioas, cookie: string | null): boolean {
+  return fault.wasRead && fault.ioas === ioas.id && (cookie === null || fault.cookie === cookie);
+}
+
+/** The queue of a device overflowed: all its groups of which the last request is missing are dropped. */
+export function faultOverflow(call: ProposalCall): ProposalAnswer {
+  const name = textArg(call, 'device');
+  if (name === null) return ARGUMENT_BAD;
+  const dropped = call.state.partialFaults[name]?.length ?? 0;
+  delete call.state.partialFaults[name];
+  return { ret: 0, out: { dropped } };
+}
+
+/** A device says that it stopped using a PASID: needs no answer, its requests were flushed before. */
+export function stopMarker(call: ProposalCall): ProposalAnswer {
+  return textArg(call, 'device') === null ? ARGUMENT_BAD : { ret: 0, out: { answered: false } };
+}

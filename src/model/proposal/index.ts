@@ -1,0 +1,4 @@
+/** Public entry of the generations of 2020 and 2021. */
+export { executeProposal } from './execute.ts';
+export { isGeneration } from './generation.ts';
+export { renderHardware } from './hardware.ts';

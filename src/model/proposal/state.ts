@@ -1,0 +1,164 @@
+import {
+  createIoasidCore,
+  type GuestPasid,
+  type HostPasid,
+  type IoasId,
+  type IoasidCore,
+} from '../ioasid/index.ts';
+
+/** State of the generations of 2020 and 2021: a plain tree, part of the control state. */
+export interface ProposalState {
+  readonly core: IoasidCore;
+  /** Open files by descriptor, for each process. */
+  readonly descriptors: Record<number, Record<number, number>>;
+  readonly files: Record<number, ProposalFile>;
+  nextFile: number;
+  /** Groups that were bound, by number. */
+  readonly groups: Record<number, GroupDma>;
+  /** What each routing information leads to: see slotKey. */
+  readonly slots: Record<string, Slot>;
+  /** Page requests of which the last of their group is still to come, by device. */
+  readonly partialFaults: Record<string, PageRequest[]>;
+  /** PASIDs on their way out, by `device/pasid`: state of the lifecycle `pasidTeardown`. */
+  readonly teardowns: Record<string, number>;
+  /** Hazards that the trace shows, oldest first. */
+  findings: ProposalFinding[];
+}
+
+export interface ProposalFile {
+  readonly id: number;
+  readonly kind: 'iommu' | 'device' | 'kvm' | 'other';
+  /** Descriptors that name it. */
+  refs: number;
+  /** Process that opened it. */
+  readonly owner: number;
+  /** Of kind `device`: its name. */
+  readonly device: string;
+  /** Of kind `device`: opened through a group of the old container. */
+  readonly isLegacy: boolean;
+  /** Of kind `device`: the descriptors that it is bound to. */
+  bindings: Binding[];
+  /** Of kind `iommu`. */
+  readonly spaces: Record<number, Ioas>;
+  /** PASID set of the descriptor; 0 until a PASID is needed. */
+  set: number;
+  registered: UserRange[];
+  /** Fault groups that were reported and not answered, oldest first. */
+  faults: FaultGroup[];
+  /** Of kind `kvm`: the CPU's PASID translation table, by the guest's number. */
+  readonly translations: Record<number, Translation>;
+  /** Of kind `kvm`: KVM_CAP_PASID_TRANSLATION is on. */
+  translates: boolean;
+}
+
+export interface Binding {
+  /** File of the descriptor. */
+  readonly iommu: number;
+  /** The user's label of the device, in hex; empty in May 2021, which has none. */
+  readonly cookie: string;
+}
+
+/** DMA of one IOMMU group. */
+export interface GroupDma {
+  /** State of the lifecycle `proposalGroup`. */
+  lifecycle: number;
+  /** Security context: the file of the descriptor, or the process in July 2021. */
+  owner: number;
+  bound: number;
+  attached: number;
+}
+
+/** One I/O address space of one descriptor. */
+export interface Ioas {
+  readonly id: IoasId;
+  /** State of the lifecycle `proposalIoas`. */
+  lifecycle: number;
+  /** Null for a root. */
+  readonly parent: IoasId | null;
+  /** Who makes its translations. `open`: a child of May 2021 that neither maps nor has a table yet. */
+  kind: 'kernel' | 'open' | 'user-table' | 'pasid-table';
+  table: { readonly address: string; readonly format: string } | null;
+  readonly enforcesSnoop: boolean;
+  /** 0 when not stated. */
+  readonly addressWidth: number;
+  maps: Mapping[];
+  attachments: Attachment[];
+}
+
+export interface Attachment {
+  readonly device: string;
+  /** Key in `ProposalState.slots`. */
+  readonly slot: string;
+  /** The guest's PASID; null for the default address space. */
+  readonly guest: GuestPasid | null;
+  /** The PASID on the wire; null when requests carry none, or a table in guest memory says. */
+  readonly host: HostPasid | null;
+  /** Space of numbers that `host` was allocated in; empty when it was not. */
+  readonly scope: string;
+}
+
+/** The address spaces behind one RID or RID and PASID: parents below, the live one last. */
+export interface Slot {
+  readonly iommu: number;
+  readonly device: string;
+  stack: IoasId[];
+}
+
+/** Addresses and lengths are whole pages of 4096 bytes. */
+export interface Mapping {
+  readonly iovaPage: number;
+  readonly pages: number;
+  /** Of user memory, or of the parent's address space. */
+  readonly targetPage: number;
+  /** VFIO_DMA_MAP_FLAG_READ and _WRITE. */
+  readonly flags: number;
+}
+
+export interface UserRange {
+  readonly page: number;
+  readonly pages: number;
+}
+
+export interface PageRequest {
+  readonly pasid: number | null;
+  readonly grpid: number;
+  readonly address: string;
+  readonly perm: number;
+}
+
+export interface FaultGroup {
+  readonly ioas: IoasId;
+  readonly device: string;
+  readonly cookie: string;
+  readonly guest: GuestPasid | null;
+  readonly pasid: number | null;
+  readonly grpid: number;
+  readonly requests: readonly PageRequest[];
+  wasRead: boolean;
+}
+
+export interface Translation {
+  readonly iommu: number;
+  readonly ioas: IoasId;
+  readonly host: HostPasid;
+}
+
+export interface ProposalFinding {
+  readonly id: string;
+  readonly seq: number;
+  readonly says: string;
+}
+
+export function createProposalState(): ProposalState {
+  return {
+    core: createIoasidCore(),
+    descriptors: {},
+    files: {},
+    nextFile: 1,
+    groups: {},
+    slots: {},
+    partialFaults: {},
+    teardowns: {},
+    findings: [],
+  };
+}
