@@ -134,7 +134,9 @@ function translateNested(
   const { state } = slot;
   if (state.kind !== 'nested') throw new Error('not a nested slot');
   const why = "the guest's table lies in guest memory, which the trace did not record";
-  if (data.length < PGTBL_ADDR + 8) return { steps: [entry], outcome: 'unknown', ...NOTHING, why };
+  // The data of other drivers is an entry of the guest, which points to a context in guest memory first.
+  if (faultContext(view, slot, null).driver !== 'vtd' || data.length < PGTBL_ADDR + 8)
+    return { steps: [entry], outcome: 'unknown', ...NOTHING, why };
   const root = new DataView(data.buffer, data.byteOffset, data.byteLength).getBigUint64(PGTBL_ADDR, true);
   const rootStep = {
     at: 'first stage root',
