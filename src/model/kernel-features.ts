@@ -53,22 +53,23 @@ export const FEATURES = {
   },
   mockHasFwspec: {
     since: '7.0',
-    unknownFrom: '6.13',
+    unknownFrom: '6.18',
     says: 'mock devices can be bound on machines with a VT-d or AMD IOMMU',
-    source: 'iommu.c iommu_mock_device_add; absent in 6.12, there in 7.3-rc7, the release from memory',
+    source: 'iommu.c iommu_mock_device_add; absent in 6.17, there in 7.0',
   },
   pagingFlagsOp: {
     since: '6.14',
     unknownFrom: '6.13',
     says: 'IOMMU drivers make nested page tables with an operation of its own; AMD chooses formats by flags',
     source:
-      'iommu.h domain_alloc_paging_flags, domain_alloc_nested; one domain_alloc_user in 6.12, 6.14 from memory',
+      'iommu.h domain_alloc_paging_flags, domain_alloc_nested; one domain_alloc_user in 6.12, there in 6.14',
   },
   amdNesting: {
     since: '7.0',
     unknownFrom: '6.18',
     says: 'AMD IOMMUs tell their features in GET_HW_INFO, and have nest parents and vIOMMUs',
-    source: 'amd/iommufd.c; absent in 6.12, there in 7.3-rc7, written in 2025, the release from memory',
+    source:
+      'iommufd.h IOMMU_HW_INFO_TYPE_AMD; absent in 6.17, there in 7.0; amd/iommufd.c was read in 7.3-rc7 only',
   },
   vtdFirstStage: {
     since: '6.14',

@@ -80,9 +80,9 @@ export function ioeventfd(kernel: Kernel, device: PciDevice): Answer {
   if (region === undefined) return 'not-modelled';
   const at = Number(BigInt.asUintN(Number(REGION_SHIFT), offset));
   if (at + bytes > region.sizeBytes) return NOT_IN_BAR;
-  if (bytes === SIZE_64 && kernel.profile.has.pciRefusesWideIoeventfd) return TOO_WIDE;
   const isTable = touchesTable(device.facts, bar, at, bytes);
   if (isTable === true) return IN_MSIX_TABLE;
+  if (bytes === SIZE_64 && kernel.profile.has.pciRefusesWideIoeventfd) return TOO_WIDE;
   if (isTable === null) return 'not-modelled';
   const data = call.view.getBigUint64(EVENT.data, true).toString(16);
   return change(device, { bar, at, data, bytes }, fd);
