@@ -2,7 +2,10 @@ import { adoptReply, execute, type Kernel, learnReply, type Reply } from '../src
 import type { Call } from '../src/trace/index.ts';
 import { compareReply, type Verdict } from './compare.ts';
 
-/** A recorded call applied to a kernel, with what only the recorded reply tells. */
+/**
+ * A recorded call applied to a kernel, with what only the recorded reply tells. One object, valid until the
+ * next call: a replay makes none for each.
+ */
 export interface Applied {
   readonly reply: Reply;
   /** Facts of the hardware that were taken from the reply. */
@@ -11,30 +14,32 @@ export interface Applied {
   readonly rests: boolean;
 }
 
+const applied: { -readonly [Key in keyof Applied]: Applied[Key] } = {
+  reply: { modelled: false, ret: 0, errno: 0, reason: null },
+  learned: 0,
+  rests: false,
+};
+
 /** A learned fact may show the next one that is open; there are few. */
 const MOST_QUESTIONS = 4;
 
 /**
  * Asks the kernel, learns open facts from the recorded reply, and asks again where that changes the answer.
  */
-export function applyCall(
-  kernel: Kernel,
-  call: Call,
-  ask: () => Reply = () => execute(kernel, call),
-): Applied {
-  let reply = ask();
-  let learned = 0;
+export function applyCall(kernel: Kernel, call: Call, ask: (() => Reply) | null = null): Applied {
+  applied.reply = ask === null ? execute(kernel, call) : ask();
+  applied.learned = 0;
   const { rests, unknown } = kernel.call;
-  const isOpen = rests.length > 0;
-  if (!(isOpen || !reply.modelled || unknown.length > 0) || !('replied' in call) || !call.replied)
-    return { reply, learned, rests: isOpen };
+  applied.rests = rests.length > 0;
+  const isOpen = applied.rests || !applied.reply.modelled || unknown.length > 0;
+  if (!isOpen || !('replied' in call) || !call.replied) return applied;
   for (let asked = 0; asked < MOST_QUESTIONS; asked += 1) {
     const { facts, again } = learnReply(kernel, call);
-    learned += facts;
+    applied.learned += facts;
     if (!again) break;
-    reply = ask();
+    applied.reply = ask === null ? execute(kernel, call) : ask();
   }
-  return { reply, learned, rests: isOpen };
+  return applied;
 }
 
 /**

@@ -17,7 +17,7 @@ import type { Answer, Kernel, Reply } from './kernel.ts';
 import { noteMemory } from './memory-records.ts';
 import { openTarget } from './open-target.ts';
 import { pollDescriptor } from './poll.ts';
-import { executeProposal, isGeneration } from './proposal/index.ts';
+import { executeProposal } from './proposal/index.ts';
 import { reason } from './reason.ts';
 import type { OpenFile, Process } from './state.ts';
 import { transfer } from './transfer.ts';
@@ -46,7 +46,7 @@ export function execute(kernel: Kernel, call: Call): Reply {
   reply.errno = 0;
   reply.reason = null;
   if (kernel.call.rests.length > 0) kernel.call.rests.length = 0;
-  if (isGeneration(kernel.profile.name)) return executeProposal(kernel, call);
+  if (kernel.isProposal) return executeProposal(kernel, call);
   const process = processOf(kernel, call.pid, kernel.lastPid);
   kernel.lastPid = call.pid;
   switch (call.op) {

@@ -4,6 +4,7 @@ import { createIovaSpace, type IovaSpace } from './iova-space.ts';
 import { type Machine, MOCK_MACHINE } from './machine.ts';
 import { createPagesTable, type PagesTable } from './pages-table.ts';
 import type { Profile } from './profile.ts';
+import { isGeneration } from './proposal/generation.ts';
 import type { Reason, Refusal } from './reason.ts';
 import { type Context, type ControlState, createControlState, type Ioas } from './state.ts';
 import { createUserCall, type UserCall } from './user-call.ts';
@@ -29,6 +30,8 @@ export interface Kernel {
   lastPid: number;
   /** iommufd serves /dev/vfio/vfio (CONFIG_IOMMUFD_VFIO_CONTAINER), not the classic type1 driver. */
   readonly servesContainers: boolean;
+  /** One of the generations of 2020 and 2021 rather than a release of Linux. */
+  readonly isProposal: boolean;
   /** Who is told what the calls caused. */
   effects: EffectSink;
 }
@@ -62,6 +65,7 @@ export function createKernel(
     machine,
     lastPid: 0,
     servesContainers,
+    isProposal: isGeneration(profile.name),
     effects,
   };
 }
