@@ -165,12 +165,12 @@ export function dropArea(kernel: Kernel, context: Context, ioas: Ioas, space: Io
   kernel.effects.rangeUnmapped(context.id, ioas.id, space, slot);
   if (kernel.dirty.size > 0) dropDirtyBits(kernel, context, ioas, space, slot);
   const pages = areas.pages[slot]!;
+  const isCharged = kernel.pages.payer[pages] !== NOBODY && ioas.domains.length > 0;
   const first = areas.firstIndex[slot]!;
-  const last = lastIndex(space, slot);
+  const last = isCharged ? lastIndex(space, slot) : first;
   unlinkArea(areas, slot);
   freeSlot(areas, slot);
-  if (kernel.pages.payer[pages] !== NOBODY && ioas.domains.length > 0)
-    unchargeArea(kernel, pages, first, last);
+  if (isCharged) unchargeArea(kernel, pages, first, last);
   releasePages(kernel, pages);
 }
 
