@@ -135,7 +135,7 @@ function translateNested(
   if (state.kind !== 'nested') throw new Error('not a nested slot');
   const why = "the guest's table lies in guest memory, which the trace did not record";
   // The data of other drivers is an entry of the guest, which points to a context in guest memory first.
-  if (faultContext(view, slot, null).driver !== 'vtd' || data.length < PGTBL_ADDR + 8)
+  if (driverOf(view, slot) !== 'vtd' || data.length < PGTBL_ADDR + 8)
     return { steps: [entry], outcome: 'unknown', ...NOTHING, why };
   const root = new DataView(data.buffer, data.byteOffset, data.byteLength).getBigUint64(PGTBL_ADDR, true);
   const rootStep = {
@@ -150,8 +150,12 @@ function translateNested(
   return { steps, outcome: 'unknown', ...NOTHING, why };
 }
 
+function driverOf(view: HardwareView, slot: DeviceSlot): string {
+  return view.iommus.find(({ name }) => name === slot.iommu)?.driver ?? '';
+}
+
 function faultContext(view: HardwareView, slot: DeviceSlot, domain: HardwareDomain | null): FaultContext {
-  const driver = domain?.driver ?? view.iommus.find(({ name }) => name === slot.iommu)?.driver ?? '';
+  const driver = domain?.driver ?? driverOf(view, slot);
   const scalable = view.iommus.find(({ name }) => name === slot.iommu)?.scalable ?? false;
   return { driver, scalable, format: domain?.table?.format.name ?? '' };
 }

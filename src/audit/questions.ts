@@ -1,4 +1,4 @@
-import type { SqlValue, Store } from '../../store/index.ts';
+import type { EventRow, SqlValue, Store } from '../../store/index.ts';
 
 /** Questions to the PASID history of a trace, asked of the tables. Rows have a defined order. */
 
@@ -57,29 +57,11 @@ export interface TenureLine {
   readonly faults_read: number;
 }
 
-/** A row of the view `pasid_events`. */
-export interface EventLine {
-  readonly event: number;
-  readonly seq: number;
-  readonly nth: number;
+/** A row of the view `pasid_events`: the event, the name of its number space, and when it was recorded. */
+export interface EventLine extends Omit<EventRow, 'scope'> {
   readonly t_ns: number | null;
-  readonly pid: number;
-  readonly fd: number | null;
-  readonly call: string;
-  readonly what: string;
-  readonly generation: string;
   readonly scope_kind: string;
   readonly scope: string;
-  readonly pasid: number;
-  readonly vpasid: number | null;
-  readonly tenure: number | null;
-  readonly context: number;
-  readonly function: string | null;
-  readonly device: number | null;
-  readonly hwpt: number | null;
-  readonly ioas: number | null;
-  readonly vm: string | null;
-  readonly reason: string | null;
 }
 
 /** A row of the view `pasid_scopes`. */

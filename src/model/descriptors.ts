@@ -2,6 +2,7 @@ import { contextLifecycle } from '../../machines/index.ts';
 import { dropDeadSpace } from './accounting.ts';
 import type { Kernel } from './kernel.ts';
 import type { Context, OpenFile, Process } from './state.ts';
+import { setU32 } from './user-call.ts';
 import { createSpace, forkSpace } from './user-memory.ts';
 import { copyWindows } from './window.ts';
 
@@ -100,6 +101,20 @@ export function installDescriptor(
   while (process.descriptors[fd] !== undefined || fd < STANDARD_DESCRIPTORS) fd += 1;
   addFile(kernel, process, fd, kind, context, object, viaGroup);
   return fd;
+}
+
+/** As `installDescriptor`, for the caller: a field of its struct, `at` so many bytes, answers the number. */
+export function answerDescriptor(
+  kernel: Kernel,
+  kind: OpenFile['kind'],
+  context: number,
+  object: number,
+  name: string,
+  at: number,
+): void {
+  const guess = installDescriptor(kernel, kernel.call.pid, kind, context, object);
+  setU32(kernel.call, at, guess);
+  kernel.call.unknown.push({ name, at, bytes: 4, guess });
 }
 
 /** Standard input, output and error are open in every process. */

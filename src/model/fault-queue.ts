@@ -8,7 +8,7 @@ import {
 } from '../uapi/index.ts';
 import { writeWide } from './address.ts';
 import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
-import { installDescriptor } from './descriptors.ts';
+import { answerDescriptor } from './descriptors.ts';
 import type { Kernel } from './kernel.ts';
 import { addObject, dropContext, holdContext, moved, nextId } from './objects.ts';
 import type { Features } from './profile.ts';
@@ -74,9 +74,7 @@ export function faultQueueAlloc(kernel: Kernel, context: Context): Refusal {
   addObject(kernel, context, queue);
   holdContext(context);
   setU32(call, ALLOC.out_fault_id, queue.id);
-  const guess = installDescriptor(kernel, call.pid, 'fault', context.id, queue.id);
-  setU32(call, ALLOC.out_fault_fd, guess);
-  call.unknown.push({ name: 'out_fault_fd', at: ALLOC.out_fault_fd, bytes: 4, guess });
+  answerDescriptor(kernel, 'fault', context.id, queue.id, 'out_fault_fd', ALLOC.out_fault_fd);
   respond(call, IOMMU_FAULT_QUEUE_ALLOC.sizeBytes);
   return null;
 }

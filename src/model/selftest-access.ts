@@ -10,7 +10,7 @@ import { attachAccess, closeAccess, replaceAccess } from './access.ts';
 import { dropItems, pinPages } from './access-pins.ts';
 import { type Wide, wide } from './address.ts';
 import { BAD_USER_POINTER, UNKNOWN_FLAGS } from './check.ts';
-import { fileOf, installDescriptor } from './descriptors.ts';
+import { answerDescriptor, fileOf } from './descriptors.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
 import { addObject, dropContext, holdContext, mustGet, nextId } from './objects.ts';
 import { refuseUserPage } from './pinning.ts';
@@ -96,9 +96,7 @@ export function createAccess(kernel: Kernel, context: Context, ioasId: number): 
     closeAccess(kernel, context, access);
     return BAD_USER_POINTER;
   }
-  const guess = installDescriptor(kernel, call.pid, 'access', context.id, access.id);
-  setU32(call, CREATE.out_access_fd, guess);
-  call.unknown.push({ name: 'out_access_fd', at: CREATE.out_access_fd, bytes: 4, guess });
+  answerDescriptor(kernel, 'access', context.id, access.id, 'out_access_fd', CREATE.out_access_fd);
   respond(call, IOMMU_TEST_CMD.sizeBytes);
   return null;
 }

@@ -1,7 +1,7 @@
 import { veventqLifecycle } from '../../machines/index.ts';
 import { IOMMU_VEVENTQ_ALLOC, IOMMU_VEVENTQ_FLAGS, IOMMU_VEVENTQ_TYPE, offsetsOf } from '../uapi/index.ts';
 import { BAD_USER_POINTER, RESERVED_SET, UNKNOWN_FLAGS, VIOMMU_NOT_FOUND } from './check.ts';
-import { installDescriptor } from './descriptors.ts';
+import { answerDescriptor } from './descriptors.ts';
 import type { TransferResult } from './fault-queue.ts';
 import type { Kernel } from './kernel.ts';
 import { addObject, dropContext, getObject, holdContext, moved, mustGet, nextId } from './objects.ts';
@@ -81,9 +81,7 @@ export function veventqAlloc(kernel: Kernel, context: Context): Refusal {
   acquireViommu(viommu);
   holdContext(context);
   setU32(call, ALLOC.out_veventq_id, queue.id);
-  const guess = installDescriptor(kernel, call.pid, 'veventq', context.id, queue.id);
-  setU32(call, ALLOC.out_veventq_fd, guess);
-  call.unknown.push({ name: 'out_veventq_fd', at: ALLOC.out_veventq_fd, bytes: 4, guess });
+  answerDescriptor(kernel, 'veventq', context.id, queue.id, 'out_veventq_fd', ALLOC.out_veventq_fd);
   respond(call, IOMMU_VEVENTQ_ALLOC.sizeBytes);
   return null;
 }
