@@ -50,7 +50,7 @@ export function defaultRouting(
   if (device.isSoftware) return { slot: `software ${device.name}`, guest: null, host: null, scope: '' };
   if (!device.isMediated) return { slot: device.functionName, guest: null, host: null, scope: '' };
   // The default PASID of a mediated device: hidden from the user, from the same numbers as the others.
-  const scope = policyOf(call.kernel.machine).scopeOf(pasidUser(device));
+  const scope = policyOf(call.kernel.machine).scopeOf(pasidUser(call.kernel.machine, device));
   if (scope.owner === 'none') return NO_PASID;
   const host = allocate(call, iommu, scope.space);
   if (isRefused(host)) return host;
@@ -64,7 +64,7 @@ export function pasidRouting(
   device: DeviceFacts,
   guest: GuestPasid,
 ): Routing | Reason {
-  const scope = policyOf(call.kernel.machine).scopeOf(pasidUser(device));
+  const scope = policyOf(call.kernel.machine).scopeOf(pasidUser(call.kernel.machine, device));
   if (!device.hasPasid || device.isSoftware || scope.owner === 'none') return NO_PASID;
   if (guest === RESERVED_PASID || guest >= PASID_COUNT) return PASID_RANGE;
   const mixed = checkMix(call, iommu, device);
@@ -91,7 +91,7 @@ export function tellRefusedAttach(
 ): void {
   if (guest === null) return;
   const device = deviceOf(call, call.file!.device);
-  const scope = policyOf(call.kernel.machine).scopeOf(pasidUser(device));
+  const scope = policyOf(call.kernel.machine).scopeOf(pasidUser(call.kernel.machine, device));
   const isTranslated = scope.owner === 'host' && device.translates;
   tellRefused(
     call,
