@@ -69,7 +69,7 @@ export function proposalState(kernel: Kernel): ProposalState {
 export function executeProposal(kernel: Kernel, record: Call): Reply {
   const { reply } = kernel;
   const state = proposalState(kernel);
-  delete reply.out;
+  reply.out = undefined;
   if (state.descriptors[record.pid] === undefined && record.op !== 'open')
     forkFiles(state, kernel.lastPid, record.pid);
   kernel.lastPid = record.pid;
@@ -237,6 +237,8 @@ function executeCall(kernel: Kernel, state: ProposalState, record: ApiCall): Rep
   return settle(reply, handler === undefined ? NO_SUCH_CALL : handler(call), call.told);
 }
 
+const NO_RESULTS: NonNullable<Reply['out']> = {};
+
 function settle(reply: Reply, answer: ProposalAnswer, told: readonly Notification[]): Reply {
   if (isRefused(answer)) {
     reply.ret = -1;
@@ -245,8 +247,12 @@ function settle(reply: Reply, answer: ProposalAnswer, told: readonly Notificatio
     return reply;
   }
   reply.ret = answer.ret;
+  if (told.length === 0) {
+    reply.out = answer.out ?? NO_RESULTS;
+    return reply;
+  }
   const notified = told.map(({ event, subscriber, id, spid }) => ({ event, subscriber, id, spid }));
-  reply.out = { ...answer.out, ...(notified.length === 0 ? {} : { notified }) };
+  reply.out = { ...answer.out, notified };
   return reply;
 }
 

@@ -42,6 +42,18 @@ const DEFAULT_PAGE_SIZES = '0x40201000';
 const DEFAULT_WIDTH = 48;
 
 const devicesOf = new WeakMap<Machine, readonly DeviceFacts[]>();
+const namesOf = new WeakMap<Machine, ReadonlyMap<string, DeviceFacts>>();
+
+/** A device by the name that the topology gives it. */
+export function findDevice(machine: Machine, name: string): DeviceFacts | undefined {
+  let byName = namesOf.get(machine);
+  if (byName === undefined) {
+    // The first of a name counts, as a search from the front would find it.
+    byName = new Map([...deviceFacts(machine)].reverse().map((device) => [device.name, device]));
+    namesOf.set(machine, byName);
+  }
+  return byName.get(name);
+}
 
 /** Every device of the machine, in the order of the topology. */
 export function deviceFacts(machine: Machine): readonly DeviceFacts[] {

@@ -3,7 +3,7 @@ import { functionSpace } from '../ioasid/index.ts';
 import { cookieOf, deviceOf } from './binding.ts';
 import { hexText, numberArg, type ProposalAnswer, type ProposalCall, textArg, wideArg } from './call.ts';
 import { deviceFacts } from './facts.ts';
-import { scopeOfAttachment, wirePasid } from './pasid-changes.ts';
+import { fileOf, scopeOfAttachment, wirePasid } from './pasid-changes.ts';
 import { ARGUMENT_BAD } from './reasons.ts';
 import { FAULT_CODE, FAULT_NO_QUEUE, NO_FAULT } from './reasons-memory.ts';
 import type { FaultGroup, Ioas, PageRequest, ProposalFile, Slot } from './state.ts';
@@ -99,8 +99,7 @@ export function tellOfFault(
   );
   // Behind a table in guest memory the number is one of the function's, and nobody told the host of it.
   const scope = attachment === undefined ? functionSpace(functionName) : scopeOfAttachment(attachment);
-  const file = Object.values(state.files).find((other) => other.kind === 'device' && other.device === device);
-  const target = { device, file: file?.id ?? 0, ioas };
+  const target = { device, file: fileOf(state, device), ioas };
   kernel.effects.pasidChanged({ what, scope, pasid, vpasid: guest, context: iommu.id, target, reason });
 }
 

@@ -79,6 +79,15 @@ export const scopeOfAttachment = ({ scope, slot }: Attachment): string =>
 export const wirePasid = ({ host, guest }: Pick<Attachment, 'host' | 'guest'>): number | null =>
   host ?? guest;
 
+/** The open of a device; 0 where it is closed. */
+export function fileOf({ files }: ProposalState, device: string): number {
+  for (const id in files) {
+    const file = files[id]!;
+    if (file.kind === 'device' && file.device === device) return file.id;
+  }
+  return 0;
+}
+
 /** Something happened to the PASID of an attachment, if requests of it have one. */
 export function tellOfAttachment(
   { kernel, state }: Teller,
@@ -91,14 +100,13 @@ export function tellOfAttachment(
   const pasid = wirePasid(attachment);
   if (pasid === null) return;
   const { device, guest } = attachment;
-  const file = Object.values(state.files).find((other) => other.kind === 'device' && other.device === device);
   kernel.effects.pasidChanged({
     what,
     scope: scopeOfAttachment(attachment),
     pasid,
     vpasid: guest,
     context: iommu.id,
-    target: { device, file: file?.id ?? 0, ioas: ioas.id },
+    target: { device, file: fileOf(state, device), ioas: ioas.id },
     ...more,
   });
 }
