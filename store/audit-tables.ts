@@ -39,15 +39,20 @@ export function rebuildAudit(
   traceId: number,
   work: (rows: AuditRows) => AuditBuild,
 ): void {
+  const scope = inserter(database, 'pasid_scope', traceId, SCOPE);
+  const tenure = inserter(database, 'pasid_tenure', traceId, TENURE);
+  const attachment = inserter(database, 'pasid_attachment', traceId, ATTACHMENT);
+  const event = inserter(database, 'pasid_event', traceId, EVENT);
   const rows: AuditRows = {
-    scope: inserter(database, 'pasid_scope', traceId, SCOPE),
-    tenure: inserter(database, 'pasid_tenure', traceId, TENURE),
-    attachment: inserter(database, 'pasid_attachment', traceId, ATTACHMENT),
-    event: inserter(database, 'pasid_event', traceId, EVENT),
+    scope: scope.add,
+    tenure: tenure.add,
+    attachment: attachment.add,
+    event: event.add,
   };
   const rebuild = database.transaction(() => {
     deleteAudit(database, traceId);
     const { version, diverged } = work(rows);
+    for (const table of [scope, tenure, attachment, event]) table.flush();
     database.prepare('INSERT INTO audit_build VALUES (?, ?, ?)').run(traceId, version, diverged);
   });
   rebuild.immediate();
@@ -58,20 +63,37 @@ export function deleteAudit(database: SqliteDatabase, traceId: number): void {
   for (const table of AUDIT_TABLES) database.prepare(`DELETE FROM ${table} WHERE trace = ?`).run(traceId);
 }
 
+/** Rows of one INSERT: a statement costs more than another row in it. */
+const STATEMENT_ROWS = 16;
+
+/** Inserts rows, several with one statement; those that are left over with flush(). */
 function inserter<Row>(
   database: SqliteDatabase,
   table: string,
   traceId: number,
   columns: readonly (keyof Row)[],
-): (row: Row) => void {
-  const marks = columns.map(() => '?').join(', ');
-  const insert = database.prepare(
-    `INSERT INTO ${table} (trace, ${columns.join(', ')}) VALUES (${traceId}, ${marks})`,
-  );
-  const values: unknown[] = new Array(columns.length).fill(null);
-  return (row) => {
-    for (let index = 0; index < columns.length; index += 1) values[index] = row[columns[index]!];
-    insert.run(values);
+): { readonly add: (row: Row) => void; readonly flush: () => void } {
+  const width = columns.length;
+  const marks = `(${traceId}, ${columns.map(() => '?').join(', ')})`;
+  const into = `INSERT INTO ${table} (trace, ${columns.join(', ')}) VALUES`;
+  const insertOne = database.prepare(`${into} ${marks}`);
+  const insertMany = database.prepare(`${into} ${Array(STATEMENT_ROWS).fill(marks).join(', ')}`);
+  const values: unknown[] = new Array(STATEMENT_ROWS * width).fill(null);
+  let held = 0;
+  return {
+    add(row) {
+      const start = held * width;
+      for (let index = 0; index < width; index += 1) values[start + index] = row[columns[index]!];
+      held += 1;
+      if (held < STATEMENT_ROWS) return;
+      held = 0;
+      insertMany.run(values);
+    },
+    flush() {
+      for (let index = 0; index < held; index += 1)
+        insertOne.run(values.slice(index * width, (index + 1) * width));
+      held = 0;
+    },
   };
 }
 

@@ -1,4 +1,5 @@
 import {
+  type ApiCall,
   type Call,
   decodeHex,
   type IoctlCall,
@@ -142,6 +143,8 @@ function decodeOther(row: at.Row, what: number): Call {
     case 'cap_set_proc':
     case 'procstatus':
       return { op, ...shared, fields: more } satisfies OtherCall;
+    case 'call':
+      return decodeApiCall(row, more, shared);
     default: {
       const { reply, ...recorded } = more;
       const call = recordToCall({ op, kind, fd: row[at.FD] as number, pid: 0, ...recorded }, shared.seq)!;
@@ -149,4 +152,24 @@ function decodeOther(row: at.Row, what: number): Call {
       return { ...call, ...shared, ...replied } as Call;
     }
   }
+}
+
+/** A call that was recorded by name. Its keys were checked when it was written: see encodeOther. */
+function decodeApiCall(
+  row: at.Row,
+  { generation, name, args, out, reply }: Record<string, JsonValue>,
+  shared: Meta & Pick<Call, 'seq' | 'pid'>,
+): ApiCall {
+  if (typeof generation !== 'string' || typeof name !== 'string')
+    throw new RecordError('a call without its generation or name');
+  return {
+    op: 'call',
+    ...shared,
+    generation,
+    name,
+    fd: (row[at.FD] as number | null) ?? -1,
+    args: (args ?? {}) as JsonRecord,
+    out: (out ?? null) as JsonRecord | null,
+    ...replyOf(row, reply as [number, number] | undefined),
+  };
 }

@@ -27,14 +27,18 @@ export interface Scopes {
 
 /** Number 1 is the whole system. */
 export function createScopes(): Scopes {
-  const byKey = new Map<string, Scope>();
+  // By name within a kind: looked up at each event, so that no key is put together.
+  const byKind = { system: new Map(), function: new Map(), set: new Map(), process: new Map() } as Readonly<
+    Record<PasidSpace['kind'], Map<string, Scope>>
+  >;
+  const all: Scope[] = [];
   const find = (kind: PasidSpace['kind'], name: string): Scope => {
-    const key = `${kind} ${name}`;
-    const known = byKey.get(key);
+    const known = byKind[kind].get(name);
     if (known !== undefined) return known;
     const counts = { tenures: 0, held: 0, highWater: 0, highWaterSeq: null, refused: 0 };
-    const scope: Scope = { number: byKey.size + 1, kind, name, isSpace: false, quota: null, ...counts };
-    byKey.set(key, scope);
+    const scope: Scope = { number: all.length + 1, kind, name, isSpace: false, quota: null, ...counts };
+    byKind[kind].set(name, scope);
+    all.push(scope);
     return scope;
   };
   find('system', '');
@@ -53,7 +57,7 @@ export function createScopes(): Scopes {
       for (const scope of scopes) scope.held -= 1;
     },
     write(rows) {
-      for (const scope of byKey.values()) {
+      for (const scope of all) {
         rows.scope({
           scope: scope.number,
           kind: scope.kind,

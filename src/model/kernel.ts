@@ -44,7 +44,7 @@ export interface Reply {
   errno: number;
   reason: Reason | null;
   /** Results by name of a call without a binary layout. */
-  out?: Readonly<Record<string, JsonValue>>;
+  out?: Readonly<Record<string, JsonValue>> | undefined;
 }
 
 export function createKernel(

@@ -3,6 +3,7 @@ import type { Reason, Refusal } from '../reason.ts';
 import { deviceOf, GROUP_EVENT, GROUP_LAST, groupOf, isAttached, moveGroup } from './binding.ts';
 import type { ProposalCall } from './call.ts';
 import type { DeviceFacts } from './facts.ts';
+import { tellOfAttachment, wirePasid } from './pasid-changes.ts';
 import {
   ALREADY_ATTACHED,
   DETACH_PARENT,
@@ -16,7 +17,7 @@ import {
 } from './reasons.ts';
 import { TABLE_IN_USE } from './reasons-memory.ts';
 import { defaultRouting, pasidRouting, type Routing, releaseRouting } from './routing.ts';
-import { childrenOf, IOAS_EVENT, IOAS_GUARD, IOAS_STATE, isWhole, moveIoas } from './spaces.ts';
+import { childrenOf, devicesOn, IOAS_EVENT, IOAS_GUARD, IOAS_STATE, isWhole, moveIoas } from './spaces.ts';
 import type { Attachment, Ioas, ProposalFile } from './state.ts';
 
 /**
@@ -39,15 +40,32 @@ export function attachDevice(
   if (isRefused(routing)) return routing;
   const taken = takeSlot(call, iommu, ioas, device, routing);
   if (taken !== null) return taken;
-  ioas.attachments.push({ device: device.name, ...routing });
+  const attachment: Attachment = { device: device.name, ...routing };
+  ioas.attachments.push(attachment);
   const group = groupOf(call.state, device);
   if (group !== null) {
     group.attached += 1;
     moveGroup(group, GROUP_EVENT.ATTACH);
   }
-  moveIoas(ioas, IOAS_EVENT.ATTACH, isWhole(call, ioas, groupsOf(call, ioas)) ? IOAS_GUARD.whole : 0);
+  moveIoas(ioas, IOAS_EVENT.ATTACH, isWhole(call, ioas) ? IOAS_GUARD.whole : 0);
   call.kernel.effects.deviceAttached(iommu.id, file.id, ioas.id, routing.host ?? 0);
+  tellOfAttachment(call, 'attach', iommu, ioas, attachment);
+  tellOfMove(call, iommu, attachment, ioas);
   return null;
+}
+
+/** A space nested on the default one of a mediated device takes over its PASID, and gives it back. */
+function tellOfMove(
+  call: ProposalCall,
+  iommu: ProposalFile,
+  nested: Attachment,
+  live: Ioas | undefined,
+): void {
+  if (live === undefined || wirePasid(nested) !== null) return;
+  const below = Object.values(iommu.spaces)
+    .flatMap(({ attachments }) => attachments)
+    .find((other) => other.slot === nested.slot && other.host !== null);
+  if (below !== undefined) tellOfAttachment(call, 'move', iommu, live, below);
 }
 
 function checkAttach(
@@ -74,7 +92,7 @@ function isCompatible(call: ProposalCall, ioas: Ioas, device: DeviceFacts): bool
   // September 2021 has its own checks of these, made before.
   if (device.isSoftware || call.generation === 'rfc-2021-09') return true;
   if (ioas.addressWidth > device.addressWidth) return false;
-  return ioas.attachments.every(({ device: name }) => {
+  return devicesOn(ioas).every((name) => {
     const other = deviceOf(call, name);
     if (other.isSoftware) return true;
     const isSameSnoop = ioas.enforcesSnoop || other.enforcesSnoop === device.enforcesSnoop;
@@ -171,12 +189,16 @@ function detachAt(
     moveGroup(group, GROUP_EVENT.DETACH, group.attached === 0 ? GROUP_LAST : 0);
   }
   const isLast = ioas.attachments.length === 0;
-  const whole = isWhole(call, ioas, groupsOf(call, ioas)) ? IOAS_GUARD.whole : 0;
+  const whole = isWhole(call, ioas) ? IOAS_GUARD.whole : 0;
   moveIoas(ioas, IOAS_EVENT.DETACH, whole | (isLast ? IOAS_GUARD.last : 0));
   // The domain goes with the last device, and its mappings with it; in July 2021 they wait for another.
   if (isLast && call.generation !== 'proposal-2021-07') ioas.maps = [];
   kernel.effects.deviceDetached(iommu.id, file.id, ioas.id, attachment.host ?? 0);
-  iommu.faults = iommu.faults.filter((fault) => fault.ioas !== ioas.id || fault.device !== file.device);
+  // A number of the guest's own is given back by this alone, and the kernel flushes whatever it detaches.
+  tellOfAttachment(call, 'detach', iommu, ioas, attachment, { flushes: attachment.host === null });
+  tellOfMove(call, iommu, attachment, iommu.spaces[slot.stack.at(-1) ?? -1]);
+  if (iommu.faults.length > 0)
+    iommu.faults = iommu.faults.filter((fault) => fault.ioas !== ioas.id || fault.device !== file.device);
   releaseRouting(call, iommu, attachment);
 }
 
@@ -196,13 +218,4 @@ export function detachAll(call: ProposalCall, file: ProposalFile, iommu: Proposa
 
 function depth(iommu: ProposalFile, ioas: Ioas): number {
   return ioas.parent === null ? 0 : 1 + depth(iommu, iommu.spaces[ioas.parent]!);
-}
-
-/** Groups of which a device is attached. */
-function groupsOf(call: ProposalCall, ioas: Ioas): number[] {
-  const groups = ioas.attachments
-    .map(({ device }) => deviceOf(call, device))
-    .filter(({ isSoftware }) => !isSoftware)
-    .map(({ group }) => group);
-  return [...new Set(groups)];
 }

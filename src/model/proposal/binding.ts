@@ -1,7 +1,7 @@
 import { proposalGroupLifecycle, REFUSED } from '../../../machines/index.ts';
 import type { Refusal } from '../reason.ts';
 import type { ProposalCall } from './call.ts';
-import { type DeviceFacts, deviceFacts, isViable } from './facts.ts';
+import { type DeviceFacts, findDevice, isViable } from './facts.ts';
 import { ALREADY_BOUND, COOKIE_TAKEN, GROUP_NOT_VIABLE, GROUP_OWNED, UNBIND_ATTACHED } from './reasons.ts';
 import type { GroupDma, ProposalFile, ProposalState } from './state.ts';
 
@@ -15,7 +15,7 @@ const { state: STATE, event: EVENT, guard: GUARD } = proposalGroupLifecycle;
 
 /** The device behind a descriptor of kind `device`. */
 export function deviceOf({ kernel }: Pick<ProposalCall, 'kernel'>, name: string): DeviceFacts {
-  const found = deviceFacts(kernel.machine).find((device) => device.name === name);
+  const found = findDevice(kernel.machine, name);
   if (found === undefined) throw new Error(`no device ${name} in the topology`);
   return found;
 }

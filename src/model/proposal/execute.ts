@@ -22,6 +22,7 @@ import { deviceFacts } from './facts.ts';
 import { faultOverflow, pageRequest, stopMarker } from './faults.ts';
 import { dropDescriptor, fileAt, forkFiles, openFile } from './files.ts';
 import type { Generation } from './generation.ts';
+import { dropTranslations } from './kvm.ts';
 import { ARGUMENT_BAD, NO_SUCH_CALL } from './reasons.ts';
 import { RFC_DEVICE_ABSENT, RFC_DEVICE_OPEN } from './reasons-2021-09.ts';
 import { ACCESS_BLOCKED } from './reasons-memory.ts';
@@ -68,7 +69,7 @@ export function proposalState(kernel: Kernel): ProposalState {
 export function executeProposal(kernel: Kernel, record: Call): Reply {
   const { reply } = kernel;
   const state = proposalState(kernel);
-  delete reply.out;
+  reply.out = undefined;
   if (state.descriptors[record.pid] === undefined && record.op !== 'open')
     forkFiles(state, kernel.lastPid, record.pid);
   kernel.lastPid = record.pid;
@@ -198,6 +199,7 @@ function close(kernel: Kernel, state: ProposalState, record: CloseCall): Reply {
       forget(state, file);
     }
   }
+  if (gone.kind === 'kvm') dropTranslations(call, gone);
   if (gone.kind === 'iommu' && kernel.profile.name === 'ioasid-v4') dropSet(call, gone);
   forget(state, gone);
   return kernel.reply;
@@ -235,6 +237,8 @@ function executeCall(kernel: Kernel, state: ProposalState, record: ApiCall): Rep
   return settle(reply, handler === undefined ? NO_SUCH_CALL : handler(call), call.told);
 }
 
+const NO_RESULTS: NonNullable<Reply['out']> = {};
+
 function settle(reply: Reply, answer: ProposalAnswer, told: readonly Notification[]): Reply {
   if (isRefused(answer)) {
     reply.ret = -1;
@@ -243,8 +247,12 @@ function settle(reply: Reply, answer: ProposalAnswer, told: readonly Notificatio
     return reply;
   }
   reply.ret = answer.ret;
+  if (told.length === 0) {
+    reply.out = answer.out ?? NO_RESULTS;
+    return reply;
+  }
   const notified = told.map(({ event, subscriber, id, spid }) => ({ event, subscriber, id, spid }));
-  reply.out = { ...answer.out, ...(notified.length === 0 ? {} : { notified }) };
+  reply.out = { ...answer.out, notified };
   return reply;
 }
 

@@ -42,6 +42,18 @@ const DEFAULT_PAGE_SIZES = '0x40201000';
 const DEFAULT_WIDTH = 48;
 
 const devicesOf = new WeakMap<Machine, readonly DeviceFacts[]>();
+const namesOf = new WeakMap<Machine, ReadonlyMap<string, DeviceFacts>>();
+
+/** A device by the name that the topology gives it. */
+export function findDevice(machine: Machine, name: string): DeviceFacts | undefined {
+  let byName = namesOf.get(machine);
+  if (byName === undefined) {
+    // The first of a name counts, as a search from the front would find it.
+    byName = new Map([...deviceFacts(machine)].reverse().map((device) => [device.name, device]));
+    namesOf.set(machine, byName);
+  }
+  return byName.get(name);
+}
 
 /** Every device of the machine, in the order of the topology. */
 export function deviceFacts(machine: Machine): readonly DeviceFacts[] {
@@ -116,7 +128,14 @@ export function policyOf(machine: Machine): ScopePolicy {
   return SCOPE_POLICIES[PLATFORMS[machine.topology?.iommu ?? 'vtd'] ?? 'vtd'];
 }
 
-/** A device as the scope policy sees it. */
-export function pasidUser({ functionName, isMediated, isShared }: DeviceFacts): PasidUser {
-  return { functionName, isMediated, isShared };
+/**
+ * A device as the scope policy sees it. All mediated devices of a function that ENQCMD reaches, even through
+ * another one, have entries in one table with those numbers of the system: they take theirs from the same
+ * pool. Source: proposal of 2021-05-27, section 4.
+ */
+export function pasidUser(machine: Machine, { functionName, isMediated, isShared }: DeviceFacts): PasidUser {
+  const isReached = deviceFacts(machine).some(
+    (other) => other.functionName === functionName && other.isMediated && other.isShared,
+  );
+  return { functionName, isMediated, isShared: isMediated ? isReached : isShared };
 }

@@ -2,7 +2,7 @@ import { proposalIoasLifecycle, REFUSED } from '../../../machines/index.ts';
 import { type IoasId, ioasId } from '../ioasid/index.ts';
 import type { Reason, Refusal } from '../reason.ts';
 import type { ProposalCall } from './call.ts';
-import { groupMembers } from './facts.ts';
+import { findDevice, groupMembers } from './facts.ts';
 import { FREE_IN_USE, FREE_PARENT, IOAS_UNKNOWN, NOT_ATTACHED, PARTIAL_GROUP } from './reasons.ts';
 import type { Ioas, ProposalFile } from './state.ts';
 
@@ -61,17 +61,20 @@ export function requireLive(ioas: Ioas): Refusal {
  * Whether every group of which a device is attached is attached with all its devices. Only May 2021 asks; a
  * device mediated by software has no group.
  */
-export function isWhole(
-  { kernel, generation }: ProposalCall,
-  ioas: Ioas,
-  groups: readonly number[],
-): boolean {
+export function isWhole({ kernel, generation }: ProposalCall, ioas: Ioas): boolean {
   if (generation !== 'proposal-2021-05') return true;
-  return groups.every((group) =>
-    groupMembers(kernel.machine, group).every(({ name }) =>
-      ioas.attachments.some(({ device }) => device === name),
-    ),
-  );
+  const names = devicesOn(ioas);
+  return names.every((name) => {
+    const { isSoftware, group } = findDevice(kernel.machine, name)!;
+    return isSoftware || groupMembers(kernel.machine, group).every((member) => names.includes(member.name));
+  });
+}
+
+/** Names of the devices that are attached, each once; there may be many attachments of few devices. */
+export function devicesOn({ attachments }: Ioas): readonly string[] {
+  const names: string[] = [];
+  for (const { device } of attachments) if (!names.includes(device)) names.push(device);
+  return names;
 }
 
 /** Steps the lifecycle; a refusal is our bug, the checks stand before it. */
