@@ -23,9 +23,14 @@ export type JournalFact =
   | { readonly op: 'probe'; readonly domain: number; readonly page: number }
   /**
    * A call that was refused: what had been mapped by then was unmapped again. The range where the call names
-   * it; null where the kernel was to choose.
+   * it; null where the kernel was to choose. `devices`: they were moved to the new domain first, and back.
    */
-  | { readonly op: 'attempt'; readonly page: number | null; readonly pageCount: number | null }
+  | {
+      readonly op: 'attempt';
+      readonly page: number | null;
+      readonly pageCount: number | null;
+      readonly devices: readonly number[];
+    }
   /** Devices change their domain, so many times in a row. */
   | { readonly op: 'attach'; readonly devices: readonly number[]; readonly times: number };
 
