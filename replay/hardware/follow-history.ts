@@ -4,7 +4,6 @@ import { CMD } from '../../src/uapi/index.ts';
 import type { History } from './history.ts';
 import { eachIoas, followAreas, followDomains, hwptGone, hwptMade } from './history-domains.ts';
 import { addFill, areaPages, dropFill, newFill } from './history-fills.ts';
-import { stampCall } from './journal.ts';
 import { takeHugeMapping, takeNote } from './physical-pages.ts';
 
 /**
@@ -52,7 +51,6 @@ export function afterCall(history: History, kernel: Kernel, call: Call, diverged
     history.stale = false;
   }
   history.dropped = null;
-  if (history.journal !== null) stampCall(history.journal, call.seq);
 }
 
 const TYPE1_CALLS: ReadonlySet<number> = new Set([

@@ -15,18 +15,15 @@ export interface PageSpan {
 /** `iopt_area_unpin_domain` reads the runs of an area in batches of 64 KiB, 12 bytes each. */
 export const BATCH_RUNS = 5461;
 
-export function unmappedAtOnce(step: Omit<UnmapStep, 'step'>): readonly PageSpan[] {
-  const { way, fill, pageCount } = step;
+export function unmappedAtOnce(step: Omit<UnmapStep, 'step'>, batchRuns = BATCH_RUNS): readonly PageSpan[] {
+  const { way, fill, pageCount, held } = step;
   if (way === 'whole') return [{ first: 0, count: pageCount }];
   const runs = runsOf(fill.pages, pageCount);
   if (way === 'runs') return runs;
   // Nobody else holds anything, and one batch has room for all: nearly every unmap.
-  if (step.held.length === 0 && runs.length <= BATCH_RUNS) return [{ first: 0, count: pageCount }];
-  return inBatches(
-    runs.map(({ first }) => first),
-    pageCount,
-    step.held,
-  );
+  if (held.length === 0 && runs.length <= batchRuns) return [{ first: 0, count: pageCount }];
+  const starts = runs.map(({ first }) => first);
+  return inBatches(starts, pageCount, held, batchRuns);
 }
 
 /** A batch of pages that is being read: `total` pages, the first of them carried over from before. */
@@ -39,7 +36,12 @@ interface Batch {
  * `__iopt_area_unfill_domain`: pages that others hold are not unpinned, but unmapped they are, with what
  * comes after them; an unmap ends where the frames are not contiguous. `starts`: first page of each run.
  */
-function inBatches(starts: readonly number[], pageCount: number, held: readonly HeldPages[]): PageSpan[] {
+function inBatches(
+  starts: readonly number[],
+  pageCount: number,
+  held: readonly HeldPages[],
+  batchRuns: number,
+): PageSpan[] {
   const spans: PageSpan[] = [];
   const batch: Batch = { total: 0, runs: 0 };
   let unmappedEnd = 0;
@@ -52,7 +54,7 @@ function inBatches(starts: readonly number[], pageCount: number, held: readonly 
     for (let start = hole[0]; start <= lastOfHole; ) {
       let lastOfBatch = lastOfHole;
       if (unmappedEnd <= lastOfHole) {
-        readPages(batch, starts, Math.max(start, unmappedEnd), lastOfHole);
+        readPages(batch, batchRuns, starts, [Math.max(start, unmappedEnd), lastOfHole]);
         lastOfBatch = start + batch.total - 1;
       }
       if (lastOfBatch === lastOfHole && unmappedEnd <= lastOfHole)
@@ -75,10 +77,15 @@ function inBatches(starts: readonly number[], pageCount: number, held: readonly 
 }
 
 /** `batch_from_domain`: reads runs until the batch is full. */
-function readPages(batch: Batch, starts: readonly number[], from: number, last: number): void {
+function readPages(
+  batch: Batch,
+  batchRuns: number,
+  starts: readonly number[],
+  [from, last]: HeldPages,
+): void {
   let run = runAt(starts, from);
   const joins = batch.total > 0 && starts[run] !== from;
-  let room = BATCH_RUNS - batch.runs + (joins ? 1 : 0);
+  let room = batchRuns - batch.runs + (joins ? 1 : 0);
   let end = from;
   for (; room > 0 && end <= last; room -= 1, run += 1) end = Math.min(last + 1, starts[run + 1] ?? last + 1);
   batch.total += end - from;

@@ -28,6 +28,7 @@ export interface FtraceComparison {
   readonly maps: number;
   readonly unmaps: number;
   readonly attaches: number;
+  readonly faults: number;
   /** Events of other tasks and devices than those of the trace, by name of the task, or the device. */
   readonly others: Readonly<Record<string, number>>;
   /** Bits of equal events that the trace does not determine, by what they hold. */
@@ -58,6 +59,7 @@ export function compareFtrace(
     maps: count('map'),
     unmaps: count('unmap'),
     attaches: count('attach'),
+    faults: count('fault'),
     others,
     unknownBits: tally.untold === 0 ? {} : { 'page address': tally.untold * ADDRESS_BITS },
     lost: ftrace.lost + ftrace.overwritten,

@@ -43,9 +43,11 @@ export function keepJournal(store: Store, trace: TraceInfo, kernelName: string |
   followTrace(store, trace, { kernel: kernelName }, start, (kernel, call, outcome) => {
     tasks.add(call.pid);
     if (call.tid !== null) tasks.add(call.tid);
+    const diverged = outcome === 'diverged';
     noteOwners(attachments, kernel);
-    if (call.op === 'ioctl') noteRefusal(journal, kernel, call);
-    afterCall(history, kernel, call, outcome === 'diverged');
+    afterCall(history, kernel, call, diverged);
+    if (call.op === 'ioctl') noteRefusal(journal, kernel, call, diverged);
+    stampCall(journal, call.seq);
   });
   const kernel = last as Kernel | null;
   if (kernel === null) throw new Error('a replay began without a kernel');
@@ -104,9 +106,13 @@ const WHILE_FILLING: ReadonlySet<string> = new Set([
 ]);
 
 /** A refused call may have mapped something, and then unmapped it again. */
-function noteRefusal(journal: Journal, kernel: Kernel, call: IoctlCall): void {
+function noteRefusal(journal: Journal, kernel: Kernel, call: IoctlCall, diverged: boolean): void {
   const { reason } = kernel.reply;
-  if (reason === null || !WHILE_FILLING.has(reason.id)) return;
+  const mayFill = DOMAIN_CALLS.has(call.cmd) || FILLING.has(call.cmd);
+  // What the model let pass was taken back.
+  const isUndone = diverged && mayFill && reason === null && call.errno !== 0;
+  if (isUndone) journal.ops.length = journal.start;
+  else if (reason === null || !WHILE_FILLING.has(reason.id)) return;
   const { cmd, arg } = call;
   if (DOMAIN_CALLS.has(cmd)) {
     const devices = cmd === CMD.VFIO_DEVICE_ATTACH_IOMMUFD_PT ? devicesOf(kernel, call) : [];
