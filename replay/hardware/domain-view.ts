@@ -7,10 +7,11 @@ import type {
   PagingDomain,
   PhysicalDevice,
 } from '../../src/model/index.ts';
+import { applySteps } from './apply-steps.ts';
 import type { DeviceSlot, HardwareDomain, HardwareIommu, HardwareView, SlotState } from './domain.ts';
-import { applySteps } from './fills.ts';
 import { formatOf } from './formats/index.ts';
-import { eachIoas, type History, type1Key } from './history.ts';
+import type { History } from './history.ts';
+import { eachIoas, type1Key } from './history-domains.ts';
 import { createPageTable, type PageTable } from './page-table.ts';
 import type { FormatFacts } from './table-format.ts';
 

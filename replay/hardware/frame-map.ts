@@ -3,7 +3,16 @@ import { UNKNOWN_FRAME } from './table-format.ts';
 /** Physical frames by a page number or index: sparse, in blocks of 512. 0 in a block stands for unknown. */
 export type FrameMap = Map<number, Float64Array>;
 
-const BLOCK = 512;
+/** Pages first..first+count-1 with ascending frames, or with unknown ones. */
+export interface FrameRun {
+  readonly first: number;
+  readonly count: number;
+  /** Of `first`, or UNKNOWN_FRAME. */
+  readonly frame: number;
+}
+
+/** Pages in a block of the map. */
+export const BLOCK = 512;
 
 export function setFrame(map: FrameMap, page: number, frame: number): void {
   const at = Math.floor(page / BLOCK);

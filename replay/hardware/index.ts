@@ -2,6 +2,15 @@
 export { type Comparison, compareDump, type TableDifference } from './compare-dump.ts';
 export type { DeviceSlot, HardwareDomain, HardwareView, SlotState } from './domain.ts';
 export { type Dump, type DumpedEntry, type DumpedTable, parseDump } from './dumps/index.ts';
+export {
+  compareFtrace,
+  type EventDifference,
+  type ExpectedEvent,
+  type Ftrace,
+  type FtraceComparison,
+  type IommuEvent,
+  parseFtrace,
+} from './ftrace/index.ts';
 export { type LookOptions, lookAt, lookAtAll } from './look.ts';
 export type { PageTable, TableEntry, WalkFault, WalkResult, WalkStep } from './page-table.ts';
 export { compareSmmuDump } from './smmu-compare.ts';

@@ -3,7 +3,8 @@ import type { Store, TraceInfo } from '../../store/index.ts';
 import { followTrace } from '../replayer.ts';
 import type { HardwareView } from './domain.ts';
 import { finishView, sketchView, type ViewSketch } from './domain-view.ts';
-import { afterCall, createHistory, historySink } from './history.ts';
+import { afterCall, historySink } from './follow-history.ts';
+import { createHistory } from './history.ts';
 
 export interface LookOptions {
   /** Kernel release or profile name; the trace's own by default. */

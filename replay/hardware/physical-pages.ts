@@ -1,6 +1,6 @@
 import { type Kernel, type PageRun, userPageRuns } from '../../src/model/index.ts';
 import type { MmapCall, Note } from '../../src/trace/index.ts';
-import { copyFrames, type FrameMap, getFrame, setFrame } from './frame-map.ts';
+import { copyFrames, type FrameMap, type FrameRun, getFrame, setFrame } from './frame-map.ts';
 import { UNKNOWN_FRAME } from './table-format.ts';
 
 /**
@@ -17,6 +17,8 @@ export interface PinnedPages {
   readonly during: FrameMap;
   /** Of the runs that lie in huge pages, by place in `runs`. */
   readonly huge: ReadonlyMap<number, HugePages>;
+  /** What the kernel itself told of all of them when it mapped them; null where nothing did. */
+  told: readonly FrameRun[] | null;
 }
 
 /** A mapping with MAP_HUGETLB: one frame tells those of its whole huge page. */
@@ -49,7 +51,7 @@ export function pinPages(physical: PhysicalPages, runs: readonly PageRun[]): Pin
     const own = physical.huge.get(object);
     if (own !== undefined) huge.set(place, own);
   });
-  const pages: PinnedPages = { runs, before: new Map(), during: new Map(), huge };
+  const pages: PinnedPages = { runs, before: new Map(), during: new Map(), huge, told: null };
   for (const { object, page, index, count } of runs) {
     const known = physical.known.get(object);
     if (known !== undefined) copyFrames(known, page, count, pages.before, index);

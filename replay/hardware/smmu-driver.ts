@@ -1,4 +1,4 @@
-import { applySteps } from './fills.ts';
+import { applySteps } from './apply-steps.ts';
 import { type ArmGeometry, armGeometry, inputBitsOf } from './formats/arm-lpae.ts';
 import { armStage1 } from './formats/arm-stage1.ts';
 import { armStage2, stage2Geometry } from './formats/arm-stage2.ts';

@@ -24,6 +24,7 @@ import { dropArea } from './mapping.ts';
 import { getObject } from './objects.ts';
 import { renameObject } from './rename.ts';
 import type { Context } from './state.ts';
+import { undoAttach } from './vfio/device-fd.ts';
 
 /**
  * Taking over what a recorded reply says where the prediction differs or nothing could be predicted, so that
@@ -46,6 +47,10 @@ export function adoptReply(kernel: Kernel, record: IoctlCall): number {
     renumberDescriptor(process, kernel.reply.ret, record.ret);
     return kernel.reply.ret === record.ret ? 0 : 1;
   }
+  if (file?.kind === 'device' && isRefusedAttach(kernel, record)) {
+    undoAttach(kernel, file);
+    return 1;
+  }
   if (process === undefined || context === undefined || record.out === null) return 0;
   const recorded = new DataView(record.out.buffer, record.out.byteOffset, record.out.length);
   if (kernel.reply.errno !== 0) return 0;
@@ -66,6 +71,12 @@ export function adoptReply(kernel: Kernel, record: IoctlCall): number {
   if (record.cmd === CMD.IOMMU_IOAS_COPY)
     learned += adoptIova(kernel, context, COPY.dst_ioas_id, COPY.dst_iova, recorded);
   return learned;
+}
+
+function isRefusedAttach({ reply }: Kernel, { cmd, replied, errno }: IoctlCall): boolean {
+  return (
+    cmd === CMD.VFIO_DEVICE_ATTACH_IOMMUFD_PT && reply.modelled && reply.errno === 0 && replied && errno !== 0
+  );
 }
 
 /** Where a call answers the ids of objects it made. */

@@ -165,7 +165,10 @@ export function adoptDescriptor(
   return undefined;
 }
 
-/** The process is gone: its descriptors close, and its memory can not be pinned any more. */
+/**
+ * The process is gone: its memory can not be pinned any more, and its descriptors close. The last `fput` of
+ * each file leaves work for the end of the task, which `task_work_run` does newest first.
+ */
 export function endProcess(
   kernel: Kernel,
   pid: number,
@@ -174,7 +177,7 @@ export function endProcess(
   const process = kernel.state.processes[pid];
   if (process === undefined) return;
   kernel.memory.spaces[process.mm]!.alive = false;
-  for (const id of Object.values(process.descriptors)) {
+  for (const id of Object.values(process.descriptors).reverse()) {
     const file = kernel.state.files[id];
     if (file !== undefined) release(kernel, file);
   }

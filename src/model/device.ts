@@ -12,6 +12,7 @@ import type { Kernel } from './kernel.ts';
 import type { DriverName } from './machine.ts';
 import { moved, mustGet, removeObject } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
+import { renameObject } from './rename.ts';
 import {
   groupOf,
   type Hwpt,
@@ -51,12 +52,15 @@ const TARGET_OF_OTHER_DRIVER = reason(
   'the page table was made by another IOMMU driver than that of the device',
 );
 
-/** The id that the last attach or replace answers as `pt_id`. */
+/** What the last attach or replace did. */
 export interface AttachResult {
+  /** The id that it answers as `pt_id`. */
   ptId: number;
+  /** HWPT that the slot held before; null for none. */
+  before: Hwpt | null;
 }
 
-const result: AttachResult = { ptId: 0 };
+const result: AttachResult = { ptId: 0, before: null };
 
 /** What is asked of a slot. */
 interface Change {
@@ -81,6 +85,7 @@ export function changeAttachment(
   const target = context.objects[ptId];
   if (target === undefined) return TARGET_NOT_FOUND;
   const change: Change = { device, pasid, replace };
+  result.before = (context.objects[hwptAt(context, device, pasid)] as Hwpt | undefined) ?? null;
   if (target.type === 'hwpt-paging' || target.type === 'hwpt-nested') {
     const refusal = tryHwpt(kernel, context, change, target);
     if (refusal === null) result.ptId = ptId;
@@ -93,6 +98,20 @@ export function changeAttachment(
 /** HWPT that the last successful `changeAttachment` used. */
 export function attachedTo(): number {
   return result.ptId;
+}
+
+/**
+ * Takes the last successful `changeAttachment` back, which a record says was refused. An automatic HWPT that
+ * went with it is made anew, under its old id.
+ */
+export function undoAttachment(kernel: Kernel, context: Context, device: Device, pasid: number): void {
+  const { ptId, before } = result;
+  if (before === null) detachDevice(kernel, context, device, pasid);
+  if (before === null || before.id === ptId) return;
+  const isGone = context.objects[before.id] === undefined && before.type === 'hwpt-paging';
+  const target = isGone ? before.ioas : before.id;
+  if (changeAttachment(kernel, context, device, pasid, target, true) !== null) return;
+  if (isGone && result.ptId !== before.id) renameObject(kernel, context, result.ptId, before.id);
 }
 
 /** `iommufd_device_do_attach` and `_do_replace` with one HWPT. */

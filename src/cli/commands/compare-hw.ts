@@ -2,13 +2,16 @@ import type { Command } from 'commander';
 import {
   type Comparison,
   compareDump,
+  compareFtrace,
   compareSmmuAt,
   parseDump,
+  parseFtrace,
   parseSmmuDump,
   type TableDifference,
 } from '../../../replay/index.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
+import { jsonOfFtrace, printFtrace } from '../ftrace-report.ts';
 import {
   addPointOptions,
   hex,
@@ -23,25 +26,32 @@ import type { Runner, Session } from '../session.ts';
 import { type Target, withTarget } from '../target.ts';
 
 interface CompareFlags extends PointFlags {
-  readonly dump: string;
+  readonly dump?: string;
+  readonly ftrace?: string;
 }
 
 /** Differences that are printed; all are counted, and `--json` has them all. */
 const MOST_LINES = 50;
 
-/** `ioasis compare-hw`: a dump of the real tables against what the trace says they hold. */
+/** `ioasis compare-hw`: what was read from the real machine against what the trace says of it. */
 export function registerCompareHw(program: Command, run: Runner): void {
   const command = addPointOptions(
     program
       .command('compare-hw')
-      .description('compare a dump of the real page tables with what the trace says they hold')
+      .description('compare what was read from the real machine with what the trace says it should hold')
       .argument('<trace>', 'name of a trace, or a capture file; - for standard input'),
-  ).requiredOption('--dump <file>', "the dump: Linux's intel-iommu debugfs, or tables read from memory");
+  )
+    .option('--dump <file>', "a dump at the point: Linux's intel-iommu debugfs, or tables read from memory")
+    .option(
+      '--ftrace <file>',
+      "the kernel's iommu trace events of the whole trace: map, unmap, attach, fault",
+    );
   addExamples(command, [
     [
       'ioasis compare-hw run.jsonl.gz --marker mapped --dump debugfs-mapped.txt',
       'every entry of the tables of user space, bit by bit',
     ],
+    ['ioasis compare-hw run.jsonl.gz --ftrace ftrace.txt', 'every map and unmap of the kernel, in its order'],
   ]);
   command.action((name: string, flags: CompareFlags) =>
     run(command, (session) => withTarget(session, name, (target) => compare(session, target, flags))),
@@ -49,14 +59,31 @@ export function registerCompareHw(program: Command, run: Runner): void {
 }
 
 function compare(session: Session, target: Target, flags: CompareFlags): ExitCode {
-  const text = readTextFile(flags.dump);
-  const { kind, comparison } = comparisonOf(target, flags, text);
+  const { dump, ftrace } = flags;
+  if ((dump === undefined) === (ftrace === undefined))
+    throw new UsageError('give one of --dump and --ftrace');
+  if (ftrace !== undefined) return compareEvents(session, target, flags, ftrace);
+  const { kind, comparison } = comparisonOf(target, flags, dump!);
   if (session.json) session.print(jsonOf(comparison));
   else printComparison(session, comparison, kind);
   return comparison.different > 0 ? EXIT.finding : EXIT.clean;
 }
 
-function comparisonOf(target: Target, flags: CompareFlags, text: string) {
+/** The events are those of the whole trace: no point of it can be named. */
+function compareEvents(session: Session, target: Target, flags: CompareFlags, path: string): ExitCode {
+  if (flags.at !== undefined || flags.marker !== undefined)
+    throw new UsageError('--ftrace compares the whole trace; --at and --marker go with --dump');
+  const ftrace = parseFtrace(readTextFile(path));
+  if (ftrace === null)
+    throw new UsageError(`${path}: no trace of the kernel's events (tracefs or trace-cmd)`);
+  const comparison = compareFtrace(target.store, target.trace, ftrace, { kernel: flags.kernel ?? null });
+  if (session.json) session.print(jsonOfFtrace(comparison));
+  else printFtrace(session, comparison);
+  return comparison.different > 0 ? EXIT.finding : EXIT.clean;
+}
+
+function comparisonOf(target: Target, flags: CompareFlags, path: string) {
+  const text = readTextFile(path);
   if (parseSmmuDump(text) !== null) {
     const { store, trace, label } = target;
     const seq = pointOf(target, flags, true)!;
@@ -65,7 +92,7 @@ function comparisonOf(target: Target, flags: CompareFlags, text: string) {
     return { kind: 'SMMUv3', comparison };
   }
   const dump = parseDump(text);
-  if (dump === null) throw new UsageError(`${flags.dump}: no dump of IOMMU tables that ioasis knows`);
+  if (dump === null) throw new UsageError(`${path}: no dump of IOMMU tables that ioasis knows`);
   return { kind: dump.kind, comparison: compareDump(lookAtPoint(target, flags, true), dump) };
 }
 

@@ -10,10 +10,10 @@ import {
 import { BAD_USER_POINTER, UNKNOWN_TAIL } from '../check.ts';
 import { fileOf } from '../descriptors.ts';
 import { releaseContext } from '../destroy.ts';
-import { attachedTo, changeAttachment, detachDevice } from '../device.ts';
+import { attachedTo, changeAttachment, detachDevice, undoAttachment } from '../device.ts';
 import type { Answer, Kernel } from '../kernel.ts';
 import { type Refusal, reason } from '../reason.ts';
-import { RID } from '../slots.ts';
+import { hwptAt, RID } from '../slots.ts';
 import type { Context, OpenFile, Process } from '../state.ts';
 import { copyStructIn, fieldOffset, fieldPage, respondField, setU32, u32 } from '../user-call.ts';
 import { canRespond, copyFromUser } from '../user-copy.ts';
@@ -223,6 +223,19 @@ function attach(kernel: Kernel, file: OpenFile): Refusal {
   setU32(call, ATTACH.pt_id, attachedTo());
   respondField(call, ATTACH.pt_id, 4);
   return null;
+}
+
+/** Takes back an ATTACH that the model let pass and that a record says was refused. */
+export function undoAttach(kernel: Kernel, file: OpenFile): void {
+  const read = readPasid(kernel, 12, VFIO_DEVICE_ATTACH_IOMMUFD_PT.sizeBytes, ATTACH.pasid);
+  const vfio = vfioDeviceOf(kernel, file.object);
+  if ('refusal' in read) return;
+  const [context, device] = boundDevice(kernel, vfio);
+  const pasid = read.pasid ?? RID;
+  undoAttachment(kernel, context, device, pasid);
+  if (hwptAt(context, device, pasid) !== 0) return;
+  if (read.pasid === null) vfio.attached = false;
+  else vfio.pasids = vfio.pasids.filter((each) => each !== pasid);
 }
 
 function detach(kernel: Kernel, file: OpenFile): Refusal {

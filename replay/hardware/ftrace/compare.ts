@@ -1,0 +1,186 @@
+import type { Store, TraceInfo } from '../../../store/index.ts';
+import type { Fill } from '../fills.ts';
+import type { FrameRun } from '../frame-map.ts';
+import type { JournalOp } from '../journal.ts';
+import { AT_EXIT, type KeptJournal, keepJournal } from './keep-journal.ts';
+import { type ExpectedEvent, type MatchedOp, matchOp, type Surroundings } from './match.ts';
+import type { Ftrace, IommuEvent } from './parse.ts';
+
+/** The kernel's own events against what the model says it did. */
+
+export interface EventDifference {
+  /**
+   * `event`: another one was expected here. `missing`: the kernel has none. `extra`: it has one that nothing
+   * accounts for.
+   */
+  readonly what: 'event' | 'missing' | 'extra';
+  /** Call that causes what was expected; null for an extra event, and for what the end of a process causes. */
+  readonly seq: number | null;
+  readonly expected: ExpectedEvent | null;
+  readonly event: IommuEvent | null;
+}
+
+export interface FtraceComparison {
+  /** Events of the processes of the trace, and those that are missing. */
+  readonly entries: number;
+  readonly equal: number;
+  readonly different: number;
+  readonly maps: number;
+  readonly unmaps: number;
+  readonly attaches: number;
+  readonly faults: number;
+  /** Events of other tasks and devices than those of the trace, by name of the task, or the device. */
+  readonly others: Readonly<Record<string, number>>;
+  /** Bits of equal events that the trace does not determine, by what they hold. */
+  readonly unknownBits: Readonly<Record<string, number>>;
+  /** Events that the kernel overwrote or lost: what is missing may have been among them. */
+  readonly lost: number;
+  readonly differences: readonly EventDifference[];
+}
+
+export interface FtraceOptions {
+  readonly kernel?: string | null;
+}
+
+export function compareFtrace(
+  store: Store,
+  trace: TraceInfo,
+  ftrace: Ftrace,
+  { kernel = null }: FtraceOptions = {},
+): FtraceComparison {
+  const kept = keepJournal(store, trace, kernel);
+  const { events, others } = ownEvents(ftrace.events, kept);
+  const tally = compareSequence(kept, events);
+  const count = (kind: IommuEvent['kind']): number => events.filter((event) => event.kind === kind).length;
+  return {
+    entries: tally.equal + tally.differences.length,
+    equal: tally.equal,
+    different: tally.differences.length,
+    maps: count('map'),
+    unmaps: count('unmap'),
+    attaches: count('attach'),
+    faults: count('fault'),
+    others,
+    unknownBits: tally.untold === 0 ? {} : { 'page address': tally.untold * ADDRESS_BITS },
+    lost: ftrace.lost + ftrace.overwritten,
+    differences: tally.differences,
+  };
+}
+
+/** Bits of a physical page number in an event. */
+const ADDRESS_BITS = 52;
+
+/** Events of the trace's own threads and devices; a thread that the trace does not number goes by its name. */
+function ownEvents(all: readonly IommuEvent[], { tasks, kernel }: KeptJournal) {
+  const devices = new Set(kernel.machine.devices.map(({ bdf }) => bdf));
+  const names = new Set(all.filter(({ tid }) => tasks.has(tid)).map(({ task }) => task));
+  const first = all.findIndex(({ tid }) => tasks.has(tid));
+  const others: Record<string, number> = {};
+  const events = all.filter((event, at) => {
+    // The header may leave out devices of a group.
+    const isForeign = (event.kind === 'attach' || event.kind === 'fault') && !devices.has(event.bdf);
+    // A thread that makes no call itself may still be the one that ends the process.
+    const isOwn = tasks.has(event.tid) || (first >= 0 && at > first && names.has(event.task));
+    if (isOwn && !isForeign) return true;
+    const name = isOwn && isForeign ? event.bdf : event.task;
+    others[name] = (others[name] ?? 0) + 1;
+    return false;
+  });
+  return { events, others };
+}
+
+interface Tally {
+  /** The event to go on with. */
+  at: number;
+  equal: number;
+  untold: number;
+  readonly differences: EventDifference[];
+}
+
+/** How many ops or events are skipped to find the place where both go on alike. */
+const MOST_SKIPPED = 64;
+
+function compareSequence({ ops, exitAt, kernel }: KeptJournal, events: readonly IommuEvent[]): Tally {
+  const tally: Tally = { at: 0, equal: 0, untold: 0, differences: [] };
+  const around: Surroundings = {
+    events,
+    cpuPages: kernel.profile.pageBytes / 4096,
+    bdfOf: (device) => kernel.machine.devices[device]?.bdf ?? '',
+  };
+  compareInOrder(around, ops.slice(0, exitAt), tally);
+  const left = compareInAnyOrder(around, ops.slice(exitAt), tally);
+  // A recording may have ended before the processes did.
+  if (tally.at < events.length) compareInOrder(around, left, tally);
+  for (const event of events.slice(tally.at))
+    tally.differences.push({ what: 'extra', seq: null, expected: null, event });
+  return tally;
+}
+
+function compareInOrder(around: Surroundings, ops: readonly JournalOp[], tally: Tally): void {
+  ops.forEach((op, place) => {
+    if (op.op === 'split') inherit(op.from, op.to);
+    else if (!take(around, op, tally)) resync(around, ops.slice(place, place + MOST_SKIPPED), tally);
+  });
+}
+
+/**
+ * Files of a process that ends are closed in an order that also depends on who else held them, of which a
+ * trace does not tell all. Gives back what was not found.
+ */
+function compareInAnyOrder(around: Surroundings, ops: readonly JournalOp[], tally: Tally): JournalOp[] {
+  const left = [...ops];
+  for (;;) {
+    const place = left.findIndex((op) => op.op !== 'split' && take(around, op, tally));
+    if (place < 0) return left;
+    left.splice(place, 1);
+  }
+}
+
+/** Goes on behind the events of an op if they are as expected. */
+function take(around: Surroundings, op: MatchedOp, tally: Tally, at = tally.at): boolean {
+  const match = matchOp(around, op, at);
+  if (match.failed !== null) return false;
+  tally.equal += match.next - at;
+  tally.untold += match.untold;
+  tally.at = match.next;
+  if (op.op === 'map' && match.told !== null) op.fill.pages.told = match.told;
+  return true;
+}
+
+/** Tells what is wrong with the first op, and where to go on. */
+function resync(around: Surroundings, ops: readonly JournalOp[], tally: Tally): void {
+  const { events } = around;
+  const { at } = tally;
+  const op = ops[0] as MatchedOp;
+  for (let skip = 1; skip <= MOST_SKIPPED && at + skip < events.length; skip += 1) {
+    if (take(around, op, tally, at + skip)) {
+      for (const event of events.slice(at, at + skip))
+        tally.differences.push({ what: 'extra', seq: null, expected: null, event });
+      return;
+    }
+    const next = ops[skip];
+    const goesOn = next !== undefined && next.op !== 'attempt' && next.op !== 'split';
+    if (goesOn && matchOp(around, next, at).failed === null) break;
+  }
+  const { next, failed } = matchOp(around, op, at);
+  // An op that began as expected goes wrong at one of its events; one that did not is not there.
+  const event = next > at ? (events[next] ?? null) : null;
+  const seq = op.seq === AT_EXIT ? null : op.seq;
+  tally.equal += next - at;
+  tally.at = event === null ? next : next + 1;
+  tally.differences.push({ what: event === null ? 'missing' : 'event', seq, expected: failed, event });
+}
+
+/** A part of an area that was cut keeps the frames of the whole. */
+function inherit(from: Fill, to: Fill): void {
+  const { told } = from.pages;
+  if (told === null) return;
+  const offset = to.page - from.page;
+  const runs: FrameRun[] = [];
+  for (const { first, count, frame } of told) {
+    const start = Math.max(first, offset);
+    const end = Math.min(first + count, offset + to.pageCount);
+    if (start < end) runs.push({ first: start - offset, count: end - start, frame: frame + start - first });
+  }
+  to.pages.told = runs;
+}
