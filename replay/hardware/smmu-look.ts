@@ -70,7 +70,7 @@ export function lookAtSmmu(
   const { log } = end.recorder;
   return points.map((seq, at) => {
     const run = (own: OwnIds): Driver =>
-      runSmmu(log, end.history, features, optionsOf(end.kernel, features, log, own), seq);
+      runSmmu(log, end.history, features, optionsOf(end.kernel, features, end.iommu, own), seq);
     const driver = run(options.ownIds?.(run(NO_IDS), seq) ?? NO_IDS);
     return expectationAt(end, driver, points[at - 1] ?? -1, at === 0, seq);
   });
@@ -126,17 +126,18 @@ function announcedBy({ ops }: DriverLog, domain: number): number {
   return ops.findLast((op) => op.op === 'guest' && op.domain === domain)?.seq ?? -1;
 }
 
-function featuresOfIommu(kernel: Kernel, name: string): SmmuFeatures | null {
+export function featuresOfIommu(kernel: Kernel, name: string): SmmuFeatures | null {
   const stated = kernel.machine.iommus.find((iommu) => iommu.name === name)?.hwInfo?.bytes;
   const learned = kernel.state.learned[name]?.hwInfo;
   const bytes = stated ?? (learned === undefined ? null : new Uint8Array(Buffer.from(learned, 'hex')));
   return bytes === null ? null : smmuFeatures(bytes);
 }
 
-function optionsOf(
+/** What the driver has to know of the machine. */
+export function optionsOf(
   { machine, profile }: Kernel,
   features: SmmuFeatures,
-  { iommu }: DriverLog,
+  iommu: string,
   { asids, vmids }: OwnIds,
 ): SmmuOptions {
   const [major = 0, minor = 0] = profile.release.split('.').map(Number);

@@ -22,10 +22,7 @@ export function runSmmu(
   options: SmmuOptions,
   untilSeq = Number.POSITIVE_INFINITY,
 ): Driver {
-  const driver = createDriver(log, history, features, options);
-  for (const stream of driver.streams.values()) attachPaging(driver, stream, stream.own, 0);
-  // What the boot queued is no part of the trace.
-  driver.queue.length = 0;
+  const driver = bootSmmu(log, history, features, options);
   for (const op of log.ops) {
     if (op.seq > untilSeq) break;
     driver.seq = op.seq;
@@ -34,7 +31,22 @@ export function runSmmu(
   return driver;
 }
 
-function execute(driver: Driver, op: DriverOp): void {
+/** The driver once the machine is up: each device has a domain of the kernel's own. */
+export function bootSmmu(
+  log: DriverLog,
+  history: History,
+  features: SmmuFeatures,
+  options: SmmuOptions,
+): Driver {
+  const driver = createDriver(log, history, features, options);
+  for (const stream of driver.streams.values()) attachPaging(driver, stream, stream.own, 0);
+  // What the boot queued is no part of the trace.
+  driver.queue.length = 0;
+  return driver;
+}
+
+/** Does one thing of the log. */
+export function execute(driver: Driver, op: DriverOp): void {
   switch (op.op) {
     case 'alloc':
       allocateDomain(driver, op.domain);
