@@ -32,6 +32,10 @@ export interface DriverRecorder {
   readonly log: DriverLog;
   readonly sink: EffectSink;
   after(call: Call): void;
+  /** Takes in what was told after the last record: the exit of a process. */
+  settle(): void;
+  /** Takes the ops out of the log: for a reader that executes them as they come. */
+  take(): DriverOp[];
 }
 
 /**
@@ -93,7 +97,16 @@ export function recordDrivers(
       noteDetach(recorder, context, device, pasid);
     },
   };
-  return { log, sink, after: (call) => afterCall(recorder, call) };
+  return {
+    log,
+    sink,
+    after: (call) => afterCall(recorder, call),
+    settle: () => closeCall(recorder),
+    take() {
+      recorder.start = 0;
+      return log.ops.splice(0);
+    },
+  };
 }
 
 type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never;
@@ -195,15 +208,21 @@ function noteDetach(recorder: Recorder, contextId: number, deviceId: number, pas
 function afterCall(recorder: Recorder, call: Call): void {
   const { log, kernel } = recorder;
   recorder.seq = call.seq;
-  for (let at = recorder.start; at < log.ops.length; at += 1)
-    log.ops[at] = { ...log.ops[at]!, seq: call.seq };
-  noteOwners(recorder);
-  for (const domain of log.domains.keys()) takeSteps(recorder, domain);
+  closeCall(recorder);
   if (call.op === 'ioctl' && call.kind === 'iommufd') {
     const op = invalidationOf(kernel, call, (iommu) => isOurs(recorder, iommu));
     if (op !== null) push(recorder, op);
     if (call.cmd === CMD.IOMMU_HWPT_SET_DIRTY_TRACKING) noteTracking(recorder);
   }
+  recorder.start = log.ops.length;
+}
+
+/** What effects did not tell in so many words; everything since the last record gets its number. */
+function closeCall(recorder: Recorder): void {
+  const { log, seq } = recorder;
+  for (let at = recorder.start; at < log.ops.length; at += 1) log.ops[at] = { ...log.ops[at]!, seq };
+  noteOwners(recorder);
+  for (const domain of log.domains.keys()) takeSteps(recorder, domain);
   recorder.start = log.ops.length;
 }
 

@@ -75,28 +75,30 @@ export function fillCache(caches: Caches, entry: Entry, perPasid: boolean): void
 /**
  * Forgets what an invalidation tells to forget. One that is only possible forgets nothing: what hardware may
  * hold is what there is then.
+ * @param stale Gets the stale entries that go.
  * @returns how many entries went.
  */
-export function applyInvalidation(caches: Caches, invalidation: Invalidation): number {
+export function applyInvalidation(caches: Caches, invalidation: Invalidation, stale: Entry[] = []): number {
   if (invalidation.certainty === 'possible' || invalidation.iommu !== caches.iommu) return 0;
   switch (invalidation.cache) {
     case 'iotlb':
-      return forgetTranslations(caches, invalidation);
+      return forgetTranslations(caches, invalidation, stale);
     case 'device-tlb':
-      return forgetDevice(caches, invalidation);
+      return forgetDevice(caches, invalidation, stale);
     case 'context':
     case 'pasid':
       return forgetSlots(caches, invalidation);
   }
 }
 
-function forgetTranslations(caches: Caches, invalidation: Invalidation): number {
+function forgetTranslations(caches: Caches, invalidation: Invalidation, stale: Entry[]): number {
   const { tag, granularity, pasid, ofParent, leafOnly } = invalidation;
   const [first, last] = ofParent ? [0, LAST_PAGE] : [invalidation.firstPage, invalidation.lastPage];
   const stores = leafOnly === false ? [caches.iotlb, caches.walks] : [caches.iotlb];
   let dropped = 0;
   const drop = (key: string | null): void => {
-    for (const store of stores) dropped += store.drop(key, first, last, filterOf(invalidation));
+    for (const store of stores)
+      dropped += store.drop(key, first, last, collecting(stale, filterOf(invalidation)));
   };
   if (tag === null || granularity === 'global') drop(null);
   else {
@@ -114,11 +116,26 @@ function filterOf({ reaches, asid }: Invalidation): ((entry: Entry) => boolean) 
     (asid === null || entry.asid === null || entry.asid === asid);
 }
 
-function forgetDevice(caches: Caches, { device, pasid, ...range }: Invalidation): number {
+type Filter = ((entry: Entry) => boolean) | undefined;
+
+/** Notes the stale ones among the entries that are meant. */
+function collecting(stale: Entry[], isMeant: Filter): (entry: Entry) => boolean {
+  return (entry) => {
+    if (isMeant?.(entry) === false) return false;
+    if (entry.stale !== null) stale.push(entry);
+    return true;
+  };
+}
+
+function forgetDevice(
+  { deviceTlb }: Caches,
+  { device, pasid, ...range }: Invalidation,
+  stale: Entry[],
+): number {
   const [first, last] = range.ofParent ? [0, LAST_PAGE] : [range.firstPage, range.lastPage];
-  if (device === null) return caches.deviceTlb.drop(null, first, last);
-  if (pasid !== null) return caches.deviceTlb.drop(deviceKey(device, pasid), first, last);
-  return caches.deviceTlb.drop(null, first, last, (entry) => entry.device === device);
+  const key = device === null || pasid === null ? null : deviceKey(device, pasid);
+  const isMeant: Filter = device === null ? undefined : (entry) => entry.device === device;
+  return deviceTlb.drop(key, first, last, collecting(stale, isMeant));
 }
 
 function forgetSlots({ slots }: Caches, { cache, granularity, device, pasid, tag }: Invalidation): number {

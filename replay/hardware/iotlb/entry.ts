@@ -13,6 +13,12 @@ export interface PageIdentity {
   readonly memory: string;
 }
 
+/** Pages that one entry spans, inclusive. */
+export interface Span {
+  readonly firstPage: number;
+  readonly lastPage: number;
+}
+
 /** Why an entry is no longer what a walk would give. */
 export interface Staleness {
   /** Call that changed the translation. */
@@ -23,16 +29,13 @@ export interface Staleness {
   readonly needed: Invalidation;
 }
 
-export interface Entry {
+export interface Entry extends Span {
   readonly cache: 'iotlb' | 'device-tlb' | 'walk';
   readonly iommu: string;
   readonly tag: Tag;
   readonly pasid: number;
   /** Device whose access filled it. */
   readonly device: number;
-  readonly firstPage: number;
-  /** Inclusive. */
-  readonly lastPage: number;
   /** Nested translations: the tag of the second stage's domain, whose changes concern them too. */
   readonly parent: Tag | null;
   /** SMMUv3: the guest's ASID where its tables are known; null otherwise. */

@@ -33,6 +33,8 @@ export interface LiveState {
   readonly release: number;
   /** Call that is being executed. */
   seq: number;
+  /** What the log changes at the moment: a nest parent, or nothing of the kernel's. */
+  changing: 'parent' | 'nothing';
   readonly tell: (invalidation: Invalidation) => void;
 }
 
@@ -52,6 +54,7 @@ export function createLiveState(
     pageBytes: kernel.profile.pageBytes,
     release: major * 100 + minor,
     seq: 0,
+    changing: 'nothing',
     tell,
   };
 }
