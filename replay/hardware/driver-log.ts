@@ -208,7 +208,7 @@ function noteDetach(recorder: Recorder, contextId: number, deviceId: number, pas
 function afterCall(recorder: Recorder, call: Call): void {
   const { log, kernel } = recorder;
   recorder.seq = call.seq;
-  closeCall(recorder);
+  closeCall(recorder, call.op !== 'ioctl' || call.kind !== 'iommufd');
   if (call.op === 'ioctl' && call.kind === 'iommufd') {
     const op = invalidationOf(kernel, call, (iommu) => isOurs(recorder, iommu));
     if (op !== null) push(recorder, op);
@@ -218,10 +218,11 @@ function afterCall(recorder: Recorder, call: Call): void {
 }
 
 /** What effects did not tell in so many words; everything since the last record gets its number. */
-function closeCall(recorder: Recorder): void {
+function closeCall(recorder: Recorder, mayChangeOwners = true): void {
   const { log, seq } = recorder;
   for (let at = recorder.start; at < log.ops.length; at += 1) log.ops[at] = { ...log.ops[at]!, seq };
-  noteOwners(recorder);
+  // No command of /dev/iommu itself claims or releases a group.
+  if (mayChangeOwners) noteOwners(recorder);
   for (const domain of log.domains.keys()) takeSteps(recorder, domain);
   recorder.start = log.ops.length;
 }

@@ -26,7 +26,7 @@ export function alignedBlock(firstPage: number, lastPage: number): AlignedBlock 
 /** Told of naturally aligned blocks, inclusive. */
 export type SeeBlock = (first: number, last: number) => void;
 
-/** The fewest naturally aligned blocks that make up a range, as AMD's driver takes them under a hypervisor. */
+/** The fewest naturally aligned blocks that make up a range: as AMD's driver flushes under a hypervisor. */
 export function eachAlignedBlock(firstPage: number, lastPage: number, see: SeeBlock): void {
   for (let page = firstPage; page <= lastPage; ) {
     let size = 1;

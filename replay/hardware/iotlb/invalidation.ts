@@ -48,9 +48,9 @@ export interface Invalidation {
   /** Index in the machine's devices; null where it does not matter. */
   readonly device: number | null;
   /**
-   * Pages of 4096 bytes that are forgotten, inclusive: what the hardware is told, not what was asked for. With
-   * `ofParent` they are addresses of the second stage below nested translations: all of these go, because
-   * hardware keeps no trace of the address in between.
+   * Pages of 4096 bytes that are forgotten, inclusive: what the hardware is told, not what was asked for.
+   * With `ofParent` they are addresses of the second stage below nested translations: all of these go,
+   * because hardware keeps no trace of the address in between.
    */
   readonly firstPage: number;
   readonly lastPage: number;

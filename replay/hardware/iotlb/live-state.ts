@@ -5,7 +5,7 @@ import type { History } from '../history.ts';
 import { type Cause, type Invalidation, type Tag, WHOLE } from './invalidation.ts';
 import { advance, createLiveDomain, type LiveDomain, type TableWatch } from './live-domain.ts';
 
-/** What the drivers of all IOMMUs know while the log is executed: domains, and what each slot translates by. */
+/** What the drivers know while the log is executed: domains, and what each slot translates by. */
 
 export type SlotNow =
   /** A domain of the kernel's own: what is in it, no trace tells. */
@@ -62,8 +62,28 @@ export function createLiveState(
 export type Told = Partial<Invalidation> &
   Pick<Invalidation, 'iommu' | 'cache' | 'granularity'> & { readonly cause: Cause };
 
+/** Tells of an invalidation; what is not given is as in `WHOLE`. One shape for all: maps pass here. */
 export function emit(state: LiveState, told: Told): void {
-  state.tell({ ...WHOLE, seq: state.seq, ...told });
+  state.tell({
+    seq: state.seq,
+    who: told.who ?? WHOLE.who,
+    cause: told.cause,
+    iommu: told.iommu,
+    cache: told.cache,
+    granularity: told.granularity,
+    tag: told.tag ?? null,
+    pasid: told.pasid ?? null,
+    device: told.device ?? null,
+    firstPage: told.firstPage ?? WHOLE.firstPage,
+    lastPage: told.lastPage ?? WHOLE.lastPage,
+    changedFirst: told.changedFirst ?? WHOLE.changedFirst,
+    changedLast: told.changedLast ?? WHOLE.changedLast,
+    ofParent: told.ofParent ?? false,
+    reaches: told.reaches ?? 'all',
+    asid: told.asid ?? null,
+    leafOnly: told.leafOnly === undefined ? false : told.leafOnly,
+    certainty: told.certainty ?? 'sure',
+  });
 }
 
 /** Tag of a paging domain. */

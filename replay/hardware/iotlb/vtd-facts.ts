@@ -22,9 +22,21 @@ const ECAP = 16;
 /** MAMV has six bits. */
 const NO_LIMIT = 63;
 
-export function vtdFacts(kernel: Kernel, name: string): VtdFacts {
-  const iommu = kernel.machine.iommus.find((each) => each.name === name);
+/** Facts of units by name, with the bytes of GET_HW_INFO that they were read from. */
+export type KnownUnits = Map<string, { readonly learned: string | undefined; readonly facts: VtdFacts }>;
+
+/** What is known of a unit by now: a GET_HW_INFO of the trace may tell it late. */
+export function vtdFacts(kernel: Kernel, units: KnownUnits, name: string): VtdFacts {
   const learned = kernel.state.learned[name]?.hwInfo;
+  const known = units.get(name);
+  if (known !== undefined && known.learned === learned) return known.facts;
+  const facts = readFacts(kernel, name, learned);
+  units.set(name, { learned, facts });
+  return facts;
+}
+
+function readFacts(kernel: Kernel, name: string, learned: string | undefined): VtdFacts {
+  const iommu = kernel.machine.iommus.find((each) => each.name === name);
   const bytes = iommu?.hwInfo?.bytes ?? (learned === undefined ? null : Buffer.from(learned, 'hex'));
   const bit = (register: number, at: number): boolean | null => {
     const byte = bytes?.[register + (at >> 3)];

@@ -4,41 +4,47 @@ import { type Gather, gatherPieces, gatherRange } from './gather.ts';
 import type { LiveDomain, TableWatch } from './live-domain.ts';
 import { replacedTables } from './replaced-tables.ts';
 import { vtdFacts } from './vtd-facts.ts';
-import { type Change, flushTags, type Vtd } from './vtd-flush.ts';
+import { flushTags, type Vtd } from './vtd-flush.ts';
 
 /** Maps and unmaps of a VT-d domain: intel/iommu.c of 6.12, iommu_pt.h since 6.19. */
 
 /** First release whose tables are those of iommu_pt.h. */
 const GENERIC_TABLES = 619;
-const BASE = { who: 'kernel', certainty: 'sure', withDevices: true } as const;
 
 export function watchVtdTable(vtd: Vtd, key: number): TableWatch | null {
   const owner = `d${key}`;
   const domain = vtd.state.domains.get(key);
   if (domain === undefined || vtd.tags.of(owner).length === 0) return null;
-  const tell = (
-    change: Pick<Change, 'cause' | 'firstPage' | 'lastPage' | 'leafOnly'> & Partial<Change>,
-  ): void => flushTags(vtd, owner, { ...BASE, ...change });
   const flushUnmapped = (firstPage: number, lastPage: number, leafOnly: boolean | null): void =>
-    tell({ cause: 'unmap', firstPage, lastPage, leafOnly });
+    flushTags(vtd, owner, {
+      who: 'kernel',
+      cause: 'unmap',
+      firstPage,
+      lastPage,
+      leafOnly,
+      certainty: 'sure',
+      withDevices: true,
+    });
+  const flushReplaced = (firstPage: number, lastPage: number, isSure: boolean): void =>
+    flushTags(vtd, owner, {
+      who: 'kernel',
+      cause: 'map',
+      firstPage,
+      lastPage,
+      leafOnly: false,
+      certainty: isSure ? 'sure' : 'possible',
+      withDevices: true,
+    });
   const isGeneric = vtd.state.release >= GENERIC_TABLES;
   const gather: Gather = isGeneric
     ? gatherRange(flushUnmapped, false)
     : gatherPieces(flushUnmapped, true, true);
   return {
     map(page, pageCount, frame) {
-      const flush = (firstPage: number, lastPage: number, isSure: boolean): void =>
-        tell({
-          cause: 'map',
-          firstPage,
-          lastPage,
-          leafOnly: false,
-          certainty: isSure ? 'sure' : 'possible',
-        });
-      if (frame === UNKNOWN_FRAME) flushPossible(domain, page, pageCount, flush);
-      else if (isGeneric) flushReplacedAtOnce(domain, page, pageCount, frame, flush);
-      else flushReplaced(domain, page, pageCount, frame, flush);
-      flushNew(vtd, domain, page, pageCount, frame, tell);
+      if (frame === UNKNOWN_FRAME) flushPossible(domain, page, pageCount, flushReplaced);
+      else if (isGeneric) flushAtOnce(domain, page, pageCount, frame, flushReplaced);
+      else flushEach(domain, page, pageCount, frame, flushReplaced);
+      flushNew(vtd, owner, domain, page, pageCount, frame);
     },
     unmap(page, pageCount) {
       gather.add(domain, page, pageCount);
@@ -52,16 +58,17 @@ export function watchVtdTable(vtd: Vtd, key: number): TableWatch | null {
 /** intel_iommu_iotlb_sync_map: new entries, in caching mode. A first stage caches nothing absent. */
 function flushNew(
   vtd: Vtd,
+  owner: string,
   domain: LiveDomain,
   page: number,
   pageCount: number,
   frame: number,
-  tell: (change: Pick<Change, 'cause' | 'firstPage' | 'lastPage' | 'leafOnly'> & Partial<Change>) => void,
 ): void {
-  const { cachingMode } = vtdFacts(vtd.state.kernel, domain.iommu);
+  const { cachingMode } = vtdFacts(vtd.state.kernel, vtd.units, domain.iommu);
   if (cachingMode === false || domain.table.format.name === 'vtd-fs') return;
   const isSplit = frame === UNKNOWN_FRAME && pageCount > 1;
-  tell({
+  flushTags(vtd, owner, {
+    who: 'kernel',
     cause: 'map',
     firstPage: page,
     lastPage: page + pageCount - 1,
@@ -77,7 +84,7 @@ type FlushReplaced = (firstPage: number, lastPage: number, isSure: boolean) => v
  * switch_to_super_page: each table in the way of large leaves is flushed, from its place to the end of what
  * is written into one table.
  */
-function flushReplaced(
+function flushEach(
   { table }: LiveDomain,
   page: number,
   pageCount: number,
@@ -102,7 +109,7 @@ function flushReplaced(
 }
 
 /** clear_contig of iommu_pt.h: all that one `iommu_map` replaced, in one range. */
-function flushReplacedAtOnce(
+function flushAtOnce(
   { table }: LiveDomain,
   page: number,
   pageCount: number,

@@ -13,7 +13,7 @@ import { createTagList } from './vtd-tags.ts';
  */
 
 export function createVtd(state: LiveState): CacheDriver {
-  const vtd: Vtd = { state, tags: createTagList() };
+  const vtd: Vtd = { state, tags: createTagList(), units: new Map() };
   return {
     enter: (device, pasid, to) => enter(vtd, device, pasid, to),
     leave: (device, pasid) => leave(vtd, device, pasid),
@@ -23,9 +23,12 @@ export function createVtd(state: LiveState): CacheDriver {
   };
 }
 
-function factsAt({ state }: Vtd, device: number): { readonly iommu: string; readonly facts: VtdFacts } {
+function factsAt(
+  { state, units }: Vtd,
+  device: number,
+): { readonly iommu: string; readonly facts: VtdFacts } {
   const iommu = deviceOf(state, device).iommu.name;
-  return { iommu, facts: vtdFacts(state.kernel, iommu) };
+  return { iommu, facts: vtdFacts(state.kernel, units, iommu) };
 }
 
 /** Translations of a slot are cached for its PASID alone: a first stage, or a guest's table. */
@@ -43,13 +46,21 @@ function enter(vtd: Vtd, device: number, pasid: number, to: SlotNow): void {
   if (facts.cachingMode === false) return;
   const certainty: Certainty = facts.cachingMode === null ? 'possible' : 'sure';
   const slot = { cause: 'entry', iommu, device, certainty } as const;
-  if (facts.scalable === true) {
+  if (isScalable(vtd, facts, pasid)) {
     emit(vtd.state, { ...slot, cache: 'pasid', granularity: 'pasid', tag: to.tag, pasid });
     emit(vtd.state, { ...slot, cache: 'iotlb', granularity: 'pasid', tag: to.tag, pasid, device: null });
     return;
   }
   emit(vtd.state, { ...slot, cache: 'context', granularity: 'device' });
   emit(vtd.state, { ...slot, cache: 'iotlb', granularity: 'domain', tag: to.tag, device: null });
+}
+
+/** First stages, nested tables and PASIDs are there in scalable mode only. */
+function isScalable({ state }: Vtd, { scalable }: VtdFacts, pasid: number): boolean {
+  if (scalable !== null || pasid !== 0) return scalable ?? true;
+  for (const { format, nestParent } of state.log.formats.values())
+    if (format === 'vtd-fs' || nestParent) return true;
+  return false;
 }
 
 /** device_block_translation; intel_pasid_tear_down_entry. */
@@ -59,7 +70,7 @@ function leave(vtd: Vtd, device: number, pasid: number): void {
   const { iommu, facts } = factsAt(vtd, device);
   vtd.tags.unassign(iommu, device, pasid);
   const slot = { cause: 'entry', iommu } as const;
-  if (facts.scalable === true) {
+  if (isScalable(vtd, facts, pasid)) {
     emit(vtd.state, { ...slot, cache: 'pasid', granularity: 'pasid', tag: now.tag, pasid, device });
     const isFirst =
       now.kind === 'own' ? facts.firstStage === true : now.kind === 'paging' && isPerPasid(vtd, now);
