@@ -47,9 +47,16 @@ export function afterCall(history: History, kernel: Kernel, call: Call, diverged
   if (call.op === 'ioctl' && call.cmd === CMD.IOMMU_HWPT_SET_DIRTY_TRACKING) noteTracking(history, kernel);
   if (history.stale) {
     followDomains(history, kernel);
-    if (diverged) for (const each of history.spaces.values()) followAreas(history, kernel, each);
     history.stale = false;
+    if (diverged) for (const each of history.spaces.values()) followAreas(history, kernel, each);
   }
+  history.dropped = null;
+}
+
+/** After what no record tells: the exit of a process. */
+export function afterExit(history: History, kernel: Kernel): void {
+  if (history.stale) followDomains(history, kernel);
+  history.stale = false;
   history.dropped = null;
 }
 

@@ -11,6 +11,7 @@ export {
   type IommuEvent,
   parseFtrace,
 } from './ftrace/index.ts';
+export * from './iotlb/index.ts';
 export { type LookOptions, lookAt, lookAtAll } from './look.ts';
 export type { PageTable, TableEntry, WalkFault, WalkResult, WalkStep } from './page-table.ts';
 export { compareSmmuDump } from './smmu-compare.ts';
@@ -20,3 +21,9 @@ export { type NestedWalk, walkNested } from './smmu-guest-walk.ts';
 export { lookAtSmmu } from './smmu-look.ts';
 export type { Access, TableFormat, UnknownBits, Word } from './table-format.ts';
 export { findSlot, type Translation, type TranslationStep, translate } from './translate.ts';
+export {
+  type CompareLogOptions,
+  compareVtdLog,
+  type LogComparison,
+  type LogDifference,
+} from './vtd-log/index.ts';
