@@ -25,4 +25,6 @@ export {
   type ReplayResult,
   replayTrace,
 } from './replayer.ts';
+export { graphAt, stateAt } from './state-at.ts';
+export * from './timeline/index.ts';
 export type { ReplayWatcher } from './watcher.ts';

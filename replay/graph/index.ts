@@ -1,4 +1,5 @@
 /** Public entry of the object graph at a point of a trace. */
+export { changesBetween, type FactChange, type GraphChanges, type NodeChange } from './graph-changes.ts';
 export { renderGraph } from './graph-mermaid.ts';
 export {
   type GraphArea,

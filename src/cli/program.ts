@@ -10,6 +10,7 @@ import { registerPagetable } from './commands/pagetable.ts';
 import { registerPredict } from './commands/predict.ts';
 import { registerReplay } from './commands/replay.ts';
 import { registerShow } from './commands/show.ts';
+import { registerState } from './commands/state.ts';
 import { registerTranslate } from './commands/translate.ts';
 import { registerVerify } from './commands/verify.ts';
 import { oneLine } from './errors.ts';
@@ -64,6 +65,7 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerShow,
     registerReplay,
     registerExplain,
+    registerState,
     registerPagetable,
     registerTranslate,
     registerCompareHw,

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { applyCall, type ObjectGraph, objectGraph, renderGraph } from '../../replay/index.ts';
 import type { Kernel } from '../../src/model/index.ts';
 import { everyTrace, runEach, type TraceName } from '../support/every-call.ts';
+import { tracesByFolder } from '../support/folders.ts';
 
 /** The object graph of every state that the recorded traces go through. */
 
@@ -22,23 +23,26 @@ function eachGraph(
 }
 
 describe('the object graph', () => {
-  test.each(folders())('of %s has a node at both ends of each edge, and owners that exist', (_, traces) => {
-    for (const trace of traces) {
-      eachGraph(trace, ({ nodes, edges, seq }) => {
-        const keys = new Set(nodes.map(({ key }) => key));
-        const at = `${trace.name} at call ${seq}`;
-        expect(keys.size, at).toBe(nodes.length);
-        const dangling = edges.filter(({ from, to }) => !keys.has(from) || !keys.has(to));
-        expect(dangling, at).toEqual([]);
-        expect(
-          nodes.filter(({ owner }) => owner !== null && !keys.has(owner)),
-          at,
-        ).toEqual([]);
-        const same = new Set(edges.map(({ from, role, to }) => `${from} ${role} ${to}`));
-        expect(same.size, at).toBe(edges.length);
-      });
-    }
-  });
+  test.each(tracesByFolder())(
+    'of %s has a node at both ends of each edge, and owners that exist',
+    (_, traces) => {
+      for (const trace of traces) {
+        eachGraph(trace, ({ nodes, edges, seq }) => {
+          const keys = new Set(nodes.map(({ key }) => key));
+          const at = `${trace.name} at call ${seq}`;
+          expect(keys.size, at).toBe(nodes.length);
+          const dangling = edges.filter(({ from, to }) => !keys.has(from) || !keys.has(to));
+          expect(dangling, at).toEqual([]);
+          expect(
+            nodes.filter(({ owner }) => owner !== null && !keys.has(owner)),
+            at,
+          ).toEqual([]);
+          const same = new Set(edges.map(({ from, role, to }) => `${from} ${role} ${to}`));
+          expect(same.size, at).toBe(edges.length);
+        });
+      }
+    },
+  );
 
   test('has every object of every context, and every descriptor of one', () => {
     let objects = 0;
@@ -86,11 +90,3 @@ describe('the object graph', () => {
     });
   });
 });
-
-function folders(): [string, TraceName[]][] {
-  const all = everyTrace();
-  return [...new Set(all.map(({ folder }) => folder))].map((name) => [
-    name,
-    all.filter(({ folder }) => folder === name),
-  ]);
-}

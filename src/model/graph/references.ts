@@ -1,6 +1,6 @@
 import type { Kernel } from '../kernel.ts';
 import { slotName } from '../object-facts.ts';
-import type { Context, ControlState, KernelObject, OpenFile } from '../state.ts';
+import type { Context, ControlState, Group, KernelObject, OpenFile } from '../state.ts';
 import {
   containerKey,
   contextKey,
@@ -142,21 +142,13 @@ function targetOf({ kind, context, object, id }: OpenFile): string | null {
 function fromContext(kernel: Kernel, context: Context, visit: ReferenceVisitor): void {
   if (context.vfioIoas !== 0)
     visit(contextKey(context.id), 'serves VFIO calls with', objectKey(context.id, context.vfioIoas));
-  for (const id in context.objects) fromObject(kernel, context, context.objects[id]!, visit);
-  for (const group in context.groups) {
-    const { slots } = context.groups[group]!;
-    for (const pasid in slots) {
-      const { hwpt, devices } = slots[pasid]!;
-      const role = `attached by ${slotName(Number(pasid))} to`;
-      for (const device of devices)
-        visit(objectKey(context.id, device), role, objectKey(context.id, hwpt), Number(pasid));
-    }
-  }
+  for (const id in context.objects) visitReferencesOf(kernel, context, context.objects[id]!, visit);
 }
 
-function fromObject(
+/** Every reference that one object holds. */
+export function visitReferencesOf(
   kernel: Kernel,
-  { id: context }: Context,
+  { id: context, groups }: Context,
   object: KernelObject,
   visit: ReferenceVisitor,
 ): void {
@@ -182,6 +174,7 @@ function fromObject(
       visit(from, 'member of', groupKey(object.group));
       if (object.physical >= 0 && kernel.state.vfio.devices[object.physical] !== undefined)
         visit(from, 'is', physicalKey(object.physical));
+      attachments(groups[object.group], object.id, from, context, visit);
       return;
     case 'access':
       refer('reads and pins', object.ioas);
@@ -204,6 +197,21 @@ function fromObject(
       refer('of vIOMMU', object.viommu);
       refer('pinned by', object.access);
       return;
+  }
+}
+
+function attachments(
+  group: Group | undefined,
+  device: number,
+  from: string,
+  context: number,
+  visit: ReferenceVisitor,
+): void {
+  if (group === undefined) return;
+  for (const pasid in group.slots) {
+    const { hwpt, devices } = group.slots[pasid]!;
+    if (!devices.includes(device)) continue;
+    visit(from, `attached by ${slotName(Number(pasid))} to`, objectKey(context, hwpt), Number(pasid));
   }
 }
 

@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { applyCall } from '../../replay/index.ts';
-import { restoreKernel, serializeKernel } from '../../src/model/index.ts';
-import { canonicalKernel } from '../support/canonical-kernel.ts';
-import { everyTrace, runEach, type TraceName } from '../support/every-call.ts';
+import { applyCall } from '../../../replay/index.ts';
+import { restoreKernel, serializeKernel } from '../../../src/model/index.ts';
+import { canonicalKernel } from '../../support/canonical-kernel.ts';
+import { runEach, type TraceName } from '../../support/every-call.ts';
+import { seedOf, tracesByFolder } from '../../support/folders.ts';
 
 /** A snapshot holds all of the state: nothing is forgotten, and nothing is kept twice. */
 
@@ -11,7 +12,7 @@ import { everyTrace, runEach, type TraceName } from '../support/every-call.ts';
 const POINTS = 6;
 
 describe('a kernel that was saved and restored', () => {
-  test.each(folders())('is the same in every field at points of every trace of %s', (_, traces) => {
+  test.each(tracesByFolder())('is the same in every field at points of every trace of %s', (_, traces) => {
     for (const trace of traces) {
       const length = callCount(trace);
       const stride = Math.max(1, Math.floor(length / POINTS));
@@ -40,18 +41,4 @@ function callCount(trace: TraceName): number {
     count += 1;
   });
   return count;
-}
-
-function seedOf(name: string): number {
-  let seed = 0;
-  for (const letter of name) seed = (seed * 31 + letter.charCodeAt(0)) % 65_521;
-  return seed;
-}
-
-function folders(): [string, TraceName[]][] {
-  const all = everyTrace();
-  return [...new Set(all.map(({ folder }) => folder))].map((name) => [
-    name,
-    all.filter(({ folder }) => folder === name),
-  ]);
 }
