@@ -1,6 +1,7 @@
 /** The public entry of replay: traces applied to the model, and compared with what was recorded. */
 export { type Applied, adoptAnswer, applyCall, verdictOn } from './apply.ts';
 export { callName, compareReply, isPredicted, type Verdict } from './compare.ts';
+export * from './diff/index.ts';
 export type { Divergence } from './divergence.ts';
 export {
   type ExplainedContext,

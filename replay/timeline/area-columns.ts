@@ -11,6 +11,8 @@ export interface AreaColumns {
   low: Int32Array;
   /** Sum of the sums of all its areas, in whatever order they came. */
   readonly content: Sum;
+  /** Areas whose IOVA the kernel chose, so far: they are told apart by their number, not by their place. */
+  automatic: number;
 }
 
 export function createColumns(capacity = 16): AreaColumns {
@@ -19,6 +21,7 @@ export function createColumns(capacity = 16): AreaColumns {
     high: new Int32Array(capacity),
     low: new Int32Array(capacity),
     content: sum(),
+    automatic: 0,
   };
 }
 
@@ -49,14 +52,23 @@ export function dropArea(columns: AreaColumns, slot: number): void {
 
 const scratch = sum();
 
-/** The sum of an area, valid until the next one is asked for. */
-export function sumOfArea(roles: MemoryRoles, kernel: Kernel, { areas }: IovaSpace, slot: number): Sum {
+/**
+ * The sum of an area, valid until the next one is asked for. `automatic`: the how-manieth it is of those whose
+ * IOVA the kernel chose, which depends on where its memory happens to lie; 0 for one at an IOVA of the caller's.
+ */
+export function sumOfArea(
+  roles: MemoryRoles,
+  kernel: Kernel,
+  { areas }: IovaSpace,
+  slot: number,
+  automatic = 0,
+): Sum {
   const pages = areas.pages[slot]!;
   const index = areas.firstIndex[slot]!;
   const pageCount = areas.lastPage[slot]! - areas.startPage[slot]! + 1;
   scratch.high = 0;
   scratch.low = 0;
-  addNumber(scratch, areas.startPage[slot]!);
+  addNumber(scratch, automatic === 0 ? areas.startPage[slot]! : -automatic);
   addNumber(scratch, areas.startOffset[slot]!);
   addNumber(scratch, pageCount);
   addNumber(scratch, areas.lastOffset[slot]!);

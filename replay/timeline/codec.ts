@@ -14,6 +14,8 @@ interface Head {
   readonly names: readonly (readonly [number, string])[];
   readonly counts: readonly (readonly [string, number])[];
   readonly firstPages: readonly (readonly [string, number])[];
+  /** By IOVA space. */
+  readonly automatic: readonly (readonly [number, number])[];
   readonly changes: number;
   readonly chain: string;
 }
@@ -28,6 +30,7 @@ export function encodePoint(kernel: Kernel, tracker: Tracker): Uint8Array {
     names: namesInUse(kernel, tracker),
     counts: [...roles.counts],
     firstPages: [...roles.firstPages],
+    automatic: [...columns].map(([key, own]) => [key, own.automatic]),
     changes,
     chain: sumText(chain),
   };
@@ -79,6 +82,7 @@ export function decodePoint(
   const head = JSON.parse(Buffer.from(bytes.subarray(8, 8 + jsonBytes)).toString()) as Head;
   const kernel = restoreKernel(bytes.subarray(8 + jsonBytes, 8 + jsonBytes + stateBytes), profile, machine);
   const columns: TrackerState['columns'] = new Map();
+  const automatic = new Map(head.automatic);
   let at = 8 + jsonBytes + stateBytes;
   const one: Sum = sum();
   for (const key of [...kernel.spaces.keys()].sort((a, b) => a - b)) {
@@ -90,6 +94,7 @@ export function decodePoint(
       one.low = view.getInt32(at + 12, true);
       setArea(own, slot, length, view.getFloat64(at, true), one);
     }
+    own.automatic = automatic.get(key) ?? 0;
     columns.set(key, own);
   }
   const roles = {

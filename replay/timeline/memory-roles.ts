@@ -63,6 +63,11 @@ export function roleOfPage(roles: MemoryRoles, kernel: Kernel, pages: number, in
   return roleOf(roles, kernel, mm, pageAt(kernel, pages, index));
 }
 
+/** The role of a user page of an address space now. */
+export function roleOfUserPage(roles: MemoryRoles, kernel: Kernel, mm: number, page: number): PageRole {
+  return roleOf(roles, kernel, mm, locatePage(kernel.memory, mm, page));
+}
+
 function roleOf(roles: MemoryRoles, kernel: Kernel, mm: number, { object, page }: PageIdentity): PageRole {
   const space = kernel.memory.spaces[mm];
   if (space !== undefined && !space.isFile && object === space.anonymous) {

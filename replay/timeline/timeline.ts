@@ -1,5 +1,5 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
-import { machineOf, snapshotVersion } from '../../src/model/index.ts';
+import { type EffectSink, machineOf, snapshotVersion } from '../../src/model/index.ts';
 import type { Store, StoredTimeline, TimelineRows, TraceInfo } from '../../store/index.ts';
 import type { InferredTopology } from '../infer-topology.ts';
 import { type Exits, findExits } from '../lifetimes.ts';
@@ -24,6 +24,8 @@ export const CHANGES_KEPT = 64;
 const PACKING = { level: 1 };
 
 export interface TimelineOptions extends ModelChoice {
+  /** Use a timeline that the store has, and do without where it has none. */
+  readonly onlyIfThere?: boolean;
   /** Told of the calls that were replayed, while a timeline is built. */
   readonly onProgress?: (calls: number) => void;
 }
@@ -34,6 +36,8 @@ export interface Timeline {
   readonly model: ChosenModel;
   /** A replay that has come to the record `seq`, or to the last one before; -1: to none. */
   stepperAt(seq: number): Stepper;
+  /** A replay from the start, whose effects somebody else is told of too. */
+  fresh(effects?: EffectSink): Stepper;
   /** The newest change of the hardware kept with at most that number; null when there is none. */
   changeBefore(
     change: number,
@@ -57,6 +61,8 @@ export function openTimeline(store: Store, trace: TraceInfo, options: TimelineOp
   const { profile, exact } = profileOf(trace, options);
   const version = `${TIMELINE_VERSION} ${snapshotVersion(profile)} ${trace.callCount}`;
   let stored = store.findTimeline(trace.id, version);
+  if (stored === null && options.onlyIfThere === true)
+    return shortTimeline(store, trace, chooseModel(store, trace, options));
   if (stored === null) {
     const model = chooseModel(store, trace, options);
     store.rebuildTimeline(trace.id, version, (rows) => build(store, trace, model, rows, options));
@@ -98,14 +104,26 @@ function storedTimeline(
       stepper.advance(seq);
       return stepper;
     },
+    fresh: (effects) => freshStepper(store, trace, model, exits, effects),
     changeBefore: (change) => stored.changeBefore(change),
   };
 }
 
-function freshStepper(store: Store, trace: TraceInfo, model: ChosenModel, exits?: Exits): Stepper {
+function freshStepper(
+  store: Store,
+  trace: TraceInfo,
+  model: ChosenModel,
+  exits?: Exits,
+  effects?: EffectSink,
+): Stepper {
   const kernel = createModel(trace, model);
-  const start = { kernel, state: newTrackerState(), seq: -1 };
-  return createStepper(store, trace, exits === undefined ? start : { ...start, exits });
+  return createStepper(store, trace, {
+    kernel,
+    state: newTrackerState(),
+    seq: -1,
+    ...(exits === undefined ? {} : { exits }),
+    ...(effects === undefined ? {} : { effects }),
+  });
 }
 
 function shortTimeline(store: Store, trace: TraceInfo, model: ChosenModel): Timeline {
@@ -117,6 +135,7 @@ function shortTimeline(store: Store, trace: TraceInfo, model: ChosenModel): Time
       stepper.advance(seq);
       return stepper;
     },
+    fresh: (effects) => freshStepper(store, trace, model, undefined, effects),
     changeBefore: () => null,
   };
 }

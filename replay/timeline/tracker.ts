@@ -15,7 +15,7 @@ import { addUp, createHardwareSum, followEntries, type HardwareSum } from './har
 import { addNumber, type Sum, sum } from './hash.ts';
 import { createLineage, edgeKey, followGraph, followObject, type Lineage } from './lineage.ts';
 import { createMemoryRoles, type MemoryRoles, noteMapping } from './memory-roles.ts';
-import { movesAreas, type Reach, reachOf } from './quiet-calls.ts';
+import { choosesIova, movesAreas, type Reach, reachOf } from './quiet-calls.ts';
 
 /**
  * Follows a replay for what the model does not keep, because no answer depends on it: since which call things
@@ -57,6 +57,7 @@ export function createTracker(kernel: Kernel, state: TrackerState): Tracker {
   const hardware = createHardwareSum();
   const keys = keysOfSpaces(kernel);
   let seq = 0;
+  let isAutomatic = false;
   /** Contexts and ids of the objects that effects told of since the last look. */
   const touched: number[] = [];
   /** Something came or went that other nodes of the graph come or go with. */
@@ -106,7 +107,10 @@ export function createTracker(kernel: Kernel, state: TrackerState): Tracker {
     deviceDetached: attach,
     rangeMapped: (_context, _ioas, space, slot) => {
       const { length } = space.areas.startPage;
-      setArea(columnsOf(space), slot, length, seq, sumOfArea(roles, kernel, space, slot));
+      const own = columnsOf(space);
+      if (isAutomatic) own.automatic += 1;
+      const sumNow = sumOfArea(roles, kernel, space, slot, isAutomatic ? own.automatic : 0);
+      setArea(own, slot, length, seq, sumNow);
     },
     rangeUnmapped: (_context, _ioas, space, slot) => dropArea(columnsOf(space), slot),
   };
@@ -145,10 +149,11 @@ export function createTracker(kernel: Kernel, state: TrackerState): Tracker {
     effects,
     before(call) {
       seq = call.seq;
+      isAutomatic = choosesIova(call);
     },
     after(call, outcome) {
       noteMapping(roles, kernel, call);
-      if (outcome === 'diverged' && movesAreas(call)) recount(kernel, roles, columns);
+      if (outcome === 'diverged' && movesAreas(call) && !isAutomatic) recount(kernel, roles, columns);
       const { high, low } = hardware.now;
       look(call.pid === lastPid && !isWide && !kernel.isProposal ? reachOf(call, kernel) : 'anything');
       lastPid = call.pid;

@@ -1,7 +1,9 @@
 import { Command } from 'commander';
 import { registerAudit } from './commands/audit.ts';
+import { registerBisect } from './commands/bisect.ts';
 import { registerCompareHw } from './commands/compare-hw.ts';
 import { registerCompletion } from './commands/completion.ts';
+import { registerDiff } from './commands/diff.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerImport } from './commands/import.ts';
 import { registerList } from './commands/list.ts';
@@ -66,6 +68,8 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerReplay,
     registerExplain,
     registerState,
+    registerDiff,
+    registerBisect,
     registerPagetable,
     registerTranslate,
     registerCompareHw,
