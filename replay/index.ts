@@ -1,6 +1,7 @@
 /** The public entry of replay: traces applied to the model, and compared with what was recorded. */
 export { type Applied, adoptAnswer, applyCall, verdictOn } from './apply.ts';
 export { callName, compareReply, isPredicted, type Verdict } from './compare.ts';
+export * from './diff/index.ts';
 export type { Divergence } from './divergence.ts';
 export {
   type ExplainedContext,
@@ -10,6 +11,7 @@ export {
   explainAt,
   explainCall,
 } from './explain.ts';
+export * from './graph/index.ts';
 export * from './hardware/index.ts';
 export { findMarker } from './markers.ts';
 export type { ModelChoice } from './model-choice.ts';
@@ -23,4 +25,6 @@ export {
   type ReplayResult,
   replayTrace,
 } from './replayer.ts';
+export { graphAt, stateAt } from './state-at.ts';
+export * from './timeline/index.ts';
 export type { Outcome, ReplayWatcher } from './watcher.ts';

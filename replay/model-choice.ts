@@ -7,10 +7,11 @@ import {
   machineOf,
   NO_EFFECTS,
   type Profile,
+  type ProfileChoice,
 } from '../src/model/index.ts';
 import { mergeTopologies, type Topology } from '../src/trace/index.ts';
 import type { Store, TraceInfo } from '../store/index.ts';
-import { inferTopology } from './infer-topology.ts';
+import { type InferredTopology, inferTopology } from './infer-topology.ts';
 
 /** What stands in for the kernel and the hardware that a trace names. */
 export interface ModelChoice {
@@ -30,6 +31,13 @@ export interface ChosenModel {
   readonly ownMachine: boolean;
   /** What was assumed of a machine that nobody describes, as a sentence. */
   readonly assumption: string | null;
+  /** The machine that was assumed; null when the trace, or the caller, describes one. */
+  readonly inferred: InferredTopology | null;
+}
+
+/** The kernel profile that a trace is replayed with. */
+export function profileOf({ header }: TraceInfo, { kernel }: ModelChoice): ProfileChoice {
+  return chooseProfile(kernel ?? header.kernel, header.pageSizeBytes);
 }
 
 /** Chooses it; without `replies`, from nothing that the kernel answered. */
@@ -40,14 +48,14 @@ export function chooseModel(
   replies = true,
 ): ChosenModel {
   const { header } = trace;
-  const { profile, exact } = chooseProfile(kernel ?? header.kernel, header.pageSizeBytes);
+  const { profile, exact } = profileOf(trace, { kernel: kernel ?? null });
   const ownMachine = topology == null;
   const inferred = ownMachine ? inferTopology(store, trace, replies) : null;
   const used = ownMachine
     ? (inferred?.topology ?? header.topology)
     : mergeTopologies(header.topology, topology);
   const machine = machineOf({ ...header, topology: used });
-  return { profile, exact, machine, ownMachine, assumption: inferred?.says ?? null };
+  return { profile, exact, machine, ownMachine, assumption: inferred?.says ?? null, inferred };
 }
 
 /** A kernel that has seen nothing yet. */

@@ -14,7 +14,7 @@ import type { Store, TraceInfo } from '../store/index.ts';
 import { adoptAnswer, applyCall, verdictOn } from './apply.ts';
 import { callName, describeDivergence } from './compare.ts';
 import type { Divergence } from './divergence.ts';
-import { findExits } from './lifetimes.ts';
+import { type Exits, findExits } from './lifetimes.ts';
 import { type ChosenModel, chooseModel, createModel, type ModelChoice } from './model-choice.ts';
 import { type Outcome, type ReplayWatcher, tellBoth } from './watcher.ts';
 
@@ -251,16 +251,20 @@ export interface ExitWatch {
   after(call: Call): void;
 }
 
-/** Looks for exits once a second process shows up; a trace of one process costs nothing. */
+/**
+ * Looks for exits once a second process shows up, unless they are known; a trace of one process costs
+ * nothing.
+ */
 export function createExitWatch(
   store: Store,
   traceId: number,
   kernel: Kernel,
   assumptions: string[],
+  known: Exits | null = null,
 ): ExitWatch {
   const processCount = (): number => Object.keys(kernel.state.processes).length;
   // A snapshot may begin with several processes.
-  let exits = processCount() > 1 ? findExits(store, traceId) : null;
+  let exits = known ?? (processCount() > 1 ? findExits(store, traceId) : null);
   let lastPid = -1;
   return {
     before(call) {

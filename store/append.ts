@@ -5,6 +5,7 @@ import { StoreError } from './errors.ts';
 import { createRowInserter } from './insert-rows.ts';
 import { guard, type SqliteDatabase } from './open-database.ts';
 import { createRowEncoder } from './row-encode.ts';
+import { deleteTimeline } from './timeline-tables.ts';
 import { findTraceRow, requireTraceRow, type TraceInfo, traceInfoOf } from './trace-info.ts';
 
 /** What a trace is begun with. */
@@ -73,6 +74,7 @@ function deleteTrace(database: SqliteDatabase, traceId: number): void {
     database.prepare(`DELETE FROM ${table} WHERE trace = ?`).run(traceId);
   }
   deleteAudit(database, traceId);
+  deleteTimeline(database, traceId);
   database.prepare('DELETE FROM trace WHERE id = ?').run(traceId);
 }
 

@@ -10,5 +10,6 @@ export type { CallVisitor, ReadRange } from './read-calls.ts';
 export { APPLICATION_ID, SCHEMA_VERSION } from './schema.ts';
 export type { Snapshot } from './snapshots.ts';
 export { openStore, openTemporaryStore, type Store } from './store.ts';
+export type { HardwareChange, StoredTimeline, TimelineRows } from './timeline-tables.ts';
 export type { TraceInfo } from './trace-info.ts';
 export type { Verification } from './verify.ts';

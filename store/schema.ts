@@ -1,5 +1,6 @@
 import { AUDIT_SCHEMA } from './audit-schema.ts';
 import { RECORD_KINDS } from './record-kinds.ts';
+import { TIMELINE_SCHEMA } from './timeline-schema.ts';
 
 /** `PRAGMA application_id` of a store: "IOAS". */
 export const APPLICATION_ID = 0x494f4153;
@@ -165,6 +166,7 @@ export const MIGRATIONS: readonly string[] = [
   RECORD_KIND_ROWS.replace('INSERT', 'INSERT OR IGNORE'),
   // Records of kind `dma`.
   RECORD_KIND_ROWS.replace('INSERT', 'INSERT OR IGNORE'),
+  TIMELINE_SCHEMA,
 ];
 
 /** `PRAGMA user_version` that this program writes. */

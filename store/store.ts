@@ -7,6 +7,7 @@ import { guard, type OpenOptions, openDatabase, TEMPORARY } from './open-databas
 import { opensKind } from './opens-kind.ts';
 import { type CallVisitor, type ReadRange, readCalls, readCallsExact } from './read-calls.ts';
 import { deleteSnapshots, nearestSnapshot, putSnapshot, type Snapshot } from './snapshots.ts';
+import { findTimeline, rebuildTimeline, type StoredTimeline, type TimelineRows } from './timeline-tables.ts';
 import { findTraceRow, listTraceRows, requireTraceRow, type TraceInfo, traceInfoOf } from './trace-info.ts';
 import { type Verification, verifyTrace } from './verify.ts';
 
@@ -42,6 +43,10 @@ export interface Store {
   nearestSnapshot(traceId: number, seq: number, modelVersion: string): Snapshot | null;
   /** Empties the cache of snapshots: of one trace, or of all. */
   deleteSnapshots(traceId?: number): void;
+  /** Replaces the timeline of a trace by what `work` tells, all or nothing; `work` answers the facts. */
+  rebuildTimeline(traceId: number, version: string, work: (rows: TimelineRows) => string): void;
+  /** The timeline that there is of a trace; null when there is none of that version. */
+  findTimeline(traceId: number, version: string): StoredTimeline | null;
   /** Replaces the PASID history of a trace by the rows that `work` tells, all or nothing. */
   rebuildAudit(traceId: number, work: (rows: AuditRows) => AuditBuild): void;
   /** Which PASID history there is of a trace; null when none was built. */
@@ -90,6 +95,9 @@ export function openStore(path: string, options: OpenOptions = {}): Store {
     nearestSnapshot: (traceId, seq, modelVersion) =>
       guarded(() => nearestSnapshot(database, traceId, seq, modelVersion)),
     deleteSnapshots: (traceId) => guarded(() => deleteSnapshots(database, traceId ?? null)),
+    rebuildTimeline: (traceId, version, work) =>
+      guarded(() => rebuildTimeline(database, requireTraceRow(database, traceId).id, version, work)),
+    findTimeline: (traceId, version) => guarded(() => findTimeline(database, traceId, version)),
     rebuildAudit: (traceId, work) =>
       guarded(() => rebuildAudit(database, requireTraceRow(database, traceId).id, work)),
     findAuditBuild: (traceId) => guarded(() => findAuditBuild(database, traceId)),

@@ -110,6 +110,7 @@ const INSIDE_TESTS = [
   /^test\/store\/\S+ imports store\//,
   /^test\/cli\/\S+ imports src\/cli\//,
   /^test\/replay\/hardware\/\S+ imports replay\/hardware\//,
+  /^test\/replay\/timeline\/\S+ imports replay\/timeline\//,
 ];
 
 describe('a file', () => {

@@ -1,7 +1,9 @@
 import { Command } from 'commander';
 import { registerAudit } from './commands/audit.ts';
+import { registerBisect } from './commands/bisect.ts';
 import { registerCompareHw } from './commands/compare-hw.ts';
 import { registerCompletion } from './commands/completion.ts';
+import { registerDiff } from './commands/diff.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerImport } from './commands/import.ts';
 import { registerList } from './commands/list.ts';
@@ -10,6 +12,7 @@ import { registerPagetable } from './commands/pagetable.ts';
 import { registerPredict } from './commands/predict.ts';
 import { registerReplay } from './commands/replay.ts';
 import { registerShow } from './commands/show.ts';
+import { registerState } from './commands/state.ts';
 import { registerTranslate } from './commands/translate.ts';
 import { registerVerify } from './commands/verify.ts';
 import { oneLine } from './errors.ts';
@@ -64,6 +67,9 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerShow,
     registerReplay,
     registerExplain,
+    registerState,
+    registerDiff,
+    registerBisect,
     registerPagetable,
     registerTranslate,
     registerCompareHw,

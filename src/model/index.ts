@@ -1,6 +1,7 @@
 /** The public entry of src/model: the executable kernel. */
 export { adoptReply } from './adopt.ts';
 export { type Advice, adviceOn, advisedIds } from './advice/index.ts';
+export { someArea } from './area-table.ts';
 export {
   type CallFacts,
   CHECK_ORDER,
@@ -15,6 +16,20 @@ export {
 export { type Effect, type EffectList, listEffects } from './effect-list.ts';
 export { countEffects, type EffectCounts, type EffectSink, NO_EFFECTS } from './effects.ts';
 export { execute, exitProcess } from './execute.ts';
+export {
+  type AreaFacts,
+  containerKey,
+  contextKey,
+  describeNodes,
+  listAreas,
+  type NodeFacts,
+  type NodeKind,
+  objectKey,
+  visitNodes,
+  visitReferences,
+  visitReferencesOf,
+} from './graph/index.ts';
+export { pageAt } from './held-pages.ts';
 export type { IovaSpace } from './iova-space.ts';
 export { createKernel, type Kernel, type Reply, spaceOf } from './kernel.ts';
 export { type Learned, learnReply } from './learn.ts';
@@ -45,4 +60,5 @@ export {
 export { restoreKernel, serializeKernel, snapshotVersion } from './serialize.ts';
 export type { Context, Device, HwptNested, HwptPaging, Ioas, KernelObject, PagingDomain } from './state.ts';
 export { describeChanges } from './state-changes.ts';
+export { locatePage, type PageIdentity } from './user-memory.ts';
 export { describeVfio, type VfioFacts } from './vfio-facts.ts';

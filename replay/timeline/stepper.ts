@@ -1,0 +1,71 @@
+import type { EffectSink, Kernel } from '../../src/model/index.ts';
+import type { Call } from '../../src/trace/index.ts';
+import type { Store, TraceInfo } from '../../store/index.ts';
+import { adoptAnswer, applyCall, verdictOn } from '../apply.ts';
+import type { Exits } from '../lifetimes.ts';
+import { createExitWatch } from '../replayer.ts';
+import type { Outcome } from '../watcher.ts';
+import { tellBoth } from '../watcher.ts';
+import { createTracker, type Tracker, type TrackerState } from './tracker.ts';
+
+/** A replay that can be stopped after any call, looked at, and continued. */
+export interface Stepper {
+  readonly kernel: Kernel;
+  readonly tracker: Tracker;
+  /** The last record that was applied; -1 before the first. */
+  seq(): number;
+  /**
+   * Applies the records up to `toSeq`, in order; `visit` sees each with what came of it (null for a note), and
+   * ends it by answering false. The call may be an object that is used again for the next one.
+   */
+  advance(toSeq: number, visit?: StepVisitor): void;
+}
+
+export type StepVisitor = (call: Call, outcome: Outcome | null) => unknown;
+
+export interface StepperStart {
+  readonly kernel: Kernel;
+  readonly state: TrackerState;
+  /** The last record that the kernel has seen; -1 for none. */
+  readonly seq: number;
+  /** Where processes end; looked for when it is needed unless given. */
+  readonly exits?: Exits;
+  /** Told of effects too. */
+  readonly effects?: EffectSink;
+}
+
+export function createStepper(store: Store, trace: TraceInfo, start: StepperStart): Stepper {
+  const { kernel, state, exits: known, effects } = start;
+  const tracker = createTracker(kernel, state);
+  kernel.effects = effects === undefined ? tracker.effects : tellBoth(tracker.effects, effects);
+  const exits = createExitWatch(store, trace.id, kernel, [], known);
+  let last = start.seq;
+  return {
+    kernel,
+    tracker,
+    seq: () => last,
+    advance(toSeq, visit) {
+      if (toSeq <= last) return;
+      store.readCalls(trace.id, { fromSeq: last + 1, toSeq }, (call) => {
+        exits.before(call);
+        tracker.before(call);
+        const outcome = stepCall(kernel, call);
+        exits.after(call);
+        tracker.after(call, outcome);
+        last = call.seq;
+        return visit?.(call, outcome);
+      });
+    },
+  };
+}
+
+/** Applies a call and takes over what its reply tells; null for a note, which is none. */
+function stepCall(kernel: Kernel, call: Call): Outcome | null {
+  const applied = applyCall(kernel, call);
+  if (call.op === 'note') return null;
+  if (!applied.reply.modelled) return 'not-modelled';
+  if ('replied' in call && !call.replied) return 'unanswered';
+  const verdict = verdictOn(kernel, call, applied);
+  adoptAnswer(kernel, call, verdict);
+  return verdict;
+}
