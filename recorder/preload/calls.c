@@ -9,6 +9,24 @@
 
 #include "shim.h"
 
+bool may_record(const struct state *state, struct identity *who)
+{
+	who->pid = (uint32_t)sys(SYS_getpid);
+	who->tid = 0;
+	if (who->pid == state->pid)
+		return true;
+	who->tid = (uint32_t)sys(SYS_gettid);
+	return config.follows;
+}
+
+void set_identity(struct record *record, const struct identity *who)
+{
+	if (who->tid != 0) {
+		record->pid = who->pid;
+		record->tid = who->tid;
+	}
+}
+
 static void fill(struct record *record, const struct call *call)
 {
 	record->fd = call->fd;
@@ -18,11 +36,14 @@ static void fill(struct record *record, const struct call *call)
 
 uint64_t note_enter(struct state *state, const struct call *call)
 {
-	if (state == NULL)
+	struct identity who;
+
+	if (state == NULL || !may_record(state, &who))
 		return NOT_RECORDED;
 	struct writer writer = begin_record(state, RECORD_ENTER, call->op, 0);
 	if (writer.record == NULL)
 		return NOT_RECORDED;
+	set_identity(writer.record, &who);
 	fill(writer.record, call);
 	return commit_record(&writer);
 }
@@ -43,9 +64,14 @@ void note_exit(struct state *state, int op, uint64_t call, int64_t ret, int erro
 static struct writer begin_whole(struct state *state, const struct call *call, uint64_t entered_ns, int64_t ret,
 	int error, size_t section_bytes)
 {
-	struct writer writer = begin_record(state, RECORD_WHOLE, call->op, section_bytes);
+	struct writer writer = { state, NULL, NULL, 0 };
+	struct identity who;
 
+	if (state == NULL || !may_record(state, &who))
+		return writer;
+	writer = begin_record(state, RECORD_WHOLE, call->op, section_bytes);
 	if (writer.record != NULL) {
+		set_identity(writer.record, &who);
 		fill(writer.record, call);
 		writer.record->ret = ret;
 		writer.record->error = (uint32_t)error;
@@ -57,8 +83,6 @@ static struct writer begin_whole(struct state *state, const struct call *call, u
 void note_whole(struct state *state, const struct call *call, uint64_t entered_ns, int64_t ret, int error,
 	const char *text)
 {
-	if (state == NULL)
-		return;
 	size_t bytes = text == NULL ? 0 : SECTION_BYTES(strlen(text));
 	struct writer writer = begin_whole(state, call, entered_ns, ret, error, bytes);
 	if (writer.record == NULL)
@@ -71,8 +95,6 @@ void note_whole(struct state *state, const struct call *call, uint64_t entered_n
 /* A read or write: `bytes` at a[0] were moved, or were to be. */
 void note_data(struct state *state, const struct call *call, uint64_t entered_ns, int64_t ret, int error, size_t bytes)
 {
-	if (state == NULL)
-		return;
 	size_t kept = bytes > BUFFER_MAX ? BUFFER_MAX : bytes;
 	struct writer writer = begin_whole(state, call, entered_ns, ret, error, SECTION_BYTES(kept));
 	if (writer.record == NULL)

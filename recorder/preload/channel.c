@@ -199,6 +199,18 @@ static bool wait_for_room(struct state *state, uint64_t head, uint64_t total)
 	return true;
 }
 
+/* Asked once by each thread of a process. */
+static uint32_t thread_of(const struct state *state)
+{
+	static __thread struct { uint32_t pid, tid; } me __attribute__((tls_model("initial-exec")));
+
+	if (me.pid != state->pid) {
+		me.tid = (uint32_t)sys(SYS_gettid);
+		me.pid = state->pid;
+	}
+	return me.tid;
+}
+
 struct writer begin_record(struct state *state, int type, int op, size_t section_bytes)
 {
 	uint64_t total = (sizeof(struct record) + section_bytes + RECORD_ALIGN - 1) & ~(uint64_t)(RECORD_ALIGN - 1);
@@ -215,8 +227,8 @@ struct writer begin_record(struct state *state, int type, int op, size_t section
 	record->bytes = (uint32_t)total;
 	record->type = (uint16_t)type;
 	record->op = (uint16_t)op;
-	record->pid = (uint32_t)sys(SYS_getpid);
-	record->tid = (uint32_t)sys(SYS_gettid);
+	record->pid = state->pid;
+	record->tid = thread_of(state);
 	record->error = 0;
 	record->time_ns = now_ns();
 	record->call = head;

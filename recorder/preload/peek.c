@@ -1,7 +1,10 @@
 /*
- * Reads memory of the program that may not be there. The kernel copies it, so that a bad pointer is an answer
- * and no fault. Where a sandbox forbids that call, each page is tried with a system call that does nothing but
- * read eight bytes of it.
+ * Reads memory of the program that may not be there: a bad pointer is an answer, never a fault.
+ *
+ * A struct lies on one page or two. Each is tried with a system call that does nothing but read eight bytes of
+ * it (the cheapest way to ask the kernel), then copied. Only a program that unmaps its argument in one thread
+ * while it passes it to the kernel in another could take the page away in between, and to such a program the
+ * kernel's own answer is a matter of luck. Large buffers are copied by the kernel.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,15 +16,8 @@
 
 #define PAGE 4096u
 
-static _Atomic bool must_probe;
-
-static long copy(void *to, uint64_t from, size_t bytes)
-{
-	struct iovec local = { to, bytes };
-	struct iovec remote = { (void *)(uintptr_t)from, bytes };
-
-	return sys(SYS_process_vm_readv, sys(SYS_getpid), &local, 1ul, &remote, 1ul, 0ul);
-}
+/* From this many bytes on one copy by the kernel is cheaper than trying each page. */
+#define PROBED_BYTES (8 * PAGE)
 
 /* `how` is none that exists: the kernel reads the set, then refuses. EFAULT says that it could not read. */
 static bool is_readable(uint64_t at)
@@ -45,31 +41,16 @@ static size_t probe_and_copy(unsigned char *to, uint64_t from, size_t bytes)
 
 size_t peek(void *to, uint64_t from, size_t bytes)
 {
-	unsigned char *at = to;
-	size_t done = 0;
-
 	if (bytes == 0 || from + bytes < from)
 		return 0;
-	if (must_probe)
-		return probe_and_copy(at, from, bytes);
-	long got = copy(at, from, bytes);
-	if (got == (long)bytes)
-		return bytes;
-	if (got == -EPERM || got == -ENOSYS || got == -EACCES) {
-		must_probe = true;
-		return probe_and_copy(at, from, bytes);
+	if (bytes >= PROBED_BYTES) {
+		struct iovec local = { to, bytes };
+		struct iovec remote = { (void *)(uintptr_t)from, bytes };
+		/* What it could not read, or a sandbox does not let it, is tried page by page. */
+		if (sys(SYS_process_vm_readv, sys(SYS_getpid), &local, 1ul, &remote, 1ul, 0ul) == (long)bytes)
+			return bytes;
 	}
-	/* What can be read of it, page by page. */
-	while (done < bytes) {
-		size_t step = PAGE - (size_t)((from + done) % PAGE);
-		if (step > bytes - done)
-			step = bytes - done;
-		got = copy(at + done, from + done, step);
-		if (got <= 0)
-			break;
-		done += (size_t)got;
-	}
-	return done;
+	return probe_and_copy(to, from, bytes);
 }
 
 size_t peek_text(char *to, uint64_t from, size_t room)

@@ -101,6 +101,17 @@ HIDDEN void leave_channel(struct state *state);
 
 /* ---- calls.c: the common shapes of a record ---- */
 
+/*
+ * Who calls. Everything but ioctl is also called between vfork and exec, by a child that runs in its parent's
+ * memory but has descriptors of its own: there the kernel is asked.
+ */
+struct identity {
+	uint32_t pid, tid; /* tid 0: the process of the state */
+};
+/* False for such a child when children are not recorded. */
+HIDDEN bool may_record(const struct state *state, struct identity *who);
+HIDDEN void set_identity(struct record *record, const struct identity *who);
+
 struct call {
 	int op;
 	int fd;

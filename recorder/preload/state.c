@@ -51,7 +51,7 @@ struct state *recording_already(void)
 		stop_recording(state);
 		return NULL;
 	}
-	return !config.follows && is_borrowed(state) ? NULL : state;
+	return state;
 }
 
 struct state *recording_for(int new_fd)

@@ -91,13 +91,16 @@ static uint64_t note_exec(struct state *state, const char *path)
 {
 	char text[PATH_ROOM];
 
-	if (state == NULL)
+	struct identity who;
+
+	if (state == NULL || !may_record(state, &who))
 		return NOT_RECORDED;
 	peek_text(text, (uint64_t)(uintptr_t)path, sizeof(text));
 	struct writer writer = begin_record(state, RECORD_ENTER, OP_EXEC,
 		SECTION_BYTES(strlen(text)) + scan_descriptors(NULL, NULL) * SECTION_BYTES(0));
 	if (writer.record == NULL)
 		return NOT_RECORDED;
+	set_identity(writer.record, &who);
 	add_text(&writer, text);
 	scan_descriptors(visit_descriptor, &writer);
 	return commit_record(&writer);

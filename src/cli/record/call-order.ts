@@ -1,5 +1,5 @@
 import { RECORD_TYPE } from './channel-layout.ts';
-import type { RawRecord } from './raw-record.ts';
+import { argNumberOf, kindOf, type RawRecord } from './raw-record.ts';
 
 /** A call with its answer, if it was given. */
 export interface RecordedCall {
@@ -92,15 +92,16 @@ export function createCallOrder(): CallOrder {
 }
 
 /** Commands that take something away, by kind of descriptor. */
-const TAKING: Readonly<Record<string, ReadonlySet<string>>> = {
-  iommufd: new Set(['0x3b80', '0x3b86', '0x3b72']),
-  container: new Set(['0x3b80', '0x3b86', '0x3b72']),
-  group: new Set(['0x3b69']),
-  device: new Set(['0x3b78']),
+const TAKING: Readonly<Record<string, readonly number[]>> = {
+  iommufd: [0x3b80, 0x3b86, 0x3b72],
+  container: [0x3b80, 0x3b86, 0x3b72],
+  group: [0x3b69],
+  device: [0x3b78],
 };
 
-function takesAway({ op, kind, args }: RawRecord): boolean {
-  if (op === 'ioctl') return TAKING[kind]?.has(args[0]) === true;
+function takesAway(request: RawRecord): boolean {
+  const { op } = request;
+  if (op === 'ioctl') return TAKING[kindOf(request)]?.includes(argNumberOf(request, 0)) === true;
   return op === 'close' || op === 'munmap' || op === 'exec';
 }
 

@@ -1,6 +1,14 @@
 import type { RecordedCall } from './call-order.ts';
-import { KINDS, SECTION_WHAT } from './channel-layout.ts';
-import { hasFlag, type RawRecord } from './raw-record.ts';
+import {
+  argNumberOf,
+  argOf,
+  descriptorsOf,
+  errnoOf,
+  kindOf,
+  type RawRecord,
+  retOf,
+  tidOf,
+} from './raw-record.ts';
 
 /**
  * What the recorder knows of each process, to say in the capture what no single call says: that a process is
@@ -21,18 +29,17 @@ export function createProcessBook(emit: Emit): ProcessBook {
   const processes = new Map<number, Descriptors>();
   let lastPid = 0;
 
-  const start = ({ pid, tid, tNs }: RawRecord, op: string): string =>
-    `"pid":${pid},"tid":${tid},"t_ns":${tNs},"op":"${op}"`;
+  const start = (record: RawRecord, op: string): string =>
+    `"pid":${record.pid},"tid":${tidOf(record)},"t_ns":${record.tNs},"op":"${op}"`;
 
   const close = (record: RawRecord, fd: number, kind: string, by: string): void => {
     emit('close', `${start(record, 'close')},"fd":${fd},"kind":"${kind}","by":"${by}","ret":0,"errno":0`);
   };
 
-  const fork = (record: RawRecord, parent: number, child: number): void => {
-    const { tid, tNs } = record;
+  const fork = (parent: number, tid: number, tNs: number, child: number): void => {
     emit(
       'fork',
-      `"pid":${parent},"tid":${parent === record.pid ? tid : parent},"t_ns":${tNs},"op":"fork","child":${child},"ret":${child},"errno":0`,
+      `"pid":${parent},"tid":${tid},"t_ns":${tNs},"op":"fork","child":${child},"ret":${child},"errno":0`,
     );
     processes.set(child, new Map(processes.get(parent)));
   };
@@ -41,49 +48,44 @@ export function createProcessBook(emit: Emit): ProcessBook {
   const attach = (record: RawRecord, isFork: boolean): void => {
     const { pid } = record;
     const isNew = !processes.has(pid);
-    if (isNew && lastPid !== 0) fork(record, lastPid, pid);
+    if (isNew && lastPid !== 0) fork(lastPid, lastPid, record.tNs, pid);
     const known = processes.get(pid) ?? new Map<number, string>();
     processes.set(pid, known);
-    const listed = record.sections.filter(({ what }) => what === SECTION_WHAT.descriptor);
-    const open = new Set(listed.map(({ addr }) => Number(addr)));
+    const listed = descriptorsOf(record);
+    const open = new Set(listed.map(({ fd }) => fd));
     for (const [fd, kind] of known) {
       if (open.has(fd)) continue;
       known.delete(fd);
       close(record, fd, kind, isFork ? 'fork' : 'exec');
     }
-    for (const { addr, len, flagsAbove, bytes } of listed) {
-      const fd = Number(addr);
-      const kind = KINDS[len] ?? '?';
+    for (const { fd, kind, flags, path } of listed) {
       if (known.has(fd) || kind === 'memfd') continue;
       known.set(fd, kind);
-      const path = JSON.stringify(bytes.toString('utf8'));
-      const flags = `0x${flagsAbove.toString(16)}`;
       emit(
         'open',
-        `${start(record, 'open')},"fd":${fd},"kind":"${kind}","path":${path},"flags":"${flags}","via":"inherited","ret":${fd},"errno":0`,
+        `${start(record, 'open')},"fd":${fd},"kind":"${kind}","path":${JSON.stringify(path)},"flags":"${flags}","via":"inherited","ret":${fd},"errno":0`,
       );
     }
   };
 
   const exec = (record: RawRecord): void => {
     const known = processes.get(record.pid);
-    for (const section of record.sections) {
-      if (section.what !== SECTION_WHAT.descriptor || !hasFlag(section, 'closesOnExec')) continue;
-      const fd = Number(section.addr);
+    for (const { fd, closesOnExec } of descriptorsOf(record)) {
       const kind = known?.get(fd);
-      if (kind === undefined) continue;
+      if (!closesOnExec || kind === undefined) continue;
       known?.delete(fd);
       close(record, fd, kind, 'exec');
     }
   };
 
   const limits = (record: RawRecord): void => {
-    const [memlock, uid, capabilities, isFirstSpace] = record.args;
-    const names = isFirstSpace === '0x1' ? capabilityNames(BigInt(capabilities)) : [];
+    const memlock = argOf(record, 0);
+    const uid = argNumberOf(record, 1);
+    const names = argNumberOf(record, 3) === 1 ? capabilityNames(BigInt(argOf(record, 2))) : [];
     const soft = memlock === UNLIMITED ? 'unlimited' : memlock;
     emit(
       'note',
-      `${start(record, 'note')},"kind":"limits","memlock":"${soft}","uid":${Number(uid)},"capabilities":${JSON.stringify(names)}`,
+      `${start(record, 'note')},"kind":"limits","memlock":"${soft}","uid":${uid},"capabilities":${JSON.stringify(names)}`,
     );
   };
 
@@ -91,11 +93,11 @@ export function createProcessBook(emit: Emit): ProcessBook {
     handle({ request, answer }) {
       switch (request.op) {
         case 'attach':
-          attach(request, request.args[0] === '0x1');
+          attach(request, argNumberOf(request, 0) === 1);
           lastPid = request.pid;
           return true;
         case 'fork':
-          fork({ ...request, pid: Number(request.args[0]) }, Number(request.args[0]), request.ret);
+          fork(request.pid, tidOf(request), request.tNs, retOf(request));
           return true;
         case 'exec':
           // A failure has an answer.
@@ -117,10 +119,10 @@ export function createProcessBook(emit: Emit): ProcessBook {
     },
     after({ request, answer }) {
       const known = processes.get(request.pid);
-      if (known === undefined || answer === null || answer.errno !== 0) return;
-      if (request.op === 'open') known.set(request.fd, request.kind);
+      if (known === undefined || answer === null || errnoOf(answer) !== 0) return;
+      if (request.op === 'open') known.set(request.fd, kindOf(request));
       if (request.op === 'close') known.delete(request.fd);
-      if (request.op === 'dup') known.set(answer.ret, request.kind);
+      if (request.op === 'dup') known.set(retOf(answer), kindOf(request));
     },
   };
 }

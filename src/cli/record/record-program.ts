@@ -72,7 +72,7 @@ async function recordThrough(
   spoolFolder: string,
 ): Promise<RecordSummary> {
   const file = openCaptureFile(options.out);
-  const spool = openSpool(spoolFolder);
+  const spool = openSpool(spoolFolder, rings);
   const drain = createDrain(rings, spool);
   let child: ChildProcess | null = null;
   try {

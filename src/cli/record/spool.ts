@@ -1,9 +1,11 @@
-import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, rmSync, statfsSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** A file of the spool is given back to the disk as soon as this much of it is read. */
 const FILE_BYTES = 64 * 1024 * 1024;
 const FRAME_BYTES = 8;
+/** Files of the spool that may be in memory at a time. */
+const MEMORY_FILES = 4;
 
 /** What a frame of the spool holds, besides the records of a channel. */
 export const FRAME_WATERMARK = 0xffff_ffff;
@@ -16,23 +18,25 @@ export const FRAME_END = 0xffff_fffe;
 export interface Spool {
   /** Adds a frame of a channel, or with one of the constants above. */
   append(index: number, bytes: Buffer): void;
-  /** Takes the oldest frame; null when there is none. The bytes are valid until the next call. */
+  /** Takes the oldest frame; null when there is none. The bytes are the caller's. */
   take(): { readonly index: number; readonly bytes: Buffer } | null;
   close(): void;
 }
 
-/** Opens an empty spool in a folder. */
-export function openSpool(folder: string): Spool {
-  const pathOf = (number: number): string => join(folder, `spool.${number}`);
-  const open = (number: number): SpoolFile => ({
-    number,
-    fd: openSync(pathOf(number), 'wx+'),
-    written: 0,
-    read: 0,
-  });
-  const files = [open(0)];
+/**
+ * Opens an empty spool.
+ * @param memoryFolder Folder of a memory file system, for the first files; the disk is for what is more.
+ */
+export function openSpool(folder: string, memoryFolder: string): Spool {
+  const open = (number: number): SpoolFile => {
+    const inMemory = files.filter(({ isInMemory }) => isInMemory).length;
+    const isInMemory = inMemory < MEMORY_FILES && freeBytes(memoryFolder) > 4 * FILE_BYTES;
+    const path = join(isInMemory ? memoryFolder : folder, `spool.${number}`);
+    return { number, path, isInMemory, fd: openSync(path, 'wx+'), written: 0, read: 0 };
+  };
+  const files: SpoolFile[] = [];
+  files.push(open(0));
   const frame = Buffer.alloc(FRAME_BYTES);
-  let content = Buffer.alloc(1024 * 1024);
 
   return {
     append(index, bytes) {
@@ -52,21 +56,21 @@ export function openSpool(folder: string): Spool {
       if (first.read === first.written) {
         if (files.length === 1) return null;
         closeSync(first.fd);
-        rmSync(pathOf(first.number));
+        rmSync(first.path);
         files.shift();
         first = files[0]!;
       }
       readAll(first.fd, frame, FRAME_BYTES, first.read);
       const length = frame.readUInt32LE(4);
-      if (content.length < length) content = Buffer.alloc(length);
+      const content = Buffer.allocUnsafeSlow(length);
       readAll(first.fd, content, length, first.read + FRAME_BYTES);
       first.read += FRAME_BYTES + length;
-      return { index: frame.readUInt32LE(0), bytes: content.subarray(0, length) };
+      return { index: frame.readUInt32LE(0), bytes: content };
     },
     close() {
-      for (const { fd, number } of files.splice(0)) {
+      for (const { fd, path } of files.splice(0)) {
         closeSync(fd);
-        rmSync(pathOf(number), { force: true });
+        rmSync(path, { force: true });
       }
     },
   };
@@ -74,9 +78,16 @@ export function openSpool(folder: string): Spool {
 
 interface SpoolFile {
   readonly number: number;
+  readonly path: string;
+  readonly isInMemory: boolean;
   readonly fd: number;
   written: number;
   read: number;
+}
+
+function freeBytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }
 
 function writeAll(fd: number, bytes: Buffer, position: number): void {
