@@ -1,6 +1,6 @@
 import { type Kernel, predictedStruct, type Reply } from '../src/model/index.ts';
 import { type Call, isAnswerWhole, isRequestWhole, type NamedNumber } from '../src/trace/index.ts';
-import type { Verdict } from './compare.ts';
+import { callName, type Verdict } from './compare.ts';
 
 /**
  * What a replay does with calls that were recorded in part (importers of logs make such calls, and notes of
@@ -18,6 +18,20 @@ export interface PartialCalls {
   /** What a verdict comes to, given what is missing of the call and of those before it. */
   judge(call: Call, verdict: Verdict): Verdict;
 }
+
+/** Commands that change nothing, whatever they ask. */
+const ONLY_ASKS: ReadonlySet<string> = new Set([
+  'IOMMU_GET_HW_INFO',
+  'IOMMU_IOAS_IOVA_RANGES',
+  'VFIO_CHECK_EXTENSION',
+  'VFIO_GET_API_VERSION',
+  'VFIO_IOMMU_GET_INFO',
+  'VFIO_GROUP_GET_STATUS',
+  'VFIO_DEVICE_GET_INFO',
+  'VFIO_DEVICE_GET_REGION_INFO',
+  'VFIO_DEVICE_GET_IRQ_INFO',
+  'VFIO_DEVICE_GET_PCI_HOT_RESET_INFO',
+]);
 
 /** Starts with a state that is certain. */
 export function createPartialCalls(): PartialCalls {
@@ -40,6 +54,7 @@ export function createPartialCalls(): PartialCalls {
       const { partial } = call;
       if (partial === undefined) return;
       for (const named of partial.defines ?? []) keepNumber(numbers, named, kernel, call, reply);
+      if (call.op === 'ioctl' && ONLY_ASKS.has(callName(call))) return;
       const refused = 'replied' in call && call.replied && call.ret < 0 && partial.doubtful === undefined;
       if (!isRequestWhole(partial) && !refused) becomeUnsure(call.seq);
     },

@@ -33,11 +33,13 @@ export interface NamedNumber {
   readonly bytes: number;
 }
 
+/** The length of a struct: of a longer one the rest is zero, and the kernel does the same. */
+const HARMLESS: ReadonlySet<string> = new Set(['arg.size', 'arg.argsz']);
+
 /** Whether something of the request is missing: then no answer can be predicted for certain. */
 export function isRequestWhole({ missing }: PartialNote): boolean {
-  return !missing.some(
-    (part) => part === 'fd' || part === 'arg' || part === 'mem' || part.startsWith('arg.'),
-  );
+  const counts = (part: string): boolean => part === 'fd' || part === 'mem' || /^arg(\.|$)/.test(part);
+  return !missing.some((part) => counts(part) && !HARMLESS.has(part));
 }
 
 /** Whether something of the recorded answer is missing. */
