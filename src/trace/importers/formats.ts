@@ -1,7 +1,9 @@
 import { BPFTRACE_PLAIN, BPFTRACE_RECORDER } from './bpftrace/index.ts';
+import { FTRACE } from './ftrace.ts';
 import type { ForeignFormat } from './importer.ts';
 import { QEMU_LOG } from './qemu/index.ts';
 import { STRACE } from './strace/index.ts';
+import { SYZKALLER } from './syzkaller/index.ts';
 
 /**
  * Foreign formats in the order in which they are tried. The order is fixed: where a line could be of two
@@ -10,6 +12,8 @@ import { STRACE } from './strace/index.ts';
 export const FOREIGN_FORMATS: readonly ForeignFormat[] = [
   BPFTRACE_RECORDER,
   BPFTRACE_PLAIN,
+  FTRACE,
+  SYZKALLER,
   STRACE,
   QEMU_LOG,
 ];
