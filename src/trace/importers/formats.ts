@@ -18,10 +18,14 @@ export const FOREIGN_FORMATS: readonly ForeignFormat[] = [
   QEMU_LOG,
 ];
 
-/** Names that `--format` takes. */
-export const FORMAT_NAMES: readonly string[] = ['capture', ...FOREIGN_FORMATS.map(({ name }) => name)];
+/** Names that `--format` takes; the first two are one. */
+export const FORMAT_NAMES: readonly string[] = [
+  'ioasis',
+  'capture',
+  ...FOREIGN_FORMATS.map(({ name }) => name),
+];
 
-/** A foreign format by its name; undefined for `capture`. */
+/** A foreign format by its name; undefined for a capture. */
 export function findFormat(name: string): ForeignFormat | undefined {
   return FOREIGN_FORMATS.find((format) => format.name === name);
 }
