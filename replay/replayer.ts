@@ -16,6 +16,7 @@ import { callName, describeDivergence } from './compare.ts';
 import type { Divergence } from './divergence.ts';
 import { type Exits, findExits } from './lifetimes.ts';
 import { type ChosenModel, chooseModel, createModel, type ModelChoice } from './model-choice.ts';
+import { createPartialCalls, isUnreadable, type PartialCalls } from './partial-calls.ts';
 import { type Outcome, type ReplayWatcher, tellBoth } from './watcher.ts';
 
 export interface ReplayOptions extends ModelChoice {
@@ -76,6 +77,7 @@ interface Tally {
   readonly divergences: Divergence[];
   readonly notModelled: Map<string, number>;
   readonly assumptions: string[];
+  readonly partials: PartialCalls;
 }
 
 /**
@@ -94,10 +96,12 @@ export function replayTrace(store: Store, traceId: number, options: ReplayOption
   if (model.assumption !== null) tally.assumptions.push(model.assumption);
   const snapshotEvery = model.ownMachine ? (options.snapshotEvery ?? 0) : 0;
   applyAll(store, trace, kernel, tally, { ...options, snapshotEvery }, fromSeq, { watcher });
+  const { partials, ...counted } = tally;
+  if (partials.assumption !== null) counted.assumptions.push(partials.assumption);
   return {
     profile: model.profile.name,
     profileExact: model.exact,
-    ...tally,
+    ...counted,
     hardware: learnedFacts(kernel),
     notModelled: Object.fromEntries([...tally.notModelled].sort(([a], [b]) => (a < b ? -1 : 1))),
     digest: digestOf(kernel),
@@ -112,13 +116,19 @@ export function digestOf(kernel: Kernel): string {
 
 /**
  * The kernel as it is right before a call, with what the replay adopts: from the nearest snapshot, unless
- * another hardware than that of the header is asked for.
+ * another hardware than that of the header is asked for. With it what the calls before leave open.
  */
-export function kernelBefore(store: Store, trace: TraceInfo, model: ChosenModel, seq: number): Kernel {
+export function kernelBefore(
+  store: Store,
+  trace: TraceInfo,
+  model: ChosenModel,
+  seq: number,
+): { readonly kernel: Kernel; readonly partials: PartialCalls } {
   const options = { untilSeq: seq - 1, fromSnapshot: true, maxDivergences: 0 };
   const { kernel, fromSeq } = startKernel(store, trace, model, options);
-  applyAll(store, trace, kernel, newTally(), options, fromSeq);
-  return kernel;
+  const tally = newTally();
+  applyAll(store, trace, kernel, tally, options, fromSeq);
+  return { kernel, partials: tally.partials };
 }
 
 /** Applies the calls before `seq` to a kernel that has seen none; `onCall` is told of each of them. */
@@ -172,6 +182,7 @@ function newTally(): Tally {
     divergences: [],
     notModelled: new Map(),
     assumptions: [],
+    partials: createPartialCalls(),
   };
 }
 
@@ -209,7 +220,7 @@ function applyAll(
     const goesOn = visit?.(call, outcome) !== false;
     if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0)
       options.onProgress(tally.calls);
-    if (snapshotEvery > 0 && tally.calls % snapshotEvery === 0) {
+    if (snapshotEvery > 0 && tally.calls % snapshotEvery === 0 && tally.partials.isSettled) {
       store.putSnapshot(trace.id, call.seq, snapshotVersion(kernel.profile), serializeKernel(kernel));
     }
     return goesOn;
@@ -217,14 +228,18 @@ function applyAll(
 }
 
 /** Applies a call and counts it; null for a note, which is none. */
-function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: number): Outcome | null {
+function applyOne(kernel: Kernel, record: Call, tally: Tally, maxDivergences: number): Outcome | null {
+  const { partials } = tally;
+  const call = record.partial === undefined ? record : partials.resolve(record);
   const applied = applyCall(kernel, call);
+  if (call.partial !== undefined || call.op === 'note') partials.applied(kernel, call, applied.reply);
   if (call.op === 'note' || call.op === 'dma') return null;
   tally.calls += 1;
   tally.learned += applied.learned;
   const { reply } = applied;
   if (!reply.modelled) {
     tally.partial += 1;
+    if (isUnreadable(call)) return 'partial';
     const name = callName(call);
     tally.notModelled.set(name, (tally.notModelled.get(name) ?? 0) + 1);
     return 'not-modelled';
@@ -233,7 +248,7 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
     tally.partial += 1;
     return 'unanswered';
   }
-  const verdict = verdictOn(kernel, call, applied);
+  const verdict = partials.judge(call, verdictOn(kernel, call, applied));
   if (verdict === 'matched') tally.matched += 1;
   else if (verdict === 'partial') tally.partial += 1;
   else {
@@ -241,7 +256,7 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
     if (tally.divergences.length < maxDivergences)
       tally.divergences.push(describeDivergence(kernel, call, reply));
   }
-  tally.learned += adoptAnswer(kernel, call, verdict);
+  if (call.partial?.doubtful === undefined) tally.learned += adoptAnswer(kernel, call, verdict);
   return verdict;
 }
 
