@@ -3,6 +3,7 @@ import { registerAudit } from './commands/audit.ts';
 import { registerCompareHw } from './commands/compare-hw.ts';
 import { registerCompletion } from './commands/completion.ts';
 import { registerExplain } from './commands/explain.ts';
+import { registerExport } from './commands/export.ts';
 import { registerImport } from './commands/import.ts';
 import { registerList } from './commands/list.ts';
 import { registerMachines } from './commands/machines.ts';
@@ -68,6 +69,7 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerTranslate,
     registerCompareHw,
     registerPredict,
+    registerExport,
     registerAudit,
     registerVerify,
     registerMachines,

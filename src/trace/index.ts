@@ -13,6 +13,17 @@ export {
 } from './capture-reader.ts';
 export { type CaptureWriter, openCaptureWriter, writeHeaderRecord, writeRecord } from './capture-writer.ts';
 export { type CapturePosition, RecordError, TraceError } from './errors.ts';
+export {
+  type CExportOptions,
+  CSV_COLUMNS,
+  type CsvExportOptions,
+  type ExportSource,
+  type ExportSummary,
+  exportC,
+  exportCapture,
+  exportCsv,
+  type WriteText,
+} from './exporters/index.ts';
 export type { JsonRecord } from './fields.ts';
 export type * from './header.ts';
 export { isEffective, type LimitsNote, limitsOf } from './limits-note.ts';
@@ -20,3 +31,17 @@ export { mergeTopologies } from './merge-topologies.ts';
 export { EMPTY_HEADER, headerToRecord, parseHeader, parseTopology } from './parse-header.ts';
 export { LINE_BYTES_MAX, type LinePosition, type ParsedRecord, parseRecord } from './parse-record.ts';
 export { recordToCall } from './record-to-call.ts';
+export {
+  type CallLinks,
+  createResourceTracker,
+  type InitialMemory,
+  type Link,
+  type Place,
+  type Resource,
+  type ResourceTracker,
+  type Site,
+  setValueAt,
+  sitesOf,
+  valueAt,
+  wordAt,
+} from './resources/index.ts';

@@ -20,6 +20,8 @@ export interface AddressSpace {
   /** Removes what lies in the range; answers the memory of which nothing is left. */
   unmap(start: bigint, lengthBytes: bigint): readonly Resource[];
   find(address: bigint): Placed | null;
+  /** The parts of a range where nothing lies. */
+  gaps(start: bigint, lengthBytes: bigint): readonly { start: bigint; lengthBytes: bigint }[];
   /** The same mappings, for a forked process. */
   copy(): AddressSpace;
 }
@@ -69,6 +71,18 @@ export function createAddressSpace(initial: readonly Segment[] = []): AddressSpa
       if (segment === undefined || segment.start > address) return null;
       const { memory, end } = segment;
       return { memory, delta: address - memory.recorded, left: end - address };
+    },
+    gaps(start, lengthBytes) {
+      const end = start + lengthBytes;
+      const found: { start: bigint; lengthBytes: bigint }[] = [];
+      let from = start;
+      for (let index = firstAbove(start); from < end; index++) {
+        const segment = segments[index];
+        const next = segment === undefined || segment.start > end ? end : segment.start;
+        if (next > from) found.push({ start: from, lengthBytes: next - from });
+        from = segment === undefined ? end : segment.end;
+      }
+      return found;
     },
     copy: () => createAddressSpace(segments),
   };

@@ -21,6 +21,8 @@ export interface ResourceTracker {
   next(call: Call): CallLinks;
   /** All resources so far, by index. */
   readonly resources: readonly Resource[];
+  /** The parts of a range in which a process has no memory that is known of. */
+  gaps(pid: number, start: bigint, lengthBytes: bigint): readonly InitialMemory[];
 }
 
 const NO_LINKS: CallLinks = { uses: [], gives: [], ends: [], begins: null };
@@ -39,6 +41,8 @@ export function createResourceTracker(initial: readonly InitialMemory[] = []): R
   const world = createWorld(initial);
   return {
     resources: world.resources,
+    gaps: (pid, start, lengthBytes) =>
+      (world.processes.get(pid)?.memory ?? world.initialMemory).gaps(start, lengthBytes),
     next(call) {
       const isNew = !world.processes.has(call.pid);
       const parent = isNew ? world.lastPid : null;

@@ -1,0 +1,5 @@
+/** Public entry of `src/trace/exporters`: traces in the formats of others, one file each. */
+export { type CExportOptions, exportC } from './c.ts';
+export { exportCapture } from './capture.ts';
+export { CSV_COLUMNS, type CsvExportOptions, exportCsv } from './csv.ts';
+export type { ExportSource, ExportSummary, WriteText } from './source.ts';
