@@ -7,6 +7,7 @@ import { registerExport } from './commands/export.ts';
 import { registerImport } from './commands/import.ts';
 import { registerList } from './commands/list.ts';
 import { registerMachines } from './commands/machines.ts';
+import { registerMinimize } from './commands/minimize.ts';
 import { registerPagetable } from './commands/pagetable.ts';
 import { registerPredict } from './commands/predict.ts';
 import { registerReplay } from './commands/replay.ts';
@@ -69,6 +70,7 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerTranslate,
     registerCompareHw,
     registerPredict,
+    registerMinimize,
     registerExport,
     registerAudit,
     registerVerify,

@@ -1,24 +1,15 @@
 import { type Command, Option } from 'commander';
-import {
-  type ExportSource,
-  type ExportSummary,
-  exportC,
-  exportCapture,
-  exportCsv,
-} from '../../trace/index.ts';
-import { renderCall } from '../call-text.ts';
+import type { ExportSource, ExportSummary } from '../../trace/index.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
+import { CALL_FORMATS, type CallFormat, writeCalls } from '../export-format.ts';
 import { addExamples, parseInteger } from '../options.ts';
 import { writeWholeFile } from '../out-file.ts';
 import { startProgress } from '../progress.ts';
 import type { Runner, Session } from '../session.ts';
 import { type Target, withTarget } from '../target.ts';
 
-const FORMATS = ['capture', 'csv', 'c'] as const;
-type Format = (typeof FORMATS)[number];
-
 interface ExportFlags {
-  readonly format: Format;
+  readonly format: CallFormat;
   readonly out?: string;
   readonly at?: number;
 }
@@ -29,7 +20,9 @@ export function registerExport(program: Command, run: Runner): void {
     .command('export')
     .description('write a trace in another format')
     .argument('<trace>', 'name of a trace, or a capture file; - for standard input')
-    .addOption(new Option('--format <format>', 'what to write').choices([...FORMATS]).makeOptionMandatory())
+    .addOption(
+      new Option('--format <format>', 'what to write').choices([...CALL_FORMATS]).makeOptionMandatory(),
+    )
     .option('--out <file>', 'write there in place of stdout; the file appears when it is complete')
     .option('--at <seq>', 'only what was recorded up to this call', parseInteger);
   addExamples(command, [
@@ -69,14 +62,7 @@ function writeFormat(
   const progress = startProgress(session, 'exporting', 'calls');
   const source = sourceOf(target, flags, (calls) => progress.update(calls, null));
   try {
-    switch (flags.format) {
-      case 'capture':
-        return exportCapture(source, write);
-      case 'csv':
-        return exportCsv(source, write, { describe: renderCall });
-      case 'c':
-        return exportC(source, write, { describe: renderCall });
-    }
+    return writeCalls(flags.format, source, write);
   } finally {
     progress.stop();
   }

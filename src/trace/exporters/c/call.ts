@@ -86,7 +86,8 @@ function codeOfIoctl(call: IoctlCall, links: CallLinks, context: CallContext): C
   }
   const compares = hasStruct && out !== null && call.replied && out.length === arg.length;
   if (hasStruct) {
-    lines.push(`uint8_t *a = given(${context.literals.bytes(arg)}, ${arg.length});`);
+    const give = saysMore(call, arg) ? 'given_more' : 'given';
+    lines.push(`uint8_t *a = ${give}(${context.literals.bytes(arg)}, ${arg.length});`);
     lines.push(...links.uses.flatMap((link) => putInStruct('a', link, context)));
   }
   if (compares) lines.push(...expectedStruct(arg, out, context));
@@ -118,6 +119,12 @@ function codeOfIoctl(call: IoctlCall, links: CallLinks, context: CallContext): C
   const taken = links.gives.flatMap((link) => takeNumber(link, context));
   if (taken.length > 0) lines.push('if (ret != -1) {', ...taken.map((line) => `\t${line}`), '}');
   return { lines };
+}
+
+/** Recorders keep a part of a struct that is longer than any the kernel has. */
+function saysMore({ kind, cmd }: IoctlCall, arg: Uint8Array): boolean {
+  const size = findIoctl(kind, cmd)?.layout?.fields.find(({ refers }) => refers === 'size');
+  return size !== undefined && kind !== 'device' && wordAt(arg, size.offset, 4) > Math.max(arg.length, 4);
 }
 
 function nameOfIoctl({ kind, cmd, arg }: IoctlCall): string {

@@ -16,6 +16,8 @@ export interface Plan {
 }
 
 const PAGE = 4096n;
+/** End of user addresses with four levels of page tables. */
+const USER_END = 1n << 47n;
 
 /** Reads a trace once. */
 export function planProgram(source: ExportSource): Plan {
@@ -41,6 +43,11 @@ export function planProgram(source: ExportSource): Plan {
     if (call.op === 'ioctl' && usesMemory(call)) lastUse = call.seq;
     for (const { start, lengthBytes } of rangesOf(call))
       needed.push(...tracker.gaps(call.pid, start, lengthBytes));
+    for (const range of mappedBy(call)) {
+      const gaps = tracker.gaps(call.pid, range.start, range.lengthBytes);
+      // A MAP without a domain looks at no page. Where part of the range is known, the rest was not there.
+      if (gaps.length === 1 && gaps[0]?.lengthBytes === range.lengthBytes) needed.push(range);
+    }
   }
   const exits = new Map<number, number[]>();
   for (const [pid, seq] of lastSeq) {
@@ -62,7 +69,7 @@ function usesMemory({ cmd, arg }: IoctlCall): boolean {
 function rangesOf(call: Call): InitialMemory[] {
   switch (call.op) {
     case 'ioctl':
-      return [...mappedBy(call), ...buffersOf(call)];
+      return buffersOf(call);
     case 'read':
     case 'pread':
     case 'write':
@@ -84,9 +91,13 @@ function buffersOf({ mem }: IoctlCall): InitialMemory[] {
     .map(({ addr, len }) => ({ start: addr, lengthBytes: BigInt(Math.min(len, 1 << 26)) }));
 }
 
-/** The user memory that a MAP which succeeded has pinned. */
-function mappedBy({ kind, cmd, arg, replied, ret }: IoctlCall): InitialMemory[] {
-  if (arg === null || !replied || ret !== 0) return [];
+/** The user memory of a MAP that succeeded. */
+function mappedBy(call: Call): InitialMemory[] {
+  if (call.op !== 'ioctl' || call.arg === null || !call.replied || call.ret !== 0) return [];
+  return rangeOfMap(call, call.arg).filter(({ start, lengthBytes }) => start + lengthBytes <= USER_END);
+}
+
+function rangeOfMap({ kind, cmd }: IoctlCall, arg: Uint8Array): InitialMemory[] {
   const view = new DataView(arg.buffer, arg.byteOffset, arg.byteLength);
   if (cmd === CMD.IOMMU_IOAS_MAP && kind !== 'device' && arg.length >= 32)
     return [{ start: view.getBigUint64(16, true), lengthBytes: view.getBigUint64(24, true) }];

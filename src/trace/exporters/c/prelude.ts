@@ -51,6 +51,13 @@ static MAYBE_UNUSED uint8_t *given(const void *bytes, size_t n)
 	return memcpy(arena, bytes, n);
 }
 
+/* A struct that says that it is longer than what was recorded: what follows is taken not to be zero. */
+static MAYBE_UNUSED uint8_t *given_more(const void *bytes, size_t n)
+{
+	memset(arena, 0xff, ARENA_BYTES);
+	return memcpy(arena, bytes, n);
+}
+
 static MAYBE_UNUSED void put32(void *at, size_t offset, uint32_t value)
 {
 	memcpy((uint8_t *)at + offset, &value, 4);
@@ -98,8 +105,10 @@ static MAYBE_UNUSED uint64_t memory_before(uint64_t wanted, uint64_t bytes)
 	uint64_t at = memory_at(wanted, bytes, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (at == (uint64_t)MAP_FAILED)
-		fail("mmap");
+	if (at == (uint64_t)MAP_FAILED) {
+		printf("no memory at %llx: %s\\n", (unsigned long long)wanted, strerror(errno));
+		return wanted;
+	}
 	return at;
 }
 
