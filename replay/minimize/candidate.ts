@@ -90,9 +90,14 @@ export function buildCandidate(
   return answer === null ? null : { kept, calls, answer, divergence };
 }
 
-/** Memory may be used without the record that mapped it; for everything else the maker must be there. */
+/** Addresses may be used without the record that mapped them; for everything else the maker must be there. */
 function isThere({ resource }: Link, numbers: ReadonlyMap<number, bigint>): boolean {
-  return resource.type === 'memory' || resource.madeBy === null || numbers.has(resource.index);
+  return (
+    resource.type === 'memory' ||
+    resource.type === 'iova' ||
+    resource.madeBy === null ||
+    numbers.has(resource.index)
+  );
 }
 
 function wasAnswered(call: Call): boolean {

@@ -26,20 +26,20 @@ function rewriteStruct(own: OwnCall<IoctlCall>, links: readonly Link[], numbers:
   if (arg === null) return;
   const isSame = out === arg;
   own.arg = Uint8Array.from(arg);
-  for (const { resource, place } of links) {
+  for (const { resource, place, delta } of links) {
     const number = numbers.get(resource.index);
-    if (place.at === 'struct' && number !== undefined) setValueAt(own.arg, place.site, number);
+    if (place.at === 'struct' && number !== undefined) setValueAt(own.arg, place.site, number + delta);
   }
   if (isSame || out === null) {
     own.out = isSame ? own.arg : null;
     return;
   }
   own.out = Uint8Array.from(out);
-  for (const { resource, place } of links) {
+  for (const { resource, place, delta } of links) {
     const number = numbers.get(resource.index);
     // What is only asked stands in the answer as it was asked.
     if (place.at === 'struct' && place.site.dir === 'in' && number !== undefined)
-      setValueAt(own.out, place.site, number);
+      setValueAt(own.out, place.site, number + delta);
   }
 }
 

@@ -103,7 +103,7 @@ function writeVariables(
   write: WriteText,
 ): void {
   const typeOf = ({ type }: Resource): string =>
-    type === 'memory' ? 'uint64_t' : type === 'descriptor' ? 'int' : 'uint32_t';
+    type === 'memory' || type === 'iova' ? 'uint64_t' : type === 'descriptor' ? 'int' : 'uint32_t';
   write('\n/* What the kernel chooses: the recorded numbers, until this kernel chose its own. */\n');
   const fields = resources.map((resource) => `\t${typeOf(resource)} ${nameOf(resource)};`);
   write(`struct numbers {\n\tint none;\n${fields.map((line) => `${line}\n`).join('')}};\n`);

@@ -1,9 +1,11 @@
 import { CMD, IOMMU_TEST_OP, VFIO_FEATURE, VFIO_FEATURE_FLAGS } from '../../uapi/index.ts';
 import type { IoctlCall } from '../call.ts';
+import { linksOfIovas } from './iova-links.ts';
 import type { CallLinks, Link, Resource } from './resource.ts';
 import { type Site, sitesOf, valueAt, wordAt } from './site.ts';
 import {
   type ContextIds,
+  chosenIovasOf,
   type Descriptor,
   linkTo,
   linkToAddress,
@@ -36,7 +38,7 @@ export function linksOfIoctl(world: World, process: TracedProcess, call: IoctlCa
   let context = on?.context ?? null;
   let access: Descriptor | null = on;
   for (const site of sites) {
-    if (call.arg === null || site.dir === 'out') continue;
+    if (call.arg === null || site.dir === 'out' || site.role === 'iova') continue;
     const value = valueAt(call.arg, site);
     if (site.role === 'address') {
       uses.push(...linkToAddress(process, value, { at: 'struct', site }));
@@ -60,7 +62,7 @@ export function linksOfIoctl(world: World, process: TracedProcess, call: IoctlCa
   if (succeeded) {
     if (on !== null) adoptContext(call, on, context);
     for (const site of sites) {
-      if (call.out === null || site.dir === 'in' || site.role === 'address') continue;
+      if (call.out === null || site.dir === 'in' || site.role === 'address' || site.role === 'iova') continue;
       gives.push(...givenAt(world, process, call, site, call.out, context, access));
     }
     gives.push(...givenBeside(world, process, call, context));
@@ -69,7 +71,21 @@ export function linksOfIoctl(world: World, process: TracedProcess, call: IoctlCa
       if (gone !== undefined) ends.push(gone);
     }
   }
-  return { uses, gives, ends, begins: null };
+  if (succeeded) shareIovas(world, uses, gives);
+  const iovas = linksOfIovas(world, call, uses, sites, succeeded);
+  return { uses: [...uses, ...iovas.uses], gives: [...gives, ...iovas.gives], ends, begins: null };
+}
+
+/** A page table or access has the IOVAs of the IOAS, or the page table, that it was made for. */
+function shareIovas(world: World, uses: readonly Link[], gives: readonly Link[]): void {
+  const owner = uses.find(({ resource: { kind } }) => kind === 'ioas' || kind === 'hwpt');
+  if (owner === undefined) return;
+  const iovas = chosenIovasOf(world, owner.resource);
+  for (const { resource } of gives)
+    if (resource.kind === 'hwpt' || resource.kind === 'access') world.chosenIovas.set(resource.index, iovas);
+  // An access that is moved to another IOAS.
+  for (const { resource } of uses)
+    if (resource.kind === 'access') world.chosenIovas.set(resource.index, iovas);
 }
 
 /** The descriptor of a number; one that is used without having been opened was there before. */

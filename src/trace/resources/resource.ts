@@ -1,12 +1,12 @@
 import type { Site } from './site.ts';
 
 /** What the kernel, or mmap, gave a number to. */
-export type ResourceType = 'descriptor' | 'object' | 'access-pages' | 'cookie' | 'memory';
+export type ResourceType = 'descriptor' | 'object' | 'access-pages' | 'cookie' | 'memory' | 'iova';
 
 /**
  * Something that has a number: a descriptor, an object of a context, pinned pages of an access, a page
- * request, or a stretch of user memory (its number is the address). The same number used again later is
- * another resource.
+ * request, a stretch of user memory (its number is the address), or of IOVAs that the kernel chose. The same
+ * number used again later is another resource.
  */
 export interface Resource {
   /** Counted from 0 in the order of appearance in the trace. */
@@ -16,7 +16,7 @@ export interface Resource {
   readonly kind: string;
   /** The number that was recorded. */
   readonly recorded: bigint;
-  /** Bytes of memory; 0 for everything else. */
+  /** Bytes of memory or IOVAs; 0 for everything else. */
   readonly lengthBytes: bigint;
   /** The call that made it; null for what was there before the trace began. */
   readonly madeBy: number | null;

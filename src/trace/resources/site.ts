@@ -11,7 +11,7 @@ import {
 import type { IoctlCall } from '../call.ts';
 
 /** What kind of number stands somewhere: each kind has numbers of its own. */
-export type SiteRole = 'object' | 'descriptor' | 'access-pages' | 'address';
+export type SiteRole = 'object' | 'descriptor' | 'access-pages' | 'address' | 'iova';
 
 /** A place in the struct of an ioctl that holds a number the kernel gave, or an address of the caller. */
 export interface Site {
@@ -46,6 +46,7 @@ const ROLES: Readonly<Partial<Record<Refers, SiteRole>>> = {
   'access-pages': 'access-pages',
   fd: 'descriptor',
   va: 'address',
+  iova: 'iova',
 };
 
 /** Operations of the selftest whose `id` is a descriptor, and those that do not look at it. */

@@ -27,6 +27,8 @@ export interface World {
   readonly processes: Map<number, TracedProcess>;
   /** The process of the record before; the one that an unknown process is a copy of. */
   lastPid: number | null;
+  /** IOVAs that the kernel chose, by the index of IOAS, HWPT or access: those of one IOAS are one map. */
+  readonly chosenIovas: Map<number, AddressSpace>;
   /** What the first process finds in its memory. */
   readonly initialMemory: AddressSpace;
 }
@@ -42,6 +44,7 @@ export function createWorld(initial: readonly InitialMemory[]): World {
     resources: [],
     processes: new Map(),
     lastPid: null,
+    chosenIovas: new Map(),
     initialMemory: createAddressSpace(),
   };
   for (const { start, lengthBytes } of initial) {
@@ -102,4 +105,13 @@ export function linkTo(resource: Resource, place: Place): Link {
 export function linkToAddress(process: TracedProcess, address: bigint, place: Place): Link[] {
   const placed = process.memory.find(address);
   return placed === null ? [] : [{ resource: placed.memory, place, delta: placed.delta }];
+}
+
+/** The IOVAs that the kernel chose in the IOAS that this is, or belongs to. */
+export function chosenIovasOf({ chosenIovas }: World, owner: Resource): AddressSpace {
+  const known = chosenIovas.get(owner.index);
+  if (known !== undefined) return known;
+  const made = createAddressSpace();
+  chosenIovas.set(owner.index, made);
+  return made;
 }
