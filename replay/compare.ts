@@ -53,7 +53,7 @@ export function compareReply(kernel: Kernel, call: Call, reply: Reply): Verdict 
       // The number of a new descriptor is a guess.
       if (kernel.call.retIsDescriptor && call.errno === 0 && reply.errno === 0)
         return reply.ret === call.ret ? 'matched' : 'partial';
-      if (reply.ret !== call.ret || reply.errno !== call.errno) return 'diverged';
+      if (!isSameResult(call, reply)) return 'diverged';
       return compareIoctl(kernel, call);
     case 'read': {
       if (reply.ret !== call.ret || reply.errno !== call.errno) return 'diverged';
@@ -81,6 +81,12 @@ export function compareReply(kernel: Kernel, call: Call, reply: Reply): Verdict 
       // An input: there is nothing to predict.
       return 'matched';
   }
+}
+
+/** A log may tell that a call failed, and not with which error. */
+function isSameResult({ ret, errno, partial }: IoctlCall, reply: Reply): boolean {
+  if (reply.ret !== ret) return false;
+  return reply.errno === errno || (ret < 0 && partial !== undefined && partial.missing.includes('errno'));
 }
 
 function compareIoctl(kernel: Kernel, call: IoctlCall): Verdict {

@@ -16,6 +16,7 @@ import { callName, describeDivergence, type Verdict } from './compare.ts';
 import type { Divergence } from './divergence.ts';
 import { findExits } from './lifetimes.ts';
 import { type ChosenModel, chooseModel, createModel, type ModelChoice } from './model-choice.ts';
+import { createPartialCalls, isUnreadable, type PartialCalls } from './partial-calls.ts';
 import { type ReplayWatcher, tellBoth } from './watcher.ts';
 
 /** What came of one call. `unanswered`: the model knows the call, and no reply was recorded. */
@@ -79,6 +80,7 @@ interface Tally {
   readonly divergences: Divergence[];
   readonly notModelled: Map<string, number>;
   readonly assumptions: string[];
+  readonly partials: PartialCalls;
 }
 
 /**
@@ -97,10 +99,16 @@ export function replayTrace(store: Store, traceId: number, options: ReplayOption
   if (model.assumption !== null) tally.assumptions.push(model.assumption);
   const snapshotEvery = model.ownMachine ? (options.snapshotEvery ?? 0) : 0;
   applyAll(store, trace, kernel, tally, { ...options, snapshotEvery }, fromSeq, { watcher });
+  const { partials, ...counted } = tally;
+  if (partials.unsureFrom !== null) {
+    const seq = partials.unsureFrom;
+    const says = `from call ${seq} on no difference is called a divergence: what it asked was not recorded whole`;
+    counted.assumptions.push(says);
+  }
   return {
     profile: model.profile.name,
     profileExact: model.exact,
-    ...tally,
+    ...counted,
     hardware: learnedFacts(kernel),
     notModelled: Object.fromEntries([...tally.notModelled].sort(([a], [b]) => (a < b ? -1 : 1))),
     digest: digestOf(kernel),
@@ -175,6 +183,7 @@ function newTally(): Tally {
     divergences: [],
     notModelled: new Map(),
     assumptions: [],
+    partials: createPartialCalls(),
   };
 }
 
@@ -220,14 +229,18 @@ function applyAll(
 }
 
 /** Applies a call and counts it; null for a note, which is none. */
-function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: number): Outcome | null {
+function applyOne(kernel: Kernel, record: Call, tally: Tally, maxDivergences: number): Outcome | null {
+  const { partials } = tally;
+  const call = record.partial === undefined ? record : partials.resolve(record);
   const applied = applyCall(kernel, call);
+  if (call.partial !== undefined || call.op === 'note') partials.applied(kernel, call, applied.reply);
   if (call.op === 'note') return null;
   tally.calls += 1;
   tally.learned += applied.learned;
   const { reply } = applied;
   if (!reply.modelled) {
     tally.partial += 1;
+    if (isUnreadable(call)) return 'partial';
     const name = callName(call);
     tally.notModelled.set(name, (tally.notModelled.get(name) ?? 0) + 1);
     return 'not-modelled';
@@ -236,7 +249,7 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
     tally.partial += 1;
     return 'unanswered';
   }
-  const verdict = verdictOn(kernel, call, applied);
+  const verdict = partials.judge(call, verdictOn(kernel, call, applied));
   if (verdict === 'matched') tally.matched += 1;
   else if (verdict === 'partial') tally.partial += 1;
   else {
@@ -244,7 +257,7 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
     if (tally.divergences.length < maxDivergences)
       tally.divergences.push(describeDivergence(kernel, call, reply));
   }
-  tally.learned += adoptAnswer(kernel, call, verdict);
+  if (call.partial?.doubtful === undefined) tally.learned += adoptAnswer(kernel, call, verdict);
   return verdict;
 }
 

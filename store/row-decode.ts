@@ -6,6 +6,7 @@ import {
   type JsonValue,
   type Note,
   type OtherCall,
+  type PartialNote,
   RecordError,
   recordToCall,
 } from '../src/trace/index.ts';
@@ -28,6 +29,7 @@ interface IoctlMore {
   readonly newfd?: number;
   readonly argfault?: boolean;
   readonly reply?: readonly [number, number];
+  readonly partial?: PartialNote;
 }
 
 const NO_META: Meta = { tid: null, tNs: null, extra: null };
@@ -81,6 +83,7 @@ function decodeIoctl(row: at.Row, kind: IoctlCall['kind']): IoctlCall {
     out: decodeOut(row, more, arg),
     mem: more.mem === undefined ? [] : decodeMem(more.mem),
     newFd: more.newfd ?? null,
+    ...(more.partial === undefined ? {} : { partial: more.partial }),
   };
 }
 

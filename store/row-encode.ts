@@ -79,7 +79,7 @@ function encodeIoctl(
   const reply = encodeReply(row, call);
   const structs = encodeStructs(row, call, argView, outView);
   const plain = reply === null && structs === null && call.mem.length === 0 && call.newFd === null;
-  if (plain && !call.argFault && !keepsAddress) return;
+  if (plain && !call.argFault && !keepsAddress && call.partial === undefined) return;
   const more: Record<string, JsonValue> = { ...structs };
   // Buffers stand as a capture writes them, so that reading a row and reading a capture share one decoder.
   if (call.mem.length > 0) more['mem'] = callToRecord(call)['mem']!;
@@ -87,6 +87,7 @@ function encodeIoctl(
   if (keepsAddress || reachesStruct(call)) more['argp'] = `0x${call.argp.toString(16)}`;
   if (call.newFd !== null) more['newfd'] = call.newFd;
   if (call.argFault) more['argfault'] = true;
+  if (call.partial !== undefined) more['partial'] = callToRecord(call)['partial']!;
   if (reply !== null) more['reply'] = reply;
   row[at.MORE] = JSON.stringify(more);
 }

@@ -2,16 +2,17 @@ import type { Store, TraceInfo, TraceWriter } from '../../store/index.ts';
 import {
   mergeTopologies,
   type ProgressListener,
-  readCapture,
+  readTrace,
   type Topology,
   type TraceHeader,
+  type TraceSummary,
 } from '../trace/index.ts';
 import { withCleanUp } from './interrupt.ts';
 
 /** Calls that one transaction adds, unless the caller says otherwise. */
 export const BATCH_CALLS_DEFAULT = 4096;
 
-/** How a capture becomes a trace. */
+/** How a capture, or the log of another tool, becomes a trace. */
 export interface ImportOptions {
   readonly name: string;
   /** Kernel release in place of the recorded one. */
@@ -20,10 +21,14 @@ export interface ImportOptions {
   readonly topology?: Topology | null;
   readonly batchCalls?: number;
   readonly onProgress?: ProgressListener;
+  /** Format of the source; told by its content when absent. */
+  readonly format?: string;
+  /** Told what was read, once all was. */
+  readonly onSummary?: (summary: TraceSummary) => void;
 }
 
 /**
- * Reads a capture into a store and seals the trace. Whatever goes wrong, and on a signal too, nothing of the
+ * Reads a capture, or a log of another tool, into a store and seals the trace. Whatever goes wrong, and on a signal too, nothing of the
  * trace stays there.
  * @param source A path, or `-` for standard input.
  * @throws TraceError, StoreError
@@ -44,15 +49,18 @@ export async function importCapture(
   const discard = (): void => writer?.discard();
   return await withCleanUp(discard, async () => {
     try {
-      const { skipped } = await readCapture(
+      const summary = await readTrace(
         source,
         { header: begin, calls: (calls) => requireWriter().append(calls) },
         {
           batchCalls: options.batchCalls ?? BATCH_CALLS_DEFAULT,
           ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+          ...(options.format === undefined ? {} : { format: options.format }),
         },
       );
-      return requireWriter().seal({ skipped });
+      const trace = requireWriter().seal({ skipped: summary.skipped });
+      options.onSummary?.(summary);
+      return trace;
     } catch (error) {
       discard();
       throw error;

@@ -46,10 +46,11 @@ export function adoptReply(kernel: Kernel, record: IoctlCall): number {
     renumberDescriptor(process, kernel.reply.ret, record.ret);
     return kernel.reply.ret === record.ret ? 0 : 1;
   }
-  if (process === undefined || context === undefined || record.out === null) return 0;
+  if (process === undefined || context === undefined || kernel.reply.errno !== 0) return 0;
+  // A log may tell that a call failed without telling how.
+  if (record.errno !== 0 || record.ret < 0) return undo(kernel, context, record);
+  if (record.out === null) return 0;
   const recorded = new DataView(record.out.buffer, record.out.byteOffset, record.out.length);
-  if (kernel.reply.errno !== 0) return 0;
-  if (record.errno !== 0) return undo(kernel, context, record);
   let learned = 0;
   for (const { at, guess } of kernel.call.unknown) {
     if (guess === null) continue;

@@ -1,6 +1,7 @@
 import { encodeByteString, encodeHex } from './bytes.ts';
 import type { ByteString, Call, IoctlCall, JsonValue, MemoryBuffer, MmapCall } from './call.ts';
 import { hexOf, U64_LAST } from './fields.ts';
+import { partialJson } from './partial.ts';
 
 /** A record under construction: keys in the order in which they are written. */
 export type WritableRecord = Record<string, JsonValue>;
@@ -15,6 +16,7 @@ export function callToRecord(call: Call): WritableRecord {
   if (call.tNs !== null) record['t_ns'] = call.tNs;
   record['op'] = call.op;
   addBody(record, call);
+  if (call.partial !== undefined) record['partial'] = partialJson(call.partial);
   if (call.extra === null) return record;
   return Object.fromEntries([...Object.entries(record), ...Object.entries(call.extra)]);
 }

@@ -6,6 +6,8 @@
  * here because this is an edge; the model turns them into page number and offset once.
  */
 
+import type { PartialNote } from './partial.ts';
+
 /** What a descriptor is. The same ioctl number means different things on different kinds. */
 export type DescriptorKind =
   | 'iommufd' // /dev/iommu
@@ -66,6 +68,8 @@ interface Recorded {
   readonly tNs: number | null;
   /** Keys of the capture line that this version does not know; kept so that writing gives them back. */
   readonly extra: Readonly<Record<string, JsonValue>> | null;
+  /** What was not recorded of it; absent when all was. */
+  readonly partial?: PartialNote;
 }
 
 /**

@@ -7,7 +7,7 @@ import { EMPTY_HEADER } from './parse-header.ts';
 import { parseRecord } from './parse-record.ts';
 
 /** Calls handed over at once unless the caller says otherwise. */
-const BATCH_CALLS_DEFAULT = 1024;
+export const BATCH_CALLS_DEFAULT = 1024;
 
 /** Receives a capture as it is read. What a visitor throws ends the reading and reaches the caller. */
 export interface CaptureVisitor {
@@ -73,7 +73,8 @@ export function parseCapture(text: string, fileName = '<memory>'): Capture {
   return { header, calls, ...summary };
 }
 
-function createCollector(fileName: string, visitor: CaptureVisitor, batchCalls: number) {
+/** Reads the chunks of a capture. */
+export function createCollector(fileName: string, visitor: CaptureVisitor, batchCalls: number) {
   let batch: Call[] = [];
   let callCount = 0;
   let previousSeq = -1;

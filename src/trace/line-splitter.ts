@@ -15,12 +15,14 @@ export interface LineSplitter {
 }
 
 /**
- * Makes a splitter that calls `visit` for each line that is not blank.
+ * Makes a splitter that calls `visit` for each line that is not blank. `lenient`: bytes that are not UTF-8 become
+ * replacement characters, as a log may hold them.
  * @throws TraceError from push and end: a line that is too long, or that is not UTF-8.
  */
 export function createLineSplitter(
   fileName: string,
   visit: (line: string, lineNumber: number) => void,
+  text: 'strict' | 'lenient' = 'strict',
 ): LineSplitter {
   let pieces: Buffer[] = [];
   let heldBytes = 0;
@@ -30,12 +32,12 @@ export function createLineSplitter(
     throw new TraceError({ fileName, lineNumber }, problem);
   };
 
-  const visitText = (text: string): void => {
-    let start = lineNumber === 1 && text.charCodeAt(0) === 0xfeff ? 1 : 0;
-    while (start < text.length) {
-      const newline = text.indexOf('\n', start);
-      const end = newline === -1 ? text.length : newline;
-      const line = text.slice(start, end);
+  const visitText = (lines: string): void => {
+    let start = lineNumber === 1 && lines.charCodeAt(0) === 0xfeff ? 1 : 0;
+    while (start < lines.length) {
+      const newline = lines.indexOf('\n', start);
+      const end = newline === -1 ? lines.length : newline;
+      const line = lines.slice(start, end);
       // Short enough to be blank: anything longer starts with a record or is an error that parsing names.
       if (line.length > 2 || line.trim() !== '') visit(line, lineNumber);
       lineNumber++;
@@ -44,7 +46,7 @@ export function createLineSplitter(
   };
 
   const visitBytes = (block: Buffer): void => {
-    if (isUtf8(block)) {
+    if (text === 'lenient' || isUtf8(block)) {
       visitText(block.toString('utf8'));
       return;
     }

@@ -18,6 +18,7 @@ import {
 } from './fields.ts';
 import { ioctlCallOf } from './ioctl-record.ts';
 import { limitsOf } from './limits-note.ts';
+import { withPartial } from './partial.ts';
 
 const SHARED = ['op', 'seq', 'pid', 'tid', 't_ns'];
 const known = (...keys: string[]): ReadonlySet<string> => new Set([...SHARED, ...keys]);
@@ -59,6 +60,11 @@ export function replyOf(record: JsonRecord, extra: Extra): [Reply, Extra] {
  * @throws RecordError saying which key is missing or wrong, without a position.
  */
 export function recordToCall(record: JsonRecord, seq: number): Call | undefined {
+  const call = callOf(record, seq);
+  return call === undefined || call.extra === null ? call : withPartial(call);
+}
+
+function callOf(record: JsonRecord, seq: number): Call | undefined {
   const op = textOf(record, 'op') as CallOp;
   switch (op) {
     case 'ioctl':

@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
 import { type Command, Option } from 'commander';
-import { openStore, type Store, type TraceInfo } from '../../../store/index.ts';
+import { openStore, type Store } from '../../../store/index.ts';
+import { FORMAT_NAMES, type TraceSummary } from '../../trace/index.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { BATCH_CALLS_DEFAULT, importCapture } from '../import-capture.ts';
+import { reportImport } from '../import-report.ts';
 import { readTopology } from '../model-options.ts';
 import { addExamples, parsePositive } from '../options.ts';
 import { startProgress } from '../progress.ts';
@@ -15,24 +17,28 @@ interface ImportFlags {
   readonly kernel?: string;
   readonly topology?: string;
   readonly batch: number;
+  readonly format: string;
 }
 
-/** `ioasis import`: captures become sealed traces of the store. */
+/** `ioasis import`: captures, and what other tools recorded, become sealed traces of the store. */
 export function registerImport(program: Command, run: Runner): void {
   const command = program
     .command('import')
-    .description('read captures into the store')
-    .argument('<file...>', 'capture: JSON lines, plain or gzip; - for standard input')
+    .description('read captures, and logs of other tools, into the store')
+    .argument('<file...>', 'capture, or a log of another tool; plain or gzip; - for standard input')
     .option('--name <name>', "name of the trace (default: the file's, without .jsonl or .jsonl.gz)")
     .option('--kernel <release>', 'kernel in place of the recorded one, such as 6.12.117')
     .option('--topology <file>', 'JSON with hardware facts, in place of the recorded ones')
     .addOption(
-      new Option('--format <format>', 'format of the files').choices(['auto', 'ioasis']).default('auto'),
+      new Option('--format <format>', 'format of the files; auto tells it by their content')
+        .choices(['auto', ...FORMAT_NAMES])
+        .default('auto'),
     )
     .option('--batch <calls>', 'calls that one transaction adds', parsePositive, BATCH_CALLS_DEFAULT);
   addExamples(command, [
     ['ioasis import run.jsonl.gz', 'keep a capture as trace "run" in ./ioasis.db'],
     ['zcat run.jsonl.gz | ioasis import - --name first', 'read it from a pipe'],
+    ['ioasis import qemu-trace.log --name guest', "keep what QEMU's -trace told"],
   ]);
   command.action((files: string[], flags: ImportFlags) =>
     run(command, (session) => importFiles(session, files, flags)),
@@ -53,6 +59,7 @@ async function importFiles(
     for (const [index, source] of files.entries()) {
       const name = names[index] ?? '';
       const progress = startProgress(session, name, 'bytes');
+      let summary: TraceSummary | null = null;
       try {
         const trace = await importCapture(store, source, {
           name,
@@ -60,9 +67,13 @@ async function importFiles(
           kernel: flags.kernel ?? null,
           batchCalls: flags.batch,
           onProgress: progress.update,
+          onSummary: (read) => {
+            summary = read;
+          },
+          ...(flags.format === 'auto' ? {} : { format: flags.format }),
         });
         progress.stop();
-        report(session, source, trace);
+        if (summary !== null) reportImport(session, source, trace, summary);
       } finally {
         progress.stop();
       }
@@ -99,20 +110,4 @@ function requireFree(session: Session, store: Store, name: string): void {
   }
   session.remark(`trace "${name}" was left incomplete by an import that did not end; it is read again`);
   store.discardTrace(trace.id);
-}
-
-function report(session: Session, source: string, trace: TraceInfo): void {
-  const { name, callCount, firstSeq, lastSeq, skipped, chainHead } = trace;
-  if (session.json) {
-    const { kernel } = trace.header;
-    session.print(
-      JSON.stringify({ name, file: source, calls: callCount, firstSeq, lastSeq, kernel, skipped, chainHead }),
-    );
-    return;
-  }
-  if (session.quiet) return;
-  session.print(`${name}: ${callCount} calls imported`);
-  for (const [op, count] of Object.entries(skipped)) {
-    session.print(`  ${count} skipped with the unknown op ${JSON.stringify(op)}`);
-  }
 }

@@ -1,0 +1,39 @@
+import type { Call } from '../call.ts';
+import type { TraceHeader } from '../header.ts';
+
+/** A call without a position: where a log has none, its order is that of the lines. */
+export type UnplacedCall = Call extends infer Each ? (Each extends Call ? Omit<Each, 'seq'> : never) : never;
+
+/** Where an importer puts what it reads. */
+export interface ImportSink {
+  /** Adds a call; answers the `seq` that it got. */
+  call(call: UnplacedCall): number;
+  /**
+   * Counts a line that is no call, by a name for its kind. Every line is either imported, part of an imported
+   * call, or counted here.
+   */
+  skip(name: string): void;
+  /** Notes that the recorder lost events here; how many, null where it does not say. */
+  lost(events: number | null): void;
+}
+
+/** Reads the lines of one log. Holds what it needs to pair lines, and nothing that grows with the log. */
+export interface LineImporter {
+  /** `text` is without its newline. */
+  line(text: string): void;
+  /** The log is at its end: what waits for a line that did not come is handed over. */
+  end(): void;
+}
+
+/** A foreign format: a log that another tool writes. */
+export interface ForeignFormat {
+  /** As `--format` names it. */
+  readonly name: string;
+  /** What it is, in a few words. */
+  readonly title: string;
+  /** Whether a line can only be of this format. */
+  detects(line: string): boolean;
+  /** What is known of a trace that this tool recorded. */
+  readonly header: TraceHeader;
+  start(sink: ImportSink): LineImporter;
+}
