@@ -1,8 +1,15 @@
-import { type ExportSource, type ExportSummary, exportC, exportCapture, exportCsv } from '../trace/index.ts';
+import {
+  type ExportSource,
+  type ExportSummary,
+  exportC,
+  exportCapture,
+  exportCsv,
+  exportSyzkaller,
+} from '../trace/index.ts';
 import { renderCall } from './call-text.ts';
 
 /** Formats that need nothing but the calls of a trace. */
-export const CALL_FORMATS = ['capture', 'csv', 'c'] as const;
+export const CALL_FORMATS = ['capture', 'csv', 'c', 'syzkaller'] as const;
 export type CallFormat = (typeof CALL_FORMATS)[number];
 
 /** Writes a trace in a format. */
@@ -18,5 +25,7 @@ export function writeCalls(
       return exportCsv(source, write, { describe: renderCall });
     case 'c':
       return exportC(source, write, { describe: renderCall });
+    case 'syzkaller':
+      return exportSyzkaller(source, write, { describe: renderCall });
   }
 }

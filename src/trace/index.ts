@@ -22,6 +22,8 @@ export {
   exportC,
   exportCapture,
   exportCsv,
+  exportSyzkaller,
+  type SyzkallerExportOptions,
   type WriteText,
 } from './exporters/index.ts';
 export type { JsonRecord } from './fields.ts';

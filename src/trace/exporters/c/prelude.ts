@@ -76,6 +76,14 @@ static MAYBE_UNUSED uint32_t get32(const void *at, size_t offset)
 	return value;
 }
 
+static MAYBE_UNUSED uint64_t get64(const void *at, size_t offset)
+{
+	uint64_t value;
+
+	memcpy(&value, (const uint8_t *)at + offset, 8);
+	return value;
+}
+
 /* Memory at the recorded address, or at another one that is as well aligned: the kernel looks at that. */
 static MAYBE_UNUSED uint64_t memory_at(uint64_t wanted, uint64_t bytes, int prot, int flags, int fd, off_t off)
 {
