@@ -10,6 +10,7 @@ export {
   explainAt,
   explainCall,
 } from './explain.ts';
+export * from './graph/index.ts';
 export * from './hardware/index.ts';
 export { findMarker } from './markers.ts';
 export {

@@ -15,6 +15,17 @@ export {
 export { type Effect, type EffectList, listEffects } from './effect-list.ts';
 export { countEffects, type EffectCounts, type EffectSink, NO_EFFECTS } from './effects.ts';
 export { execute, exitProcess } from './execute.ts';
+export {
+  type AreaFacts,
+  containerKey,
+  describeNodes,
+  listAreas,
+  type NodeFacts,
+  type NodeKind,
+  objectKey,
+  visitNodes,
+  visitReferences,
+} from './graph/index.ts';
 export type { IovaSpace } from './iova-space.ts';
 export { createKernel, type Kernel, type Reply, spaceOf } from './kernel.ts';
 export { type Learned, learnReply } from './learn.ts';
