@@ -38,7 +38,8 @@ export function exportPerfetto(
   const tally = createExportTally();
   const tracks = createTracks(write);
   const tracker = createResourceTracker();
-  const marksBySeq = Map.groupBy(marks, ({ seq }) => seq);
+  const marksBySeq = new Map<number, TraceMark[]>();
+  for (const mark of marks) marksBySeq.set(mark.seq, [...(marksBySeq.get(mark.seq) ?? []), mark]);
   let lastNs = 0;
   tracks.begin({ trace: source.name, kernel: source.header.kernel ?? 'unknown' });
   for (const call of source.calls()) {
