@@ -10,9 +10,8 @@ export interface SpaceBook {
   readonly context: number;
   /** 0 for a classic type1 container, which `context` then is the key of. */
   readonly ioas: number;
-  /** Call that mapped the area in a slot, and its thread. */
+  /** Call that mapped the area in a slot. */
   seq: Float64Array;
-  tid: Float64Array;
   /** Last call that unmapped an area which began at that page. */
   readonly gone: PageSeqs;
   /** Last call that was refused a map beginning at that page. */
@@ -36,8 +35,8 @@ export function createAreaBook(): AreaBook {
     if (last !== null && last.space === space) return last;
     let book = books.get(space);
     if (book === undefined) {
-      const columns = { seq: new Float64Array(16), tid: new Float64Array(16) };
-      book = { space, context, ioas, ...columns, gone: createPageSeqs(), refused: createPageSeqs() };
+      const seq = new Float64Array(16);
+      book = { space, context, ioas, seq, gone: createPageSeqs(), refused: createPageSeqs() };
       books.set(space, book);
     }
     last = book;
@@ -48,7 +47,6 @@ export function createAreaBook(): AreaBook {
       const book = bookOf(context, ioas, space);
       if (slot >= book.seq.length) grow(book, space.areas.startPage.length);
       book.seq[slot] = call.seq;
-      book.tid[slot] = call.tid;
       call.mapped += 1;
     },
     unmapped(call, context, ioas, space, slot) {
@@ -61,11 +59,9 @@ export function createAreaBook(): AreaBook {
 }
 
 function grow(book: SpaceBook, capacity: number): void {
-  const { seq, tid } = book;
+  const { seq } = book;
   book.seq = new Float64Array(capacity);
   book.seq.set(seq);
-  book.tid = new Float64Array(capacity);
-  book.tid.set(tid);
 }
 
 /** The call that mapped an area; none when it was mapped before the recording. */

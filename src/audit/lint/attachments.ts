@@ -15,6 +15,8 @@ export interface Attachment {
   /** Null while it is attached. */
   endSeq: number | null;
   endBy: string;
+  /** What held the slot before, of which no earlier one is kept. */
+  before: Attachment | null;
 }
 
 /** Who is attached where, since which call, and the attachment before. */
@@ -42,8 +44,10 @@ export function createAttachments(): Attachments {
   return {
     attached({ seq, record }, context, device, hwpt, pasid) {
       const by = callName(record);
-      const made = { context, device, pasid, hwpt, seq, by, endSeq: null, endBy: '' };
-      slotsOf(context, device).set(pasid, made);
+      const slots = slotsOf(context, device);
+      const before = slots.get(pasid) ?? null;
+      if (before !== null) before.before = null;
+      slots.set(pasid, { context, device, pasid, hwpt, seq, by, endSeq: null, endBy: '', before });
     },
     detached({ seq, record, isOver }, context, device, pasid) {
       const held = slotsOf(context, device).get(pasid);

@@ -12,8 +12,6 @@ export interface LintCall {
   /** Calls up to and with this one; notes are none. */
   nth: number;
   pid: number;
-  /** Thread, where the recorder told; else the process. */
-  tid: number;
   /** Command word of an ioctl; 0 for everything else. */
   cmd: number;
   /** Struct bytes as the caller gave them; empty when there are none. */
@@ -36,7 +34,6 @@ export function createLintCall(): LintCall {
     seq: -1,
     nth: 0,
     pid: 0,
-    tid: 0,
     cmd: 0,
     arg: NO_BYTES,
     errno: 0,
@@ -54,7 +51,6 @@ export function beginCall(call: LintCall, record: Call): void {
   call.seq = record.seq;
   if (record.op !== 'note') call.nth += 1;
   call.pid = record.pid;
-  call.tid = record.tid ?? record.pid;
   call.cmd = isIoctl ? record.cmd : 0;
   call.arg = isIoctl ? (record.arg ?? NO_BYTES) : NO_BYTES;
   call.errno = 0;

@@ -1,5 +1,6 @@
 import { type ModelChoice, type ReplayResult, replayTrace } from '../../../replay/index.ts';
 import type { Store } from '../../../store/index.ts';
+import type { Call } from '../../trace/index.ts';
 import { RULES } from '../rules/index.ts';
 import type { LintFinding } from './finding.ts';
 import type { Rule } from './rule.ts';
@@ -32,12 +33,16 @@ const MOST_FINDINGS = 10_000;
  */
 export function lintTrace(store: Store, traceId: number, options: LintOptions = {}): LintResult {
   const { rules = RULES, maxFindings = MOST_FINDINGS, ...choice } = options;
+  const recordAt = (seq: number): Call | null => {
+    for (const call of store.readCallsExact(traceId, { fromSeq: seq, toSeq: seq })) return call;
+    return null;
+  };
   let watch: LintWatch | null = null;
   const replay = replayTrace(store, traceId, {
     ...choice,
     maxDivergences: maxFindings,
     watch: (kernel) => {
-      watch = watchForLint(kernel, rules, maxFindings);
+      watch = watchForLint(kernel, rules, maxFindings, recordAt);
       return watch.watcher;
     },
   });

@@ -1,8 +1,9 @@
-import type { Divergence } from '../../../replay/index.ts';
+import type { Divergence, ReplayWatcher } from '../../../replay/index.ts';
 import type { EffectSink, Kernel } from '../../model/index.ts';
-import type { CallOp } from '../../trace/index.ts';
+import type { Call, CallOp } from '../../trace/index.ts';
 import type { AreaBook } from './area-book.ts';
 import type { Attachments } from './attachments.ts';
+import type { FaultBook } from './fault-book.ts';
 import type { ChainLink, LintFinding, Severity } from './finding.ts';
 import type { LintCall } from './lint-call.ts';
 import type { ObjectLives } from './object-lives.ts';
@@ -41,6 +42,9 @@ export interface LintWorld {
   readonly lives: ObjectLives;
   readonly areas: AreaBook;
   readonly attachments: Attachments;
+  readonly faults: FaultBook;
+  /** A record with all that was recorded, thread and time too; for the end of the trace, it reads the log. */
+  readonly recordAt: (seq: number) => Call | null;
 }
 
 /** A finding without what the rule knows already. */
@@ -73,6 +77,8 @@ export interface RuleListener {
   readonly refused?: Readonly<Record<string, Listener>>;
   /** Records of other kinds, once they are applied; `ioctl` hears of every one. */
   readonly ops?: Readonly<Partial<Record<CallOp, Listener>>>;
+  /** Hears of every record, before and after, and of the effects. */
+  readonly watcher?: ReplayWatcher;
   /** What the calls caused. Hot: nothing may be allocated in `rangeMapped` and `rangeUnmapped`. */
   readonly effects?: Partial<EffectSink>;
   /** The recorded answer was another one than the model's; told once the replay is over. */

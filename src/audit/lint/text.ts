@@ -63,3 +63,8 @@ export function listed(items: readonly string[], most = 6): string {
   const hidden = items.length - most;
   return hidden > 0 ? `${items.slice(0, most).join(', ')} and ${hidden} more` : items.join(', ');
 }
+
+/** Lines of prose as one line. */
+export function text(...lines: readonly string[]): string {
+  return lines.join(' ');
+}

@@ -2,6 +2,7 @@ import type { Divergence, ReplayWatcher } from '../../../replay/index.ts';
 import { type EffectSink, type Kernel, NO_EFFECTS } from '../../model/index.ts';
 import { createAreaBook } from './area-book.ts';
 import { createAttachments } from './attachments.ts';
+import { createFaultBook } from './fault-book.ts';
 import type { ChainLink, LintFinding } from './finding.ts';
 import { beginCall, createLintCall, endCall } from './lint-call.ts';
 import { createObjectLives } from './object-lives.ts';
@@ -29,15 +30,23 @@ interface Tables {
 }
 
 /** Makes the watcher of one replay. `most`: findings of one rule that are kept; all are counted. */
-export function watchForLint(kernel: Kernel, rules: readonly Rule[], most: number): LintWatch {
+export function watchForLint(
+  kernel: Kernel,
+  rules: readonly Rule[],
+  most: number,
+  recordAt: LintWorld['recordAt'],
+): LintWatch {
+  const call = createLintCall();
   const world: LintWorld = {
     kernel,
-    call: createLintCall(),
+    call,
+    recordAt,
+    faults: createFaultBook(kernel, call),
     lives: createObjectLives(),
     areas: createAreaBook(),
     attachments: createAttachments(),
   };
-  const { call } = world;
+  const { faults } = world;
   const findings: LintFinding[] = [];
   const counts: Record<string, number> = {};
   const listeners = rules.map((rule) => {
@@ -48,15 +57,20 @@ export function watchForLint(kernel: Kernel, rules: readonly Rule[], most: numbe
     });
   });
   const tables = tablesOf(listeners);
+  const watchers = listeners.flatMap(({ watcher }) => watcher ?? []);
   return {
     watcher: {
       effects: sinkOf(world, listeners),
       before(record) {
         beginCall(call, record);
+        faults.before();
+        for (let at = 0; at < watchers.length; at += 1) watchers[at]!.before(record);
         if (call.cmd !== 0) tell(tables.before.get(call.cmd), world);
       },
       after(record) {
         endCall(call, kernel);
+        faults.after();
+        for (let at = 0; at < watchers.length; at += 1) watchers[at]!.after(record);
         if (call.cmd !== 0) tell(tables.after.get(call.cmd), world);
         if (call.reason !== null) tell(tables.refused.get(call.reason.id), world);
         tell(tables.ops.get(record.op), world);
@@ -129,12 +143,16 @@ type Effect = (...facts: unknown[]) => void;
  * books are told of what appears before the rules, and of what goes after them.
  */
 function sinkOf(world: LintWorld, listeners: readonly RuleListener[]): EffectSink {
-  const { call, lives, areas, attachments, kernel } = world;
+  const { call, lives, areas, attachments, faults, kernel } = world;
   const first: Partial<EffectSink> = {
-    objectCreated: (context, type, id) => lives.born(call, context, type, id),
+    objectCreated(context, type, id) {
+      lives.born(call, context, type, id);
+      if (type === 'fault') faults.opened(context, id);
+    },
     rangeMapped: (context, ioas, space, slot) => areas.mapped(call, context, ioas, space, slot),
     deviceAttached: (context, device, hwpt, pasid) =>
       attachments.attached(call, context, device, hwpt, pasid),
+    faultReported: (context, queue) => faults.reported(context, queue),
   };
   const last: Partial<EffectSink> = {
     objectDestroyed(context, type, id) {
@@ -151,9 +169,10 @@ function sinkOf(world: LintWorld, listeners: readonly RuleListener[]): EffectSin
   };
   const names = Object.keys(NO_EFFECTS) as (keyof EffectSink)[];
   const sink = names.map((name) => {
-    const heard = [first, ...listeners.map(({ effects }) => effects ?? {}), last]
+    const heard = [first, ...listeners.flatMap(({ effects, watcher }) => [effects, watcher?.effects]), last]
+      .filter((effects) => effects !== undefined)
       .map((effects) => effects[name] as Effect | undefined)
-      .filter((effect) => effect !== undefined);
+      .filter((effect) => effect !== undefined && effect !== NO_EFFECTS[name]) as Effect[];
     return [name, inTurn(heard) ?? NO_EFFECTS[name]];
   });
   return Object.fromEntries(sink) as EffectSink;

@@ -3,7 +3,7 @@ import { holdersFor, objectOf } from '../lint/holders.ts';
 import { argU32, contextOf } from '../lint/lint-call.ts';
 import { bornLink } from '../lint/object-lives.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { label, listed } from '../lint/text.ts';
+import { label, listed, text } from '../lint/text.ts';
 
 /** Offset of the id in struct iommu_destroy. */
 const ID = 4;
@@ -23,10 +23,14 @@ export const destroyBusyLoop: Rule = {
     detects:
       `${ATTEMPTS} or more IOMMU_DESTROY of one object that are refused with EBUSY while the same holders hold ` +
       'it. Told at the third; later ones of the same loop are not told again.',
-    why:
-      'EBUSY of IOMMU_DESTROY is not a matter of time: nothing but a call of the program lets go of the object. ' +
-      'A loop that waits never ends.',
-    fix: 'Let go of what holds the object first; the finding names it. Retry only after something was released.',
+    why: text(
+      'EBUSY of IOMMU_DESTROY is not a matter of time: nothing but a call of the program lets go of',
+      'the object. A loop that waits never ends.',
+    ),
+    fix: text(
+      'Let go of what holds the object first; the finding names it. Retry only after something was',
+      'released.',
+    ),
     falseAlarms: 'None are known: the holders are compared between the attempts.',
     source: 'main.c iommufd_object_remove',
   },

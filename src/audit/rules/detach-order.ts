@@ -2,7 +2,7 @@ import { holdersFor, objectOf } from '../lint/holders.ts';
 import { argU32, contextOf } from '../lint/lint-call.ts';
 import { bornLink } from '../lint/object-lives.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { label, listed } from '../lint/text.ts';
+import { label, listed, text } from '../lint/text.ts';
 
 /** Offset of the id in struct iommu_destroy. */
 const ID = 4;
@@ -12,16 +12,20 @@ export const detachOrder: Rule = {
   severity: 'warning',
   title: 'An object is taken down before what stands on it',
   doc: {
-    detects:
-      'IOMMU_DESTROY that is refused with EBUSY, because a device is attached to the object, a page table or ' +
-      'vIOMMU stands on it, or its descriptor is open. The finding names who holds it, and which call made the ' +
-      'holder so.',
-    why:
-      'The object stays. A program that goes on as if it were gone leaks it, keeps its areas mapped and pinned, ' +
-      'and meets it again as a taken address or a taken group.',
-    fix:
-      'Take down in the reverse order of setting up: detach devices, then nested page tables, vDEVICEs, queues and ' +
-      'vIOMMUs, then page tables, then the IOAS. Close the descriptor of a queue before its object.',
+    detects: text(
+      'IOMMU_DESTROY that is refused with EBUSY, because a device is attached to the object, a page',
+      'table or vIOMMU stands on it, or its descriptor is open. The finding names who holds it, and',
+      'which call made the holder so.',
+    ),
+    why: text(
+      'The object stays. A program that goes on as if it were gone leaks it, keeps its areas mapped',
+      'and pinned, and meets it again as a taken address or a taken group.',
+    ),
+    fix: text(
+      'Take down in the reverse order of setting up: detach devices, then nested page tables,',
+      'vDEVICEs, queues and vIOMMUs, then page tables, then the IOAS. Close the descriptor of a queue',
+      'before its object.',
+    ),
     falseAlarms: 'A program that tries what the kernel does; the selftests do.',
     source: 'main.c iommufd_object_remove',
   },

@@ -1,7 +1,7 @@
 import { argU32, contextOf } from '../lint/lint-call.ts';
 import { bornLink, diedLinks } from '../lint/object-lives.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { label } from '../lint/text.ts';
+import { label, text } from '../lint/text.ts';
 
 /** Offset of the id in struct iommu_destroy. */
 const ID = 4;
@@ -11,14 +11,19 @@ export const doubleDestroy: Rule = {
   severity: 'error',
   title: 'An object is destroyed twice',
   doc: {
-    detects:
-      'IOMMU_DESTROY of an id that names nothing any more, because its object is gone: by an earlier ' +
-      'IOMMU_DESTROY, or by the kernel, which takes an automatic page table with its last device and a vDEVICE ' +
-      'with its device.',
-    why:
-      'Ids are used again at once. The second destroy hits nothing only as long as nobody has made a new object ' +
-      'in between; after that it destroys the object of somebody else.',
-    fix: 'Give each object one owner that destroys it once. Do not destroy page tables that an attach has made.',
+    detects: text(
+      'IOMMU_DESTROY of an id that names nothing any more, because its object is gone: by an earlier',
+      'IOMMU_DESTROY, or by the kernel, which takes an automatic page table with its last device and',
+      'a vDEVICE with its device.',
+    ),
+    why: text(
+      'Ids are used again at once. The second destroy hits nothing only as long as nobody has made a',
+      'new object in between; after that it destroys the object of somebody else.',
+    ),
+    fix: text(
+      'Give each object one owner that destroys it once. Do not destroy page tables that an attach',
+      'has made.',
+    ),
     falseAlarms: 'A program that tries what the kernel does; selftests and random runs do.',
     source: 'main.c iommufd_object_remove; hw_pagetable.c, device.c iommufd_hw_pagetable_put',
   },

@@ -1,24 +1,28 @@
 import { firstArea, type IovaSpace, NO_AREA, nextArea, spaceOf } from '../../model/index.ts';
 import { CMD } from '../../uapi/index.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { areaSpan, label } from '../lint/text.ts';
+import { areaSpan, label, text } from '../lint/text.ts';
 
 export const mapNeverUnmapped: Rule = {
   id: 'map-never-unmapped',
   severity: 'note',
   title: 'A range was mapped and never unmapped',
   doc: {
-    detects:
-      'An area that its program never unmapped: it went with its IOAS, with the last descriptor of the context, ' +
-      'or with its process, or it is still mapped when the trace ends. One finding for each map.',
-    why:
-      'Its pages stay pinned and charged, and every device on the IOAS can write to them, until something else ' +
-      'takes them away. In a program that runs long this is how memory leaks, and how a device writes to memory ' +
-      'that has a new owner.',
+    detects: text(
+      'An area that its program never unmapped: it went with its IOAS, with the last descriptor of',
+      'the context, or with its process, or it is still mapped when the trace ends. One finding for',
+      'each map.',
+    ),
+    why: text(
+      'Its pages stay pinned and charged, and every device on the IOAS can write to them, until',
+      'something else takes them away. In a program that runs long this is how memory leaks, and how',
+      'a device writes to memory that has a new owner.',
+    ),
     fix: 'Unmap each range once it is no longer for devices, at the latest before its memory is given back.',
-    falseAlarms:
-      'The kernel unmaps what is left, so a program may leave it to that: QEMU neither unmaps nor closes when it ' +
-      'quits, and the selftests close with areas mapped. That is why it is a note.',
+    falseAlarms: text(
+      'The kernel unmaps what is left, so a program may leave it to that: QEMU neither unmaps nor',
+      'closes when it quits, and the selftests close with areas mapped. That is why it is a note.',
+    ),
     source: 'io_pagetable.c iopt_table_destroy, iopt_unmap_all',
   },
   start(world, report) {

@@ -1,19 +1,25 @@
 import { mappedLinks } from '../lint/area-book.ts';
 import { askedRange, slotsIn } from '../lint/asked.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { areaSpan, spanOf } from '../lint/text.ts';
+import { areaSpan, spanOf, text } from '../lint/text.ts';
 
 export const mapOverMapped: Rule = {
   id: 'map-over-mapped',
   severity: 'error',
   title: 'A map hits an area that is still mapped',
   doc: {
-    detects:
-      'A map at a fixed IOVA that is refused with EEXIST, with the areas in the way and who mapped them.',
-    why:
-      'An unmap is missing or came too late, or two users of one IOAS share its addresses. The device goes on ' +
-      'reaching the old memory where the program wants the new one.',
-    fix: 'Unmap the old area before its address is used again; give each user of an IOAS addresses of its own.',
+    detects: text(
+      'A map at a fixed IOVA that is refused with EEXIST, with the areas in the way and who mapped',
+      'them.',
+    ),
+    why: text(
+      'An unmap is missing or came too late, or two users of one IOAS share its addresses. The device',
+      'goes on reaching the old memory where the program wants the new one.',
+    ),
+    fix: text(
+      'Unmap the old area before its address is used again; give each user of an IOAS addresses of',
+      'its own.',
+    ),
     falseAlarms: 'A program that tries what the kernel does; the selftests and the random runs do.',
     source: 'io_pagetable.c iopt_alloc_area_pages; vfio_iommu_type1.c vfio_dma_do_map',
   },

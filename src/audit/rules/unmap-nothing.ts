@@ -4,28 +4,34 @@ import type { ChainLink } from '../lint/finding.ts';
 import type { LintCall } from '../lint/lint-call.ts';
 import { findSeq, putSeq } from '../lint/page-seqs.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { spanOf } from '../lint/text.ts';
+import { spanOf, text } from '../lint/text.ts';
 
 export const unmapNothing: Rule = {
   id: 'unmap-nothing',
   severity: 'warning',
   title: 'An unmap finds nothing to unmap',
   doc: {
-    detects:
-      'An unmap of a range in which no area lies: `IOMMU_IOAS_UNMAP` that is refused with ENOENT, and ' +
-      '`VFIO_IOMMU_UNMAP_DMA` that is refused with ENOENT or succeeds with size 0. The chain has the map of that ' +
-      'address that was refused, or the unmap that took the range away before.',
-    why:
-      'The books of the program differ from those of the kernel: it believes that a device could reach the ' +
-      'range, or it unmaps twice. The next step is often a range that stays mapped under another address.',
-    fix:
-      'Note a range as mapped only once its map has succeeded, and unmap exactly what was noted. Do not take ' +
-      'ENOENT of an unmap for success: it also means that an area reaches out of the range and is still mapped.',
-    falseAlarms:
-      'QEMU with iommufd maps the BARs of other devices, ignores that this is refused with EFAULT, and unmaps ' +
-      'them later all the same; it takes ENOENT for success. Each of these is reported, because it is what the ' +
-      'calls say: the range was never mapped, and peer-to-peer access to it never worked. UNMAP_ALL of an ' +
-      'empty IOAS is a way to clear it and is not reported.',
+    detects: text(
+      'An unmap of a range in which no area lies: `IOMMU_IOAS_UNMAP` that is refused with ENOENT, and',
+      '`VFIO_IOMMU_UNMAP_DMA` that is refused with ENOENT or succeeds with size 0. The chain has the',
+      'map of that address that was refused, or the unmap that took the range away before.',
+    ),
+    why: text(
+      'The books of the program differ from those of the kernel: it believes that a device could',
+      'reach the range, or it unmaps twice. The next step is often a range that stays mapped under',
+      'another address.',
+    ),
+    fix: text(
+      'Note a range as mapped only once its map has succeeded, and unmap exactly what was noted. Do',
+      'not take ENOENT of an unmap for success: it also means that an area reaches out of the range',
+      'and is still mapped.',
+    ),
+    falseAlarms: text(
+      'QEMU with iommufd maps the BARs of other devices, ignores that this is refused with EFAULT,',
+      'and unmaps them later all the same; it takes ENOENT for success. Each of these is reported,',
+      'because it is what the calls say: the range was never mapped, and peer-to-peer access to it',
+      'never worked. UNMAP_ALL of an empty IOAS is a way to clear it and is not reported.',
+    ),
     source: 'io_pagetable.c iopt_unmap_iova_range; vfio_compat.c iommufd_vfio_unmap_dma',
   },
   start: (world, report) => ({

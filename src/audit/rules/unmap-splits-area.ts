@@ -1,19 +1,21 @@
 import { mappedLinks } from '../lint/area-book.ts';
 import { askedRange, slotsIn } from '../lint/asked.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { areaSpan, spanOf } from '../lint/text.ts';
+import { areaSpan, spanOf, text } from '../lint/text.ts';
 
 export const unmapSplitsArea: Rule = {
   id: 'unmap-splits-area',
   severity: 'warning',
   title: 'An unmap asks for a part of an area',
   doc: {
-    detects:
-      'An unmap that is refused because an area reaches out of the range, and that unmapped nothing. (When it ' +
-      'did unmap something before, that is `unmap-partial-surprise`.)',
-    why:
-      'iommufd never splits an area, other than a type1 container of version 1. The range stays mapped: the ' +
-      'device goes on reaching memory that the program takes for its own again.',
+    detects: text(
+      'An unmap that is refused because an area reaches out of the range, and that unmapped nothing.',
+      '(When it did unmap something before, that is `unmap-partial-surprise`.)',
+    ),
+    why: text(
+      'iommufd never splits an area, other than a type1 container of version 1. The range stays',
+      'mapped: the device goes on reaching memory that the program takes for its own again.',
+    ),
     fix: 'Unmap with the ranges that were mapped, or map in the pieces that will be unmapped.',
     falseAlarms: 'A program that tries what the kernel does; the selftests do.',
     source: 'io_pagetable.c iopt_unmap_iova_range; vfio_iommu_type1.c vfio_dma_do_unmap',

@@ -2,7 +2,7 @@ import { callName, type NamedObject, objectsNamed } from '../../../replay/index.
 import { contextOf } from '../lint/lint-call.ts';
 import { bornLink, diedLinks, type Life } from '../lint/object-lives.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { label } from '../lint/text.ts';
+import { label, text } from '../lint/text.ts';
 
 /** What the kernel says of an id that names nothing, or something of another type. */
 const NOT_FOUND = [
@@ -26,18 +26,22 @@ export const useAfterDestroy: Rule = {
   severity: 'error',
   title: 'An id is used after its object was destroyed',
   doc: {
-    detects:
-      'A call that is refused because an id names no object, or one of another type, although it named an ' +
-      'object before: the object was destroyed by IOMMU_DESTROY, with its last attachment, or with its device. ' +
-      'Where the number has a new owner meanwhile, the finding names both.',
-    why:
-      'Ids are the lowest free numbers, so a stale one soon names another object: what is refused today changes ' +
-      'the wrong object tomorrow.',
-    fix:
-      'Forget an id in the call that destroys its object. A page table that an attach to an IOAS made goes with ' +
-      'the last detach: its id is not the program\u2019s to keep.',
-    falseAlarms:
+    detects: text(
+      'A call that is refused because an id names no object, or one of another type, although it',
+      'named an object before: the object was destroyed by IOMMU_DESTROY, with its last attachment,',
+      'or with its device. Where the number has a new owner meanwhile, the finding names both.',
+    ),
+    why: text(
+      'Ids are the lowest free numbers, so a stale one soon names another object: what is refused',
+      'today changes the wrong object tomorrow.',
+    ),
+    fix: text(
+      'Forget an id in the call that destroys its object. A page table that an attach to an IOAS made',
+      'goes with the last detach: its id is not the program\u2019s to keep.',
+    ),
+    falseAlarms: text(
       'A program that tries what the kernel does; selftests and random runs use stale ids on purpose.',
+    ),
     source: 'main.c iommufd_get_object, iommufd_object_remove',
   },
   start: (world, report) => ({
