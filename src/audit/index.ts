@@ -3,7 +3,6 @@ export { type BuildOptions, buildPasidHistory } from './build.ts';
 export type { PasidCall, PasidEvent, PasidSpace, PasidTarget, PasidWhat } from './event.ts';
 export { createPasidHistory, type PasidHistory } from './history.ts';
 export { IOMMUFD, watchIommufd } from './iommufd-events.ts';
-export { watchProposal } from './proposal-events.ts';
 export {
   type ChainLink,
   isAtLeast,
@@ -16,6 +15,7 @@ export {
   SEVERITIES,
   type Severity,
 } from './lint/index.ts';
+export { watchProposal } from './proposal-events.ts';
 export {
   type EventLine,
   findEvents,

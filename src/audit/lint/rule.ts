@@ -7,6 +7,7 @@ import type { FaultBook } from './fault-book.ts';
 import type { ChainLink, LintFinding, Severity } from './finding.ts';
 import type { LintCall } from './lint-call.ts';
 import type { ObjectLives } from './object-lives.ts';
+import type { PasidBook } from './pasid-book.ts';
 
 /** What a person reads about a rule; docs/lint-rules.md is written from it. */
 export interface RuleDoc {
@@ -43,6 +44,7 @@ export interface LintWorld {
   readonly areas: AreaBook;
   readonly attachments: Attachments;
   readonly faults: FaultBook;
+  readonly pasids: PasidBook;
   /** A record with all that was recorded, thread and time too; for the end of the trace, it reads the log. */
   readonly recordAt: (seq: number) => Call | null;
 }

@@ -6,6 +6,7 @@ import { createFaultBook } from './fault-book.ts';
 import type { ChainLink, LintFinding } from './finding.ts';
 import { beginCall, createLintCall, endCall } from './lint-call.ts';
 import { createObjectLives } from './object-lives.ts';
+import { createPasidBook } from './pasid-book.ts';
 import type { LintWorld, Listener, Reported, Rule, RuleListener } from './rule.ts';
 
 /** A replay with rules that look at it. */
@@ -42,11 +43,12 @@ export function watchForLint(
     call,
     recordAt,
     faults: createFaultBook(kernel, call),
+    pasids: createPasidBook(kernel),
     lives: createObjectLives(),
     areas: createAreaBook(),
     attachments: createAttachments(),
   };
-  const { faults } = world;
+  const { faults, pasids } = world;
   const findings: LintFinding[] = [];
   const counts: Record<string, number> = {};
   const listeners = rules.map((rule) => {
@@ -57,6 +59,7 @@ export function watchForLint(
     });
   });
   const tables = tablesOf(listeners);
+  if (pasids.isHeard()) listeners.push({ watcher: pasids.watcher, finish: () => pasids.finish() });
   const watchers = listeners.flatMap(({ watcher }) => watcher ?? []);
   return {
     watcher: {

@@ -3,7 +3,7 @@ import { CMD, IOMMU_TEST_OP } from '../../uapi/index.ts';
 import { argU32 } from '../lint/lint-call.ts';
 import { explainRefusal, hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { listed } from '../lint/text.ts';
+import { listed, text } from '../lint/text.ts';
 
 /** Offset of the operation in struct iommu_test_cmd. */
 const OP = 4;
@@ -13,13 +13,26 @@ export const attachOrder: Rule = {
   severity: 'error',
   title: 'A range was mapped where a device that came later can not have it',
   doc: {
-    detects:
-      'An attach or a new page table that is refused with EADDRINUSE, because an area or an allowed range lies in a reserved range of the device, outside the aperture of the page table, or is aligned worse than its pages. The chain has the maps that were too early.',
-    why: 'What an IOAS may map is known only once a device is attached: before that its whole space is free, and a map over the MSI window or beyond 39 bits succeeds. The attach then fails, and tells no address.',
-    fix: 'Attach first, ask IOMMU_IOAS_IOVA_RANGES, then map inside what it answers; or name the ranges that are needed with IOMMU_IOAS_ALLOW_IOVAS, and treat its EADDRINUSE as the answer. Before a hotplug, check the ranges of the new device against the guest\u2019s memory map.',
+    detects: text(
+      'An attach or a new page table that is refused with EADDRINUSE, because an area or an allowed',
+      'range lies in a reserved range of the device, outside the aperture of the page table, or is',
+      'aligned worse than its pages. The chain has the maps that were too early.',
+    ),
+    why: text(
+      'What an IOAS may map is known only once a device is attached: before that its whole space is',
+      'free, and a map over the MSI window or beyond 39 bits succeeds. The attach then fails, and',
+      'tells no address.',
+    ),
+    fix: text(
+      'Attach first, ask IOMMU_IOAS_IOVA_RANGES, then map inside what it answers; or name the ranges',
+      'that are needed with IOMMU_IOAS_ALLOW_IOVAS, and treat its EADDRINUSE as the answer. Before a',
+      'hotplug, check the ranges of the new device against the guest\u2019s memory map.',
+    ),
     falseAlarms: 'A program that tries what the kernel does; selftests and random runs do.',
-    source:
-      'io_pagetable.c iopt_table_enforce_dev_resv_regions, iopt_table_add_domain; reference 2.16 and 2.17',
+    source: text(
+      'io_pagetable.c iopt_table_enforce_dev_resv_regions, iopt_table_add_domain; reference 2.16 and',
+      '2.17',
+    ),
   },
   start: (world, report) => ({
     refused: {

@@ -4,7 +4,7 @@ import type { ChainLink } from '../lint/finding.ts';
 import { argU32 } from '../lint/lint-call.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { listed } from '../lint/text.ts';
+import { listed, text } from '../lint/text.ts';
 
 /** Offset of the descriptor in struct vfio_device_bind_iommufd. */
 const IOMMUFD = 8;
@@ -14,10 +14,16 @@ export const bindTwiceTwoContexts: Rule = {
   severity: 'error',
   title: 'A device, or another of its group, is bound to a second context',
   doc: {
-    detects:
-      'VFIO_DEVICE_BIND_IOMMUFD that is refused because the device is bound through another descriptor to another context (EINVAL), because another context or a container owns the DMA of its group (EPERM), or because its group is open (EBUSY); and the like for groups.',
+    detects: text(
+      'VFIO_DEVICE_BIND_IOMMUFD that is refused because the device is bound through another',
+      'descriptor to another context (EINVAL), because another context or a container owns the DMA of',
+      'its group (EPERM), or because its group is open (EBUSY); and the like for groups.',
+    ),
     why: 'The DMA of an IOMMU group has one owner. Two contexts would give one group two address spaces.',
-    fix: 'Bind all devices of a group to one iommufd. Close the descriptor of the old owner (the device, not only /dev/iommu) before the new one binds.',
+    fix: text(
+      'Bind all devices of a group to one iommufd. Close the descriptor of the old owner (the device,',
+      'not only /dev/iommu) before the new one binds.',
+    ),
     falseAlarms: 'A management program that tries whether a device is free.',
     source: 'vfio_main.c vfio_df_open; iommu.c iommu_device_claim_dma_owner; group.c vfio_device_block_group',
   },

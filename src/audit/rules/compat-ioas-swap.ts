@@ -5,7 +5,7 @@ import { contextOf, type LintCall } from '../lint/lint-call.ts';
 import { diedLinks } from '../lint/object-lives.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { count, label } from '../lint/text.ts';
+import { count, label, text } from '../lint/text.ts';
 
 const OP = offsetsOf(IOMMU_VFIO_IOAS).op;
 /** IOMMU_VFIO_IOAS_SET and _CLEAR; _GET changes nothing. */
@@ -16,12 +16,23 @@ export const compatIoasSwap: Rule = {
   severity: 'warning',
   title: 'The IOAS of the VFIO calls was swapped or destroyed while in use',
   doc: {
-    detects:
-      'IOMMU_VFIO_IOAS SET to another IOAS, or CLEAR, while the one before still has areas; and a VFIO compatibility call that finds none (ENODEV) after there was one.',
-    why: 'The pointer is weak: VFIO_IOMMU_UNMAP_DMA from now on looks in the new IOAS, does not find what VFIO_IOMMU_MAP_DMA put into the old one, and the old areas stay reachable for the devices there. Destroying the IOAS clears the pointer silently.',
-    fix: 'Choose the compatibility IOAS once, before the first VFIO call; unmap what it holds before another one is set, and destroy it last.',
-    falseAlarms:
-      'A program that uses VFIO calls on one IOAS and its own calls on another, and knows which is which.',
+    detects: text(
+      'IOMMU_VFIO_IOAS SET to another IOAS, or CLEAR, while the one before still has areas; and a',
+      'VFIO compatibility call that finds none (ENODEV) after there was one.',
+    ),
+    why: text(
+      'The pointer is weak: VFIO_IOMMU_UNMAP_DMA from now on looks in the new IOAS, does not find',
+      'what VFIO_IOMMU_MAP_DMA put into the old one, and the old areas stay reachable for the devices',
+      'there. Destroying the IOAS clears the pointer silently.',
+    ),
+    fix: text(
+      'Choose the compatibility IOAS once, before the first VFIO call; unmap what it holds before',
+      'another one is set, and destroy it last.',
+    ),
+    falseAlarms: text(
+      'A program that uses VFIO calls on one IOAS and its own calls on another, and knows which is',
+      'which.',
+    ),
     source: 'vfio_compat.c iommufd_vfio_ioas, get_compat_ioas; main.c iommufd_object_remove',
   },
   start(world, report) {

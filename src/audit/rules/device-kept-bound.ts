@@ -3,7 +3,7 @@ import { attachedLink } from '../lint/attachments.ts';
 import { boundLinks, functionName, openDescriptors, physicalOf } from '../lint/bound.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { listed } from '../lint/text.ts';
+import { listed, text } from '../lint/text.ts';
 import { bindTarget } from './bind-twice-two-contexts.ts';
 
 export const deviceKeptBound: Rule = {
@@ -11,12 +11,24 @@ export const deviceKeptBound: Rule = {
   severity: 'error',
   title: 'A device is bound again while its old descriptor is still open',
   doc: {
-    detects:
-      'VFIO_DEVICE_BIND_IOMMUFD that is refused with EINVAL because the same context has the device bound through an older descriptor, or through this one.',
-    why: 'The program gave the device up in its own books and kept its descriptor: the device is still attached and can still do DMA, and can never be added again. QEMU 10.0.13 does this: a device that is unplugged after `info mtree -f` was asked for keeps a reference, stays alive, and adding it again fails.',
-    fix: 'Close the old descriptor when the device is given up: closing it detaches and unbinds. Look for what holds a reference to the object that owns it.',
-    falseAlarms:
-      'Adding a device that is in use, by mistake of an operator: the message of the second BIND is the same.',
+    detects: text(
+      'VFIO_DEVICE_BIND_IOMMUFD that is refused with EINVAL because the same context has the device',
+      'bound through an older descriptor, or through this one.',
+    ),
+    why: text(
+      'The program gave the device up in its own books and kept its descriptor: the device is still',
+      'attached and can still do DMA, and can never be added again. QEMU 10.0.13 does this: a device',
+      'that is unplugged after `info mtree -f` was asked for keeps a reference, stays alive, and',
+      'adding it again fails.',
+    ),
+    fix: text(
+      'Close the old descriptor when the device is given up: closing it detaches and unbinds. Look',
+      'for what holds a reference to the object that owns it.',
+    ),
+    falseAlarms: text(
+      'Adding a device that is in use, by mistake of an operator: the message of the second BIND is',
+      'the same.',
+    ),
     source: 'vfio_main.c vfio_df_open; device_cdev.c vfio_df_ioctl_bind_iommufd',
   },
   start: (world, report) => ({

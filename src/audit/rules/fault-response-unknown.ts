@@ -2,7 +2,7 @@ import { faultLinks } from '../lint/fault-book.ts';
 import type { LintCall } from '../lint/lint-call.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { label } from '../lint/text.ts';
+import { label, text } from '../lint/text.ts';
 
 /** struct iommu_hwpt_page_response: cookie, code. */
 const RESPONSE_BYTES = 8;
@@ -12,12 +12,23 @@ export const faultResponseUnknown: Rule = {
   severity: 'error',
   title: 'An answer goes to a page request that does not wait for one',
   doc: {
-    detects:
-      'A write to a fault queue of which a response is refused: no delivered request waits under its cookie, or its code is neither SUCCESS nor INVALID. The chain has the last request with that cookie, and how it ended.',
-    why: 'Cookies are the lowest free numbers and are used again at once. A second answer hits nothing, or it answers the request of somebody else. A detach answers for the user, and makes outstanding cookies void.',
-    fix: 'Answer each cookie once. After a detach or replace, forget the cookies of that device. Take a short count of write() for responses that were not taken.',
-    falseAlarms:
+    detects: text(
+      'A write to a fault queue of which a response is refused: no delivered request waits under its',
+      'cookie, or its code is neither SUCCESS nor INVALID. The chain has the last request with that',
+      'cookie, and how it ended.',
+    ),
+    why: text(
+      'Cookies are the lowest free numbers and are used again at once. A second answer hits nothing,',
+      'or it answers the request of somebody else. A detach answers for the user, and makes',
+      'outstanding cookies void.',
+    ),
+    fix: text(
+      'Answer each cookie once. After a detach or replace, forget the cookies of that device. Take a',
+      'short count of write() for responses that were not taken.',
+    ),
+    falseAlarms: text(
       'A response that crosses with a detach in another thread; it is lost, and nothing else happens.',
+    ),
     source: 'fault.c iommufd_fault_fops_write; reference 2.15, surprise 24',
   },
   start: (world, report) => ({

@@ -1,16 +1,25 @@
 import { type FaultStory, faultLinks } from '../lint/fault-book.ts';
 import type { Report, Rule } from '../lint/rule.ts';
-import { hex, label } from '../lint/text.ts';
+import { hex, label, text } from '../lint/text.ts';
 
 export const faultUnanswered: Rule = {
   id: 'fault-unanswered',
   severity: 'warning',
   title: 'A page request of a device was never answered',
   doc: {
-    detects:
-      'A group of page requests that nobody answered: the kernel answered INVALID in place of the user, because the device was detached or moved or the queue went; or it still waits when the trace ends.',
-    why: 'A device waits for each answer. Without one its transaction hangs, and with INVALID it fails; a guest sees a lost DMA.',
-    fix: 'Read the queue until it is empty and answer every cookie before the device is detached, moved to another page table or closed; stop the device first.',
+    detects: text(
+      'A group of page requests that nobody answered: the kernel answered INVALID in place of the',
+      'user, because the device was detached or moved or the queue went; or it still waits when the',
+      'trace ends.',
+    ),
+    why: text(
+      'A device waits for each answer. Without one its transaction hangs, and with INVALID it fails;',
+      'a guest sees a lost DMA.',
+    ),
+    fix: text(
+      'Read the queue until it is empty and answer every cookie before the device is detached, moved',
+      'to another page table or closed; stop the device first.',
+    ),
     falseAlarms: 'A trace that ends in the middle of the work.',
     source: 'fault.c iommufd_auto_response_faults, iommufd_fault_destroy',
   },

@@ -2,7 +2,7 @@ import { attachedLink } from '../lint/attachments.ts';
 import { boundLinks } from '../lint/bound.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { listed } from '../lint/text.ts';
+import { listed, text } from '../lint/text.ts';
 
 /** A bound device that was not attached while another of its group was. */
 interface Partial {
@@ -20,10 +20,19 @@ export const groupPartialAttach: Rule = {
   severity: 'warning',
   title: 'A device of a group is bound and never attached, while the rest of its group is',
   doc: {
-    detects:
-      'A bound device that is never attached from its bind to its unbind (or the end of the trace), though another device of its IOMMU group was attached in that time.',
-    why: 'The first attach moves the whole group: the device does DMA through the page table of the other one from then on, whatever its own state says. Its reserved ranges are not kept free, because only its own attach adds them.',
-    fix: 'Attach every device of the group that is bound, to the same IOAS or page table; do not bind what is not used.',
+    detects: text(
+      'A bound device that is never attached from its bind to its unbind (or the end of the trace),',
+      'though another device of its IOMMU group was attached in that time.',
+    ),
+    why: text(
+      'The first attach moves the whole group: the device does DMA through the page table of the',
+      'other one from then on, whatever its own state says. Its reserved ranges are not kept free,',
+      'because only its own attach adds them.',
+    ),
+    fix: text(
+      'Attach every device of the group that is bound, to the same IOAS or page table; do not bind',
+      'what is not used.',
+    ),
     falseAlarms: 'A device that is bound only so that its group is complete and that never does DMA.',
     source: 'device.c iommufd_hw_pagetable_attach (first device attaches the group); reference 3.5',
   },

@@ -3,7 +3,7 @@ import { mappedLinks } from '../lint/area-book.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
 import { ioasOfTable, spaceOfTable } from '../lint/tables.ts';
-import { address, areaSpan, hex, label } from '../lint/text.ts';
+import { address, areaSpan, hex, label, text } from '../lint/text.ts';
 
 /** Pages of 4096 bytes in a large page of 2 MiB: the smallest large page of VT-d, AMD, RISC-V and Arm with 4K. */
 const LARGE_PAGES = 512;
@@ -15,14 +15,29 @@ export const hugePageLost: Rule = {
   severity: 'note',
   title: 'A map can not use large pages, because IOVA and address are not aligned to each other',
   doc: {
-    detects:
-      'An area with at least one whole 2 MiB block on an IOMMU that has 2 MiB pages, of which no page can be a large one: the user address and the IOVA differ modulo 2 MiB, or the IOAS has large pages switched off (option HUGE_PAGES, or SET_IOMMU type 1). The message has the cost in page-table entries.',
-    why: 'Each 2 MiB takes 512 entries and a table instead of one entry: more memory, slower maps and unmaps, and more misses in the IOTLB.',
-    fix: 'Give the memory of a guest an address that is congruent to its IOVA modulo 2 MiB (or 1 GiB): align the mmap to 2 MiB and split the map where the guest\u2019s memory map is not; or let the kernel choose the IOVA. Use type 3 (TYPE1v2) in SET_IOMMU.',
-    falseAlarms:
-      'Memory that is not backed by large pages, or that is not contiguous, gets small ones anyway; the trace does not tell.',
-    source:
-      'generic_pt iommu_pt.h, compute_best_pgsize; io_pagetable.c iopt_disable_large_pages; reference 3.8',
+    detects: text(
+      'An area with at least one whole 2 MiB block on an IOMMU that has 2 MiB pages, of which no page',
+      'can be a large one: the user address and the IOVA differ modulo 2 MiB, or the IOAS has large',
+      'pages switched off (option HUGE_PAGES, or SET_IOMMU type 1). The message has the cost in',
+      'page-table entries.',
+    ),
+    why: text(
+      'Each 2 MiB takes 512 entries and a table instead of one entry: more memory, slower maps and',
+      'unmaps, and more misses in the IOTLB.',
+    ),
+    fix: text(
+      'Give the memory of a guest an address that is congruent to its IOVA modulo 2 MiB (or 1 GiB):',
+      'align the mmap to 2 MiB and split the map where the guest\u2019s memory map is not; or let the',
+      'kernel choose the IOVA. Use type 3 (TYPE1v2) in SET_IOMMU.',
+    ),
+    falseAlarms: text(
+      'Memory that is not backed by large pages, or that is not contiguous, gets small ones anyway;',
+      'the trace does not tell.',
+    ),
+    source: text(
+      'generic_pt iommu_pt.h, compute_best_pgsize; io_pagetable.c iopt_disable_large_pages; reference',
+      '3.8',
+    ),
   },
   start(world, report) {
     const { kernel } = world;

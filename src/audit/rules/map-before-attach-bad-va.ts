@@ -2,7 +2,7 @@ import { callName } from '../../../replay/index.ts';
 import { CMD } from '../../uapi/index.ts';
 import { explainRefusal, hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { listed } from '../lint/text.ts';
+import { listed, text } from '../lint/text.ts';
 
 /** Commands that are told at once when their own memory is bad. */
 const MAPS: ReadonlySet<number> = new Set([
@@ -17,10 +17,20 @@ export const mapBeforeAttachBadVa: Rule = {
   severity: 'error',
   title: 'Memory was mapped unchecked, and an attach fails for it later',
   doc: {
-    detects:
-      'An attach, a new page table, or an access that is refused (EFAULT, EINVAL, ENOMEM) because an area that was mapped before holds memory that can not be pinned: not mapped in the process, read-only and mapped WRITEABLE, memory of a device, a file that is none of memory.',
-    why: 'While an IOAS has no page table, IOMMU_IOAS_MAP pins and checks nothing: a bad address is a success. The error comes with the first attach, which names no address, and every attach fails until the area is unmapped.',
-    fix: 'Attach a device before the first map, so that each map is checked by itself; or check the memory before it is mapped (no BARs, no gaps, writable when WRITEABLE is asked for).',
+    detects: text(
+      'An attach, a new page table, or an access that is refused (EFAULT, EINVAL, ENOMEM) because an',
+      'area that was mapped before holds memory that can not be pinned: not mapped in the process,',
+      'read-only and mapped WRITEABLE, memory of a device, a file that is none of memory.',
+    ),
+    why: text(
+      'While an IOAS has no page table, IOMMU_IOAS_MAP pins and checks nothing: a bad address is a',
+      'success. The error comes with the first attach, which names no address, and every attach fails',
+      'until the area is unmapped.',
+    ),
+    fix: text(
+      'Attach a device before the first map, so that each map is checked by itself; or check the',
+      'memory before it is mapped (no BARs, no gaps, writable when WRITEABLE is asked for).',
+    ),
     falseAlarms: 'None are known: the attach failed, and the area that is named is why.',
     source: 'pages.c iopt_area_fill_domains; io_pagetable.c iopt_table_add_domain; reference 2.5 and 2.17',
   },

@@ -4,7 +4,7 @@ import type { LintCall } from '../lint/lint-call.ts';
 import { bornLink, type Life } from '../lint/object-lives.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { count, label, listed } from '../lint/text.ts';
+import { count, label, listed, text } from '../lint/text.ts';
 
 /** Calls whose object is the program's to destroy; automatic page tables and devices are not. */
 const MADE_BY_USER = /^IOMMU_(IOAS|HWPT|FAULT_QUEUE|VIOMMU|VDEVICE|VEVENTQ|HW_QUEUE)_ALLOC$/;
@@ -14,12 +14,23 @@ export const objectLeakAtClose: Rule = {
   severity: 'note',
   title: 'Objects are left when /dev/iommu is closed',
   doc: {
-    detects:
-      'An object that its program allocated and did not destroy before it closed the last descriptor of the context: a note for each, at the call that made it. A close that releases nothing, because devices are bound or descriptors of queues open, is a warning: everything lives on, and no call can reach it any more.',
-    why: 'What the kernel takes away at the close does no harm then; before that it held memory and ids. What a close leaves alive keeps its attachments and pinned memory, and devices go on with their DMA, until the last descriptor of a device or queue is closed.',
+    detects: text(
+      'An object that its program allocated and did not destroy before it closed the last descriptor',
+      'of the context: a note for each, at the call that made it. A close that releases nothing,',
+      'because devices are bound or descriptors of queues open, is a warning: everything lives on,',
+      'and no call can reach it any more.',
+    ),
+    why: text(
+      'What the kernel takes away at the close does no harm then; before that it held memory and ids.',
+      'What a close leaves alive keeps its attachments and pinned memory, and devices go on with',
+      'their DMA, until the last descriptor of a device or queue is closed.',
+    ),
     fix: 'Destroy what was allocated, in reverse order. Close devices and queues before /dev/iommu.',
-    falseAlarms:
-      'The kernel takes away what is left, so a program may leave it to that; the selftests do. Closing /dev/iommu first is allowed, and a program that closes its devices right after it is correct.',
+    falseAlarms: text(
+      'The kernel takes away what is left, so a program may leave it to that; the selftests do.',
+      'Closing /dev/iommu first is allowed, and a program that closes its devices right after it is',
+      'correct.',
+    ),
     source: 'main.c iommufd_fops_release; vfio_main.c; reference 3.3',
   },
   start(world, report) {

@@ -4,7 +4,7 @@ import type { ChainLink } from '../lint/finding.ts';
 import { contextOf } from '../lint/lint-call.ts';
 import { findSeq } from '../lint/page-seqs.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { areaSpan, label, spanOf } from '../lint/text.ts';
+import { areaSpan, label, spanOf, text } from '../lint/text.ts';
 
 /** A refusal, and the call that made it one: whether two threads made them is looked up at the end. */
 interface Candidate {
@@ -33,12 +33,23 @@ export const orderHazard: Rule = {
   severity: 'warning',
   title: 'A call of one thread fails because of what another thread did just before',
   doc: {
-    detects:
-      'A call that is refused because another thread (or process) has destroyed the object, mapped the range or unmapped it: the other way round both calls would have succeeded. Needs a recorder that tells threads (`tid`), or several processes.',
-    why: 'The outcome depends on which thread comes first. On another day the same program fails elsewhere, or a map survives that should be gone.',
-    fix: 'Put the two calls under one lock, or let one thread own the object. The order that the program needs must follow from the program.',
-    falseAlarms:
-      'Threads that hand work over under a lock and fail for another reason: the order is fixed then, and the refusal is a plain bug, which its own rule tells.',
+    detects: text(
+      'A call that is refused because another thread (or process) has destroyed the object, mapped',
+      'the range or unmapped it: the other way round both calls would have succeeded. Needs a',
+      'recorder that tells threads (`tid`), or several processes.',
+    ),
+    why: text(
+      'The outcome depends on which thread comes first. On another day the same program fails',
+      'elsewhere, or a map survives that should be gone.',
+    ),
+    fix: text(
+      'Put the two calls under one lock, or let one thread own the object. The order that the program',
+      'needs must follow from the program.',
+    ),
+    falseAlarms: text(
+      'Threads that hand work over under a lock and fail for another reason: the order is fixed then,',
+      'and the refusal is a plain bug, which its own rule tells.',
+    ),
     source: 'reference 5, bugs 1, 16 and 17: calls of two threads on one object',
   },
   start(world, report) {

@@ -2,7 +2,7 @@ import { attachedLink, detachedLinks } from '../lint/attachments.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
 import { ioasOfTable, spaceOfTable } from '../lint/tables.ts';
-import { count, slotName } from '../lint/text.ts';
+import { count, slotName, text } from '../lint/text.ts';
 
 /** What a detach left behind. */
 interface Gap {
@@ -17,12 +17,21 @@ export const replaceNotAtomic: Rule = {
   severity: 'note',
   title: 'A device is moved by detach and attach, with nothing in between',
   doc: {
-    detects:
-      'A device, bound all the time, that is detached from an IOAS with areas and attached again while that IOAS still lives: two calls where a second ATTACH would have replaced the page table at once.',
-    why: 'Between the two calls DMA of the device is blocked: requests in flight fault, and a device that does not stand that (most do not) stops. ATTACH of an attached device replaces without such a gap, and leaves the old table in place when the new one is refused.',
+    detects: text(
+      'A device, bound all the time, that is detached from an IOAS with areas and attached again',
+      'while that IOAS still lives: two calls where a second ATTACH would have replaced the page',
+      'table at once.',
+    ),
+    why: text(
+      'Between the two calls DMA of the device is blocked: requests in flight fault, and a device',
+      'that does not stand that (most do not) stops. ATTACH of an attached device replaces without',
+      'such a gap, and leaves the old table in place when the new one is refused.',
+    ),
     fix: 'Call VFIO_DEVICE_ATTACH_IOMMUFD_PT with the new page table on the device while it is attached.',
-    falseAlarms:
-      'A device that is quiet at that moment (reset, or not started) loses nothing; the trace does not show it.',
+    falseAlarms: text(
+      'A device that is quiet at that moment (reset, or not started) loses nothing; the trace does',
+      'not show it.',
+    ),
     source: 'iommufd.c of vfio vfio_iommufd_physical_attach_ioas; device.c iommufd_device_replace',
   },
   start(world, report) {

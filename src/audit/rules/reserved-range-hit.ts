@@ -6,21 +6,35 @@ import { contextOf } from '../lint/lint-call.ts';
 import { bornLink } from '../lint/object-lives.ts';
 import { explainRefusal, hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { address, listed, spanOf } from '../lint/text.ts';
+import { address, listed, spanOf, text } from '../lint/text.ts';
 
 export const reservedRangeHit: Rule = {
   id: 'reserved-range-hit',
   severity: 'warning',
   title: 'A map or an allowed range hits a reserved range',
   doc: {
-    detects:
-      'A map at a fixed IOVA that is refused because it meets a range that a device reserves (its MSI window, a direct mapping) or that no page table of the IOAS can translate, and IOMMU_IOAS_ALLOW_IOVAS that is refused with EADDRINUSE. The chain has the attach that brought the reserved range.',
-    why: 'Memory of the guest at that address is out of reach for the device: its DMA there faults, or is taken for an interrupt.',
-    fix: 'Ask IOMMU_IOAS_IOVA_RANGES after each attach, and keep the guest\u2019s memory map out of what it does not list.',
-    falseAlarms:
-      'A program that tries what the kernel does. A VMM that ignores the failure for a range that no guest will use for DMA.',
-    source:
-      'io_pagetable.c iopt_check_iova, iopt_set_allow_iova; vfio_iommu_type1.c vfio_iommu_iova_dma_valid',
+    detects: text(
+      'A map at a fixed IOVA that is refused because it meets a range that a device reserves (its MSI',
+      'window, a direct mapping) or that no page table of the IOAS can translate, and',
+      'IOMMU_IOAS_ALLOW_IOVAS that is refused with EADDRINUSE. The chain has the attach that brought',
+      'the reserved range.',
+    ),
+    why: text(
+      'Memory of the guest at that address is out of reach for the device: its DMA there faults, or',
+      'is taken for an interrupt.',
+    ),
+    fix: text(
+      'Ask IOMMU_IOAS_IOVA_RANGES after each attach, and keep the guest\u2019s memory map out of what',
+      'it does not list.',
+    ),
+    falseAlarms: text(
+      'A program that tries what the kernel does. A VMM that ignores the failure for a range that no',
+      'guest will use for DMA.',
+    ),
+    source: text(
+      'io_pagetable.c iopt_check_iova, iopt_set_allow_iova; vfio_iommu_type1.c',
+      'vfio_iommu_iova_dma_valid',
+    ),
   },
   start: (world, report) => ({
     refused: {

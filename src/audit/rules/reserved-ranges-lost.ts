@@ -7,7 +7,7 @@ import type { ChainLink } from '../lint/finding.ts';
 import { contextOf, type LintCall } from '../lint/lint-call.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { address, areaSpan, label, listed, span } from '../lint/text.ts';
+import { address, areaSpan, label, listed, span, text } from '../lint/text.ts';
 
 /** A range that a device reserved, of which the kernel has forgotten. */
 interface LostRange {
@@ -27,14 +27,33 @@ export const reservedRangesLost: Rule = {
   severity: 'error',
   title: 'A failed attach made the kernel forget the reserved ranges of a device',
   doc: {
-    detects:
-      'A VFIO_DEVICE_ATTACH_IOMMUFD_PT of an attached device that is refused after the kernel has looked at its reserved ranges, where old and new page table share an IOAS: the ranges of the whole group are gone from that IOAS, though the device is still attached. A later map over such a range, which now succeeds, is reported too.',
-    why: 'It is a bug of Linux, found while this project was written and reproduced on 6.12.117 and 7.3-rc7: the error path of iommufd_device_do_replace takes away ranges that it has not added. IOMMU_IOAS_IOVA_RANGES then offers the MSI window, a map over it succeeds, the device\u2019s DMA there raises interrupts instead, and the next attach of the device is refused with EADDRINUSE.',
-    fix: 'After a failed replace, do not trust IOMMU_IOAS_IOVA_RANGES and do not map what it did not offer before; detach the device and attach it again, which adds the ranges anew. Check what the driver would refuse (page requests, PASID compatibility, a vDEVICE for SMMUv3) before the attach.',
-    falseAlarms:
-      'None are known: that the ranges are gone is what every kernel up to 7.3-rc7 does; a kernel with a fix needs a profile of its own.',
-    source:
-      'device.c iommufd_device_do_replace (err_unresv), iommufd_group_do_replace_reserved_iova; reference 3.5, bug A',
+    detects: text(
+      'A VFIO_DEVICE_ATTACH_IOMMUFD_PT of an attached device that is refused after the kernel has',
+      'looked at its reserved ranges, where old and new page table share an IOAS: the ranges of the',
+      'whole group are gone from that IOAS, though the device is still attached. A later map over',
+      'such a range, which now succeeds, is reported too.',
+    ),
+    why: text(
+      'It is a bug of Linux, found while this project was written and reproduced on 6.12.117 and',
+      '7.3-rc7: the error path of iommufd_device_do_replace takes away ranges that it has not added.',
+      'IOMMU_IOAS_IOVA_RANGES then offers the MSI window, a map over it succeeds, the device\u2019s',
+      'DMA there raises interrupts instead, and the next attach of the device is refused with',
+      'EADDRINUSE.',
+    ),
+    fix: text(
+      'After a failed replace, do not trust IOMMU_IOAS_IOVA_RANGES and do not map what it did not',
+      'offer before; detach the device and attach it again, which adds the ranges anew. Check what',
+      'the driver would refuse (page requests, PASID compatibility, a vDEVICE for SMMUv3) before the',
+      'attach.',
+    ),
+    falseAlarms: text(
+      'None are known: that the ranges are gone is what every kernel up to 7.3-rc7 does; a kernel',
+      'with a fix needs a profile of its own.',
+    ),
+    source: text(
+      'device.c iommufd_device_do_replace (err_unresv), iommufd_group_do_replace_reserved_iova;',
+      'reference 3.5, bug A',
+    ),
   },
   start(world, report) {
     const lost = new Map<IovaSpace, LostRange[]>();

@@ -1,7 +1,7 @@
 import { callName } from '../../../replay/index.ts';
 import { explainRefusal, hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { listed } from '../lint/text.ts';
+import { listed, text } from '../lint/text.ts';
 
 /** Part of RLIMIT_MEMLOCK from which on it is near, and below which it is far again. */
 const NEAR = 0.9;
@@ -14,8 +14,16 @@ export const rlimitNear: Rule = {
   title: 'Pinned memory comes near RLIMIT_MEMLOCK, or meets it',
   doc: {
     detects: `Pages charged to a user or a process beyond ${NEAR * 100} % of its RLIMIT_MEMLOCK (told when that is crossed, and again only after it fell below ${FAR * 100} %), and a call that is refused with ENOMEM because the limit would be passed. It needs to know the limit: from records of the process, or from a refusal.`,
-    why: 'ENOMEM of a map or an attach does not tell the limit from memory that is really short. The count is of the user: other processes of the same user fill it too, and BARs of devices count where they are mapped.',
-    fix: 'Raise RLIMIT_MEMLOCK (`prlimit`, LimitMEMLOCK=, ulimit -l) to the memory of the guest and some more, or give the process CAP_IPC_LOCK. With several processes of one user, choose RLIMIT_MODE 1 before the first object: then each address space is counted by itself.',
+    why: text(
+      'ENOMEM of a map or an attach does not tell the limit from memory that is really short. The',
+      'count is of the user: other processes of the same user fill it too, and BARs of devices count',
+      'where they are mapped.',
+    ),
+    fix: text(
+      'Raise RLIMIT_MEMLOCK (`prlimit`, LimitMEMLOCK=, ulimit -l) to the memory of the guest and some',
+      'more, or give the process CAP_IPC_LOCK. With several processes of one user, choose RLIMIT_MODE',
+      '1 before the first object: then each address space is counted by itself.',
+    ),
     falseAlarms: 'A program that is meant to run close to its limit.',
     source: 'pages.c incr_user_locked_vm, update_mm_locked_vm; reference 3.7',
   },

@@ -4,7 +4,7 @@ import { argU32, type LintCall } from '../lint/lint-call.ts';
 import { bornLink } from '../lint/object-lives.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { label } from '../lint/text.ts';
+import { label, text } from '../lint/text.ts';
 
 /** IOMMU_VEVENTQ_FLAG_LOST_EVENTS in a header of its own. */
 const LOST = 1;
@@ -17,10 +17,18 @@ export const veventLost: Rule = {
   severity: 'warning',
   title: 'Events of a vIOMMU were lost',
   doc: {
-    detects:
-      'A vEVENTQ that ran full, so that the kernel dropped events: seen when it happens where the model raises the events, and in a header with LOST_EVENTS that a read returned.',
-    why: 'The guest\u2019s driver waits for an event that never comes: a fault that is not reported looks like a device that hangs.',
-    fix: 'Read the queue whenever poll says so, in a thread of its own; allocate it deeper (veventq_depth). After LOST_EVENTS tell the guest that its event queue overflowed.',
+    detects: text(
+      'A vEVENTQ that ran full, so that the kernel dropped events: seen when it happens where the',
+      'model raises the events, and in a header with LOST_EVENTS that a read returned.',
+    ),
+    why: text(
+      'The guest\u2019s driver waits for an event that never comes: a fault that is not reported',
+      'looks like a device that hangs.',
+    ),
+    fix: text(
+      'Read the queue whenever poll says so, in a thread of its own; allocate it deeper',
+      '(veventq_depth). After LOST_EVENTS tell the guest that its event queue overflowed.',
+    ),
     falseAlarms: 'A guest that makes faults in a loop fills any queue.',
     source: 'eventq.c iommufd_viommu_report_event, iommufd_veventq_fops_read; reference 2.15',
   },
