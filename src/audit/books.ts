@@ -14,6 +14,8 @@ export interface Span {
   readonly pid: number;
   readonly fd: number | null;
   readonly fromSeq: number;
+  /** The step that began it. */
+  readonly by: PasidEvent['what'];
 }
 
 /** A PASID that somebody holds. */
@@ -27,8 +29,8 @@ export interface Tenure {
   /** Allocated by a call: it ends with a free, and not with its last attachment alone. */
   isAllocated: boolean;
   orphanSeq: number | null;
-  /** What invalidated since the last use. */
-  flush: Flush;
+  /** What invalidated since the last use; null while it was never put to use. */
+  flush: Flush | null;
   faultsReported: number;
   faultsRead: number;
   /** By function. */
@@ -39,7 +41,7 @@ export interface Tenure {
 interface Left {
   readonly tenure: number;
   readonly nth: number;
-  flush: Flush;
+  flush: Flush | null;
 }
 
 /** The numbers of one space. */

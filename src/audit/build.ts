@@ -3,9 +3,10 @@ import type { AuditBuild, Store } from '../../store/index.ts';
 import { chooseProfile, type Profile, snapshotVersion } from '../model/index.ts';
 import { createPasidHistory } from './history.ts';
 import { watchIommufd } from './iommufd-events.ts';
+import { watchProposal } from './proposal-events.ts';
 
 /** Raised when the same log gives other rows than before. */
-const HISTORY_VERSION = 1;
+const HISTORY_VERSION = 2;
 
 export interface BuildOptions {
   /** Kernel in place of the recorded one. */
@@ -32,7 +33,7 @@ export function buildPasidHistory(store: Store, traceId: number, options: BuildO
     const { diverged } = replayTrace(store, traceId, {
       kernel: options.kernel ?? null,
       maxDivergences: 0,
-      watch: (kernel) => watchIommufd(kernel, history),
+      watch: (kernel) => (kernel.isProposal ? watchProposal(kernel, history) : watchIommufd(kernel, history)),
       ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     });
     history.finish();

@@ -3,18 +3,30 @@
  * history (history.ts) folds them without knowing who told.
  */
 
-/** `bind` and `unbind`: a page table of the user's, or an address space of a process. */
+/**
+ * `bind` and `unbind`: a page table of the user's, the guest's number, or an address space of a process.
+ * `free-pending`: freed by its owner while others use it. `use`, `stop`, `clear`, `invalidate`, `drain`,
+ * `flush-device`: steps of one device's driver; `clear` takes its PASID entry away.
+ */
 export type PasidWhat =
   | 'alloc'
+  | 'free-pending'
   | 'free'
   | 'attach'
   | 'replace'
   | 'detach'
   | 'bind'
   | 'unbind'
+  | 'use'
+  | 'stop'
+  | 'clear'
+  | 'invalidate'
+  | 'drain'
+  | 'flush-device'
   | 'flush'
   | 'fault'
   | 'fault-read'
+  | 'fault-answer'
   | 'kvm-map'
   | 'kvm-unmap'
   | 'refuse';
@@ -67,10 +79,14 @@ export interface PasidEvent {
   readonly call: PasidCall;
   /** Null where no function is concerned: allocations, frees, KVM mappings. */
   readonly target: PasidTarget | null;
+  /** The number is the allocator's again: whatever it was attached to is gone with it. */
+  readonly reclaims?: boolean;
+  /** Process that holds it, where that is not the one that called. */
+  readonly holder?: number | null;
   /** The kernel invalidates all caches of the PASID with this step, by rule. */
   readonly flushes?: boolean;
   /** Virtual machine of a KVM mapping. */
   readonly vm?: string | null;
-  /** Id of the reason of a refusal. */
+  /** Id of the reason of a refusal, or code of the answer to a fault. */
   readonly reason?: string | null;
 }

@@ -57,6 +57,7 @@ function apply(books: Books, event: PasidEvent): void {
     case 'alloc':
     case 'attach':
     case 'bind':
+    case 'use':
       begin(books, space, held, event);
       return;
     case 'replace':
@@ -67,13 +68,14 @@ function apply(books: Books, event: PasidEvent): void {
       break;
     case 'detach':
     case 'unbind':
+    case 'clear':
     case 'free':
       if (held === undefined) break;
       writeEvent(books, event, event.what, held);
       leave(books, held, event);
       return;
     case 'flush':
-      noteFlush(space, held, event.pasid, 'asked');
+      noteFlush(space, held, event.pasid, event.flushes === true ? 'kernel' : 'asked');
       break;
     case 'fault':
       if (held !== undefined) held.faultsReported += 1;
@@ -85,6 +87,12 @@ function apply(books: Books, event: PasidEvent): void {
       if (held !== undefined) held.vpasid = event.vpasid ?? held.vpasid;
       break;
     case 'kvm-unmap':
+    case 'free-pending':
+    case 'stop':
+    case 'invalidate':
+    case 'drain':
+    case 'flush-device':
+    case 'fault-answer':
       break;
     case 'refuse':
       for (const scope of scopesOf(books, space, event)) scope.refused += 1;
@@ -113,10 +121,15 @@ function scopesOf(books: Books, space: Space, event: PasidEvent): Set<Scope> {
     set.quota = event.setQuota ?? set.quota;
     all.add(set);
   }
-  return all.add(scopes.find('process', String(event.call.pid)));
+  return all.add(scopes.find('process', String(event.holder ?? event.call.pid)));
 }
 
 function begin(books: Books, space: Space, held: Tenure | undefined, event: PasidEvent): void {
+  // The guest's number, or a step of a driver, makes nobody a holder.
+  if (held === undefined && (event.what === 'use' || (event.what === 'bind' && event.target === null))) {
+    writeEvent(books, event, event.what, null);
+    return;
+  }
   const tenure = held ?? newTenure(books, space, event);
   if (event.what === 'alloc' && tenure.isAllocated) {
     // Two holders of one number: the first stays, and the event tells on the second.
@@ -124,7 +137,7 @@ function begin(books: Books, space: Space, held: Tenure | undefined, event: Pasi
     return;
   }
   if (event.what === 'alloc') tenure.isAllocated = true;
-  tenure.flush = 'none';
+  else if (event.target !== null) tenure.flush = 'none';
   tenure.vpasid = event.vpasid ?? tenure.vpasid;
   writeEvent(books, event, event.what, tenure);
   if (event.target !== null) openSpan(books, tenure, event);
@@ -145,7 +158,7 @@ function newTenure(books: Books, space: Space, event: PasidEvent): Tenure {
       set_scope: event.set == null ? null : books.scopes.find('set', event.set).number,
       pasid,
       context,
-      pid: call.pid,
+      pid: event.holder ?? call.pid,
       fd: call.fd,
       from_seq: call.seq,
       from_call: call.name,
@@ -158,7 +171,7 @@ function newTenure(books: Books, space: Space, event: PasidEvent): Tenure {
     vpasid: null,
     isAllocated: false,
     orphanSeq: null,
-    flush: 'none',
+    flush: null,
     faultsReported: 0,
     faultsRead: 0,
     spans: new Map(),
@@ -172,13 +185,15 @@ function newTenure(books: Books, space: Space, event: PasidEvent): Tenure {
   return tenure;
 }
 
-function openSpan(books: Books, tenure: Tenure, { target, call }: PasidEvent): void {
+function openSpan(books: Books, tenure: Tenure, { what, target, call }: PasidEvent): void {
   if (target === null) return;
   const before = tenure.spans.get(target.function);
+  // A table bound to an address space, or a use, of what is attached already.
+  if (before !== undefined && (what === 'bind' || what === 'use')) return;
   if (before !== undefined) closeSpan(books, tenure, before, call.seq);
   books.attachments += 1;
   const { pid, fd, seq } = call;
-  tenure.spans.set(target.function, { number: books.attachments, target, pid, fd, fromSeq: seq });
+  tenure.spans.set(target.function, { number: books.attachments, target, pid, fd, fromSeq: seq, by: what });
 }
 
 /** The tenure ends when it is neither allocated nor attached: a free while attached waits for the detach. */
@@ -186,8 +201,11 @@ function leave(books: Books, tenure: Tenure, event: PasidEvent): void {
   const { call, target, what } = event;
   if (what === 'free') tenure.isAllocated = false;
   const span = target === null ? undefined : tenure.spans.get(target.function);
-  if (span !== undefined) closeSpan(books, tenure, span, call.seq);
-  if (event.flushes === true) tenure.flush = 'kernel';
+  if (span !== undefined && (what !== 'unbind' || span.by === 'bind'))
+    closeSpan(books, tenure, span, call.seq);
+  if (event.reclaims === true)
+    for (const left of [...tenure.spans.values()]) closeSpan(books, tenure, left, call.seq);
+  if (event.flushes === true && tenure.flush === 'none') tenure.flush = 'kernel';
   if (tenure.isAllocated || tenure.spans.size > 0) return;
   const { space, begin } = tenure;
   space.live.delete(begin.pasid);
@@ -199,6 +217,6 @@ function leave(books: Books, tenure: Tenure, event: PasidEvent): void {
 
 function noteFlush(space: Space, held: Tenure | undefined, pasid: number, flush: Flush): void {
   const left = space.left.get(pasid);
-  if (held !== undefined) held.flush = flush;
+  if (held !== undefined) held.flush = held.flush === null ? null : flush;
   else if (left?.flush === 'none') left.flush = flush;
 }

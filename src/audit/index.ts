@@ -4,6 +4,19 @@ export type { PasidCall, PasidEvent, PasidSpace, PasidTarget, PasidWhat } from '
 export { createPasidHistory, type PasidHistory } from './history.ts';
 export { IOMMUFD, watchIommufd } from './iommufd-events.ts';
 export {
+  type ChainLink,
+  isAtLeast,
+  type LintFinding,
+  type LintOptions,
+  type LintResult,
+  lintTrace,
+  type Rule,
+  type RuleDoc,
+  SEVERITIES,
+  type Severity,
+} from './lint/index.ts';
+export { watchProposal } from './proposal-events.ts';
+export {
   type EventLine,
   findEvents,
   findHolders,
@@ -14,3 +27,4 @@ export {
   type ScopeLine,
   type TenureLine,
 } from './questions.ts';
+export { RULES } from './rules/index.ts';

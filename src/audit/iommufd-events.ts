@@ -1,7 +1,7 @@
-import { callName, type ReplayWatcher } from '../../replay/index.ts';
+import type { ReplayWatcher } from '../../replay/index.ts';
 import { type Kernel, NO_EFFECTS } from '../model/index.ts';
-import type { Call } from '../trace/index.ts';
-import type { PasidCall, PasidEvent, PasidSpace, PasidTarget, PasidWhat } from './event.ts';
+import { followCalls } from './call-facts.ts';
+import type { PasidEvent, PasidSpace, PasidTarget, PasidWhat } from './event.ts';
 import { createFaultReader } from './fault-reads.ts';
 import type { PasidHistory } from './history.ts';
 import { findRefusedAttach } from './refused-attach.ts';
@@ -21,20 +21,7 @@ const RID = 0;
 
 /** Watches a replay and tells the history what happens to PASIDs. */
 export function watchIommufd(kernel: Kernel, history: PasidHistory): ReplayWatcher {
-  let nth = 0;
-  let now: Call | null = null;
-  // The record is read again for the next call, so its facts are taken out at the first event.
-  let call: PasidCall | null = null;
-  let isOver = false;
-
-  const current = (): PasidCall => {
-    if (call !== null) return call;
-    if (now === null) throw new Error('an effect came before the first call');
-    const { seq, pid } = now;
-    const fd = !isOver && 'fd' in now && now.fd >= 0 ? now.fd : null;
-    call = { seq, nth, pid, fd, name: isOver ? 'exit' : callName(now) };
-    return call;
-  };
+  const calls = followCalls();
 
   const tell = (
     what: PasidWhat,
@@ -48,7 +35,7 @@ export function watchIommufd(kernel: Kernel, history: PasidHistory): ReplayWatch
     const { space, name } = functionOf(kernel, context, device);
     const ids = { hwpt: hwpt ?? 0, ioas: hwpt === null ? 0 : ioasOf(kernel, context, hwpt) };
     const target: PasidTarget = { function: name, device, ...ids };
-    history.apply({ what, generation: IOMMUFD, space, pasid, context, call: current(), target, ...rest });
+    history.apply({ what, generation: IOMMUFD, space, pasid, context, call: calls.facts(), target, ...rest });
   };
 
   const readFaults = createFaultReader(kernel, (context, device, pasid) =>
@@ -68,14 +55,9 @@ export function watchIommufd(kernel: Kernel, history: PasidHistory): ReplayWatch
       },
       faultReported: (context, queue, device) =>
         tell('fault', context, device, newestFault(kernel, context, queue), null),
-      contextReleased: (context) => history.release(context, IOMMUFD, current()),
+      contextReleased: (context) => history.release(context, IOMMUFD, calls.facts()),
     },
-    before(next) {
-      now = next;
-      call = null;
-      isOver = false;
-      if (next.op !== 'note') nth += 1;
-    },
+    before: (call) => calls.begin(call),
     after(done) {
       readFaults(done);
       const refused = findRefusedAttach(kernel, done);
@@ -83,8 +65,7 @@ export function watchIommufd(kernel: Kernel, history: PasidHistory): ReplayWatch
         const { context, device, pasid, reason } = refused;
         tell('refuse', context, device, pasid, null, { reason });
       }
-      isOver = true;
-      call = null;
+      calls.end();
     },
   };
 }

@@ -5,7 +5,7 @@ import type { EventRow, SqlValue, Store } from '../../store/index.ts';
 /** Which PASIDs are meant; all that are given must hold. */
 export interface PasidFilter {
   readonly pasid?: number;
-  /** Function (`0000:00:02.0`, `00:02.0`, `mock-3`), or id of a device object. */
+  /** Function (`0000:00:02.0`, `00:02.0`, `mock-3`), mediated device, or id of a device object. */
   readonly device?: string;
   /** Process that took the PASID, or acted on it. */
   readonly pid?: number;
@@ -121,7 +121,7 @@ function attachmentWhere({ device, pid }: PasidFilter): Where {
   const parts: string[] = [];
   const values: SqlValue[] = [];
   if (device !== undefined) {
-    const named = deviceWhere('a', device);
+    const named = deviceWhere('a', device, `s.kind = 'function' AND s.name`);
     parts.push(`AND ${named.sql}`);
     values.push(...named.values);
   }
@@ -132,10 +132,18 @@ function attachmentWhere({ device, pid }: PasidFilter): Where {
   return { sql: parts.join(' '), values };
 }
 
-/** A whole number is the id of an object, anything else an address; the PCI domain may be left out. */
-function deviceWhere(row: string, device: string): Where {
+/**
+ * A whole number is the id of an object, anything else an address; the PCI domain may be left out. `scope` is
+ * SQL for the name of a function's number space: the numbers of a function are also those of its mediated
+ * devices, and may be allocated without being attached.
+ */
+function deviceWhere(row: string, device: string, scope: string | null = null): Where {
   if (/^\d+$/.test(device)) return { sql: `${row}.device = ?`, values: [Number(device)] };
-  return { sql: `${row}.function IN (?, ?)`, values: [device, `0000:${device}`] };
+  const names = [device, `0000:${device}`];
+  const own = `${row}.function IN (?, ?)`;
+  return scope === null
+    ? { sql: own, values: names }
+    : { sql: `(${own} OR ${scope} IN (?, ?))`, values: [...names, ...names] };
 }
 
 /** Everybody who held a PASID, in the order in which they took it; `limit` rows at most. */
@@ -156,7 +164,12 @@ export function findTenures(
   if (filter.device !== undefined) {
     const { sql, values: named } = deviceWhere('a', filter.device);
     const of = 'SELECT 1 FROM pasid_attachments AS a WHERE a.trace = t.trace AND a.tenure = t.tenure';
-    add(parts, values, `EXISTS (${of} AND ${sql})`, named);
+    if (/^\d+$/.test(filter.device)) add(parts, values, `EXISTS (${of} AND ${sql})`, named);
+    else {
+      const names = [filter.device, `0000:${filter.device}`];
+      const inScope = `t.scope_kind = 'function' AND t.scope IN (?, ?)`;
+      add(parts, values, `(EXISTS (${of} AND ${sql}) OR ${inScope})`, [...named, ...names]);
+    }
   }
   const where = `FROM pasid_tenures AS t WHERE ${parts.join(' AND ')}`;
   return page<TenureLine>(store, 't', where, 'ORDER BY t.tenure', values, limit);
@@ -179,7 +192,7 @@ export function findEvents(
   if (filter.device !== undefined) {
     const { sql, values: named } = deviceWhere('a', filter.device);
     const held = `SELECT tenure FROM pasid_attachments AS a WHERE a.trace = ? AND ${sql}`;
-    const own = deviceWhere('e', filter.device);
+    const own = deviceWhere('e', filter.device, `e.scope_kind = 'function' AND e.scope`);
     add(parts, values, `(${own.sql} OR e.function IS NULL AND e.tenure IN (${held}))`, [
       ...own.values,
       trace,

@@ -72,7 +72,7 @@ export function printAnswer(session: Session, answer: AuditAnswer): void {
     const { holders, at } = answer;
     const what = holders.length === 0 ? 'no PASID is held' : 'PASIDs that are held';
     session.print(`${bold(answer.trace)}: ${what} after call ${at}`);
-    if (holders.length > 0) session.print(indent(renderTable(session, HOLDERS, holders.map(holderCells))));
+    if (holders.length > 0) printRows(session, HOLDERS, holders);
     return;
   }
   const { held, events, leaked, reused, unflushed, scopes } = answer;
@@ -85,7 +85,7 @@ export function printAnswer(session: Session, answer: AuditAnswer): void {
   session.print(`${bold(answer.trace)}: ${counts.join(', ')}`);
   for (const group of groupsOf(events.rows)) {
     session.print(`\n${bold(titleOf(group[0]!))}`);
-    session.print(indent(renderTable(session, EVENTS, group.map(eventCells))));
+    printRows(session, EVENTS, group);
   }
   printPage(session, 'Never freed', leaked, LEAKS, leakCells);
   printPage(session, 'Handed out again', reused, REUSES, reuseCells);
@@ -127,7 +127,9 @@ function* groupsOf(lines: readonly EventLine[]): Generator<readonly EventLine[]>
 }
 
 const titleOf = ({ pasid, scope_kind: kind, scope }: EventLine): string =>
-  `PASID ${pasid} of ${scopeName(kind, scope)}`;
+  pasid === 0
+    ? `Requests for a PASID of ${scopeName(kind, scope)} that got none`
+    : `PASID ${pasid} of ${scopeName(kind, scope)}`;
 
 const scopeName = (kind: string, name: string): string => (name === '' ? `the ${kind}` : `${kind} ${name}`);
 const count = (number: number, one: string, many: string): string => `${number} ${number === 1 ? one : many}`;
@@ -138,24 +140,63 @@ const indent = (text: string): string => text.replace(/^(?=.)/gm, '  ');
 const num = (title: string): Column => ({ title, isNumber: true });
 const text = (title: string): Column => ({ title });
 
-const EVENTS: readonly Column[] = [
-  ...[num('SEQ'), num('PID'), num('FD'), text('WHAT'), text('CALL'), text('FUNCTION'), num('DEVICE')],
-  ...[num('HWPT'), num('IOAS'), num('CONTEXT'), num('HOLDER'), text('REASON')],
-];
-const eventCells = (line: EventLine) => [
-  ...[line.seq, line.pid, orDash(line.fd), line.what, line.call, orDash(line.function)],
-  ...[idOrDash(line.device), idOrDash(line.hwpt), idOrDash(line.ioas), line.context],
-  ...[orDash(line.tenure), line.reason ?? ''],
+/** A column with what it shows of a row; one that only some generations fill is left out where it is empty. */
+interface Shown<Line> {
+  readonly column: Column;
+  readonly cell: (line: Line) => string | number;
+  readonly isUsed?: (line: Line) => boolean;
+}
+
+function printRows<Line>(session: Session, shown: readonly Shown<Line>[], lines: readonly Line[]): void {
+  const used = shown.filter(({ isUsed }) => isUsed === undefined || lines.some(isUsed));
+  const rows = lines.map((line) => used.map(({ cell }) => cell(line)));
+  session.print(
+    indent(
+      renderTable(
+        session,
+        used.map(({ column }) => column),
+        rows,
+      ),
+    ),
+  );
+}
+
+/** Address spaces of the proposals are numbered from 0; elsewhere 0 is none. */
+const ioasOrDash = ({ generation, ioas }: Pick<EventLine, 'generation' | 'ioas'>): string | number =>
+  /^proposal-|^rfc-/.test(generation) ? orDash(ioas) : idOrDash(ioas);
+const hasVpasid = ({ vpasid }: { readonly vpasid: number | null }): boolean => vpasid !== null;
+
+const EVENTS: readonly Shown<EventLine>[] = [
+  { column: num('SEQ'), cell: ({ seq }) => seq },
+  { column: num('PID'), cell: ({ pid }) => pid },
+  { column: num('FD'), cell: ({ fd }) => orDash(fd) },
+  { column: text('WHAT'), cell: ({ what }) => what },
+  { column: text('CALL'), cell: ({ call }) => call },
+  { column: num('VPASID'), cell: ({ vpasid }) => orDash(vpasid), isUsed: hasVpasid },
+  { column: text('FUNCTION'), cell: (line) => orDash(line.function) },
+  { column: num('DEVICE'), cell: ({ device }) => idOrDash(device) },
+  { column: num('HWPT'), cell: ({ hwpt }) => idOrDash(hwpt) },
+  { column: num('IOAS'), cell: ioasOrDash },
+  { column: text('VM'), cell: ({ vm }) => orDash(vm), isUsed: ({ vm }) => vm !== null },
+  { column: num('CONTEXT'), cell: ({ context }) => context },
+  { column: num('HOLDER'), cell: ({ tenure }) => orDash(tenure) },
+  { column: text('REASON'), cell: ({ reason }) => reason ?? '' },
 ];
 
-const HOLDERS: readonly Column[] = [
-  ...[num('PASID'), text('SCOPE'), num('PID'), num('FD'), num('CONTEXT'), text('FUNCTION'), num('DEVICE')],
-  ...[num('HWPT'), num('IOAS'), num('FROM'), num('TO'), num('HOLDER')],
-];
-const holderCells = (line: HolderLine) => [
-  ...[line.pasid, scopeName(line.scope_kind, line.scope), line.pid, orDash(line.fd), line.context],
-  ...[orDash(line.function), idOrDash(line.device), idOrDash(line.hwpt), idOrDash(line.ioas)],
-  ...[line.from_seq, orDash(line.to_seq), line.tenure],
+const HOLDERS: readonly Shown<HolderLine>[] = [
+  { column: num('PASID'), cell: ({ pasid }) => pasid },
+  { column: num('VPASID'), cell: ({ vpasid }) => orDash(vpasid), isUsed: hasVpasid },
+  { column: text('SCOPE'), cell: (line) => scopeName(line.scope_kind, line.scope) },
+  { column: num('PID'), cell: ({ pid }) => pid },
+  { column: num('FD'), cell: ({ fd }) => orDash(fd) },
+  { column: num('CONTEXT'), cell: ({ context }) => context },
+  { column: text('FUNCTION'), cell: (line) => orDash(line.function) },
+  { column: num('DEVICE'), cell: ({ device }) => idOrDash(device) },
+  { column: num('HWPT'), cell: ({ hwpt }) => idOrDash(hwpt) },
+  { column: num('IOAS'), cell: ioasOrDash },
+  { column: num('FROM'), cell: (line) => line.from_seq },
+  { column: num('TO'), cell: (line) => orDash(line.to_seq) },
+  { column: num('HOLDER'), cell: ({ tenure }) => tenure },
 ];
 
 const LEAKS: readonly Column[] = [

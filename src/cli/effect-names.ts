@@ -10,6 +10,7 @@ const NAMES: Readonly<Record<string, readonly [string, string]>> = {
   deviceReplaced: ['device moved to another page table', 'devices moved to another page table'],
   deviceDetached: ['device detached', 'devices detached'],
   faultReported: ['page fault reported', 'page faults reported'],
+  pasidChanged: ['step of a PASID', 'steps of PASIDs'],
 };
 
 /** `12 ranges mapped, 1 device attached`; what never happened is left out. */

@@ -179,8 +179,15 @@ function effectText(effect: Effect): string[] {
       ];
     case 'faultReported':
       return [`fault of device ${effect.device} reported to fault queue ${effect.queue}`];
+    case 'pasidChanged': {
+      const { what, pasid, scope, target } = effect.change;
+      const device = target == null ? '' : `, device ${target.device}`;
+      return [`PASID ${pasid} of ${scopeText(scope)}: ${what}${device}`];
+    }
   }
 }
+
+const scopeText = (scope: string): string => (scope === 'system' ? 'the system' : scope);
 
 function pasidText(pasid: number): string {
   return pasid === 0 ? '' : ` by PASID ${pasid}`;

@@ -5,6 +5,7 @@ import { registerCompletion } from './commands/completion.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerExport } from './commands/export.ts';
 import { registerImport } from './commands/import.ts';
+import { registerLint } from './commands/lint.ts';
 import { registerList } from './commands/list.ts';
 import { registerMachines } from './commands/machines.ts';
 import { registerMinimize } from './commands/minimize.ts';
@@ -66,6 +67,7 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerShow,
     registerReplay,
     registerExplain,
+    registerLint,
     registerPagetable,
     registerTranslate,
     registerCompareHw,

@@ -1,6 +1,7 @@
 import { toBigInt } from './address.ts';
 import type { EffectSink } from './effects.ts';
 import type { IovaSpace } from './iova-space.ts';
+import type { PasidChange } from './pasid-change.ts';
 
 /** One effect with its facts. Last addresses are inclusive. */
 export type Effect =
@@ -39,6 +40,11 @@ export type Effect =
       readonly context: number;
       readonly queue: number;
       readonly device: number;
+    }
+  | {
+      readonly effect: 'pasidChanged';
+      readonly context: number;
+      readonly change: PasidChange;
     };
 
 /** The effects told so far, oldest first. */
@@ -74,6 +80,7 @@ export function listEffects(max: number): EffectList {
     deviceDetached: (context, device, hwpt, pasid) =>
       keep({ effect: 'deviceDetached', context, device, hwpt, pasid }),
     faultReported: (context, queue, device) => keep({ effect: 'faultReported', context, queue, device }),
+    pasidChanged: (change) => keep({ effect: 'pasidChanged', context: change.context, change }),
   };
   return { sink, effects, count: () => count };
 }

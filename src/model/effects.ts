@@ -1,4 +1,5 @@
 import type { IovaSpace } from './iova-space.ts';
+import type { PasidChange } from './pasid-change.ts';
 
 /**
  * Past-tense facts that calls cause, told as they happen. Projections (hardware, audit, counts) listen.
@@ -18,6 +19,8 @@ export interface EffectSink {
   deviceReplaced(context: number, device: number, from: number, to: number, pasid: number): void;
   deviceDetached(context: number, device: number, hwpt: number, pasid: number): void;
   faultReported(context: number, queue: number, device: number): void;
+  /** A PASID of one of the generations of 2020 and 2021: the only effect that comes as an object. */
+  pasidChanged(change: PasidChange): void;
 }
 
 const nothing = (): void => {};
@@ -34,6 +37,7 @@ export const NO_EFFECTS: EffectSink = {
   deviceReplaced: nothing,
   deviceDetached: nothing,
   faultReported: nothing,
+  pasidChanged: nothing,
 };
 
 /** How often each effect happened: the summary of a replay. */
@@ -54,6 +58,7 @@ export function countEffects(): EffectCounts {
     deviceReplaced: 0,
     deviceDetached: 0,
     faultReported: 0,
+    pasidChanged: 0,
   };
   const counter = (name: keyof EffectSink) => (): void => {
     counts[name] += 1;

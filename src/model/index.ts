@@ -1,6 +1,7 @@
 /** The public entry of src/model: the executable kernel. */
 export { adoptReply } from './adopt.ts';
 export { type Advice, adviceOn, advisedIds } from './advice/index.ts';
+export { firstArea, firstAreaIn, NONE as NO_AREA, nextArea } from './area-table.ts';
 export {
   type CallFacts,
   CHECK_ORDER,
@@ -40,6 +41,7 @@ export {
   predictedStruct,
 } from './outcome.ts';
 export { type PageRun, pinnedPageRuns, userPageRuns } from './page-runs.ts';
+export type { PasidChange, PasidChangeKind, PasidChangeTarget } from './pasid-change.ts';
 export { executeWithPatches, type PatchedReply } from './patches.ts';
 export { chooseProfile, type Profile, type ProfileChoice, withoutSelftest } from './profile.ts';
 export { renderHardware } from './proposal/index.ts';

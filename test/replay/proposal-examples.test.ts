@@ -1,50 +1,21 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { digestOf, replayTrace } from '../../replay/index.ts';
 import {
-  chooseProfile,
-  createKernel,
   describeChanges,
   execute,
   executeWithPatches,
-  type Kernel,
-  machineOf,
-  NO_EFFECTS,
   renderHardware,
   restoreKernel,
   serializeKernel,
 } from '../../src/model/index.ts';
-import { type Call, parseRecord, type TraceHeader } from '../../src/trace/index.ts';
-import { type Recording, withStored } from '../support/stored.ts';
+import type { Call } from '../../src/trace/index.ts';
+import { EXAMPLE_NAMES, kernelFor, readExample } from '../support/proposal-examples.ts';
+import { withStored } from '../support/stored.ts';
 
 /** The worked examples of the proposals: each replays, and ends with the hardware of its golden file. */
 
 const ROOT = join(import.meta.dirname, '../..');
-const FOLDER = join(ROOT, 'examples/proposal');
-const NAMES = readdirSync(FOLDER)
-  .filter((name) => name.endsWith('.jsonl'))
-  .sort();
-
-function load(name: string): Recording {
-  const calls: Call[] = [];
-  let header: TraceHeader | undefined;
-  const lines = readFileSync(join(FOLDER, name), 'utf8').trimEnd().split('\n');
-  for (const [index, line] of lines.entries()) {
-    const at = { fileName: name, lineNumber: index + 1, previousSeq: calls.at(-1)?.seq ?? -1 };
-    const record = parseRecord(line, at);
-    if (record.type === 'skipped') throw new Error(`${name}: unknown op ${record.op}`);
-    if (record.type === 'header') header = record.header;
-    else calls.push(record.call);
-  }
-  return { header: header!, calls };
-}
-
-function kernelFor({ header }: Recording): Kernel {
-  const { profile } = chooseProfile(header.kernel, header.pageSizeBytes);
-  return createKernel(profile, true, NO_EFFECTS, machineOf(header));
-}
-
 /** Refusals that each trace has to show, in their order. */
 const REFUSALS: Readonly<Record<string, readonly string[]>> = {
   'may-2-two-ioasids': ['proposal-slot-taken', 'proposal-memory-not-registered'],
@@ -91,20 +62,20 @@ const REFUSALS: Readonly<Record<string, readonly string[]>> = {
 
 describe('the worked examples', () => {
   test('are all there', () => {
-    expect(NAMES).toHaveLength(24);
-    expect(Object.keys(REFUSALS).filter((name) => !NAMES.includes(`${name}.jsonl`))).toEqual([]);
+    expect(EXAMPLE_NAMES).toHaveLength(24);
+    expect(Object.keys(REFUSALS).filter((name) => !EXAMPLE_NAMES.includes(name))).toEqual([]);
   });
 
-  test.each(NAMES)('%s replays as recorded', (name) => {
-    const recording = load(name);
+  test.each(EXAMPLE_NAMES)('%s replays as recorded', (name) => {
+    const recording = readExample(name);
     const result = withStored(recording, replayTrace);
     expect(result.divergences).toEqual([]);
     expect(result).toMatchObject({ partial: 0, profile: recording.header.kernel, profileExact: true });
     expect(result.matched).toBe(recording.calls.filter(({ op }) => op !== 'note').length);
   });
 
-  test.each(NAMES)('%s: a changed answer is told', (name) => {
-    const recording = load(name);
+  test.each(EXAMPLE_NAMES)('%s: a changed answer is told', (name) => {
+    const recording = readExample(name);
     const at = recording.calls.findLastIndex(({ op }) => op === 'call' || op === 'ioctl');
     const calls = recording.calls.map((call, index) =>
       index === at && 'ret' in call ? ({ ...call, ret: call.ret + 5 } as Call) : call,
@@ -112,20 +83,20 @@ describe('the worked examples', () => {
     expect(withStored({ ...recording, calls }, replayTrace)).toMatchObject({ diverged: 1 });
   });
 
-  test.each(NAMES)(
+  test.each(EXAMPLE_NAMES)(
     '%s ends with the hardware of its golden file, and its refusals have reasons',
     async (name) => {
-      const recording = load(name);
+      const recording = readExample(name);
       const kernel = kernelFor(recording);
       const reasons = recording.calls.flatMap((call) => execute(kernel, call).reason?.id ?? []);
-      expect(reasons).toEqual(REFUSALS[name.replace('.jsonl', '')] ?? []);
-      const golden = join(ROOT, 'test/golden/proposal', name.replace('.jsonl', '.txt'));
+      expect(reasons).toEqual(REFUSALS[name] ?? []);
+      const golden = join(ROOT, 'test/golden/proposal', `${name}.txt`);
       await expect(renderHardware(kernel)).toMatchFileSnapshot(golden);
     },
   );
 
   test('say what a call changed', () => {
-    const recording = load('may-5-guest-sva.jsonl');
+    const recording = readExample('may-5-guest-sva');
     const kernel = kernelFor(recording);
     const told = recording.calls.map((call) => {
       const before = kernel.state;
@@ -136,8 +107,8 @@ describe('the worked examples', () => {
     expect(told.at(-1)).toContain('groups 1 bound changed: 0');
   });
 
-  test.each(NAMES)('%s: a snapshot anywhere, and a draft, lead to the same state', (name) => {
-    const recording = load(name);
+  test.each(EXAMPLE_NAMES)('%s: a snapshot anywhere, and a draft, lead to the same state', (name) => {
+    const recording = readExample(name);
     const straight = kernelFor(recording);
     let restored = kernelFor(recording);
     const drafted = kernelFor(recording);

@@ -1,5 +1,5 @@
 import type { GuestPasid, HostPasid } from './names.ts';
-import type { IoasidCore, Priority } from './state.ts';
+import type { Ioasid, IoasidCore, Priority } from './state.ts';
 
 /** What a change of a number's life is called by the notifier chains: `enum ioasid_notify_val`. */
 export const IOASID_EVENT = { ALLOC: 1, FREE: 2, BIND: 3, UNBIND: 4 } as const;
@@ -16,10 +16,35 @@ export interface Notification {
   readonly set: number;
 }
 
+/** What a step meant for one number, beside the notifications: the audit is told of it. */
+export type CoreChange = (
+  what:
+    | 'alloc'
+    | 'free-pending'
+    | 'free'
+    | 'attach'
+    | 'detach'
+    | 'bind'
+    | 'unbind'
+    | 'clear'
+    | 'drain'
+    | 'flush',
+  ioasid: Ioasid,
+  more?: {
+    /** Device that is concerned. */
+    readonly device?: string;
+    readonly process?: number;
+    readonly flushes?: boolean;
+    readonly vpasid?: number;
+  },
+) => void;
+
 /** One operation on the core: its state, who calls, and where notifications are told in their order. */
 export interface CoreCall {
   readonly core: IoasidCore;
   /** Address space of the caller; 0 for the kernel itself. */
   readonly mm: number;
   readonly tell: (notification: Notification) => void;
+  /** Who is told what happened to numbers. */
+  readonly changed?: CoreChange;
 }

@@ -17,13 +17,16 @@ export function attachData(call: CoreCall, id: number, data: IoasidData, scope =
   ioasid.data = data;
   // Data with devices is what VT-d attaches once it has written their PASID entries.
   if (data.devices.length > 0) ioasid.isCached = true;
+  for (const device of data.devices) call.changed?.('attach', ioasid, { device });
   return null;
 }
 
 /** `ioasid_detach_data`. */
 export function detachData(call: CoreCall, id: number, scope = SYSTEM): void {
   const ioasid = findIoasid(call.core, id, scope);
-  if (ioasid !== undefined) ioasid.data = null;
+  if (ioasid === undefined) return;
+  for (const device of ioasid.data?.devices ?? []) call.changed?.('detach', ioasid, { device });
+  ioasid.data = null;
 }
 
 /** `ioasid_find`: the caller's data. A set of 0 is not compared. */
@@ -52,6 +55,7 @@ export function attachSpid(call: CoreCall, id: number, spid: GuestPasid, scope =
   // One event per change, however often the call is repeated.
   if (holder === ioasid) return null;
   ioasid.spid = spid;
+  call.changed?.('bind', ioasid, { vpasid: spid });
   notify(call, 'BIND', ioasid);
   return null;
 }
@@ -61,6 +65,7 @@ export function detachSpid(call: CoreCall, id: number, scope = SYSTEM): void {
   const ioasid = findIoasid(call.core, id, scope);
   if (ioasid === undefined || ioasid.spid === null) return;
   notify(call, 'UNBIND', ioasid);
+  call.changed?.('unbind', ioasid, { vpasid: ioasid.spid });
   ioasid.spid = null;
 }
 
@@ -104,8 +109,11 @@ export function runFreeWork(call: CoreCall): TeardownStep[] {
   for (const { id, scope } of work) {
     const ioasid = findIoasid(call.core, id, scope);
     if (ioasid === undefined || ioasid.data === null) continue;
-    for (const device of ioasid.data.devices)
+    for (const device of ioasid.data.devices) {
       steps.push({ step: 'clear', id, device }, { step: 'drain', id, device });
+      call.changed?.('clear', ioasid, { device });
+      call.changed?.('drain', ioasid, { device });
+    }
     ioasid.isCached = false;
     detachSpid(call, id, scope);
     detachData(call, id, scope);

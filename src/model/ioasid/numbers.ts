@@ -75,6 +75,7 @@ export function allocIoasid(
     charged,
   };
   countTaken(core, set);
+  call.changed?.('alloc', space.ids[id]);
   notify(call, 'ALLOC', space.ids[id]);
   return id;
 }
@@ -136,6 +137,7 @@ export function freeIoasid(call: CoreCall, setId: number, id: number, scope = SY
     return;
   }
   ioasid.lifecycle = lifecycle;
+  call.changed?.('free-pending', ioasid);
   // The IOMMU driver's handler only queues its work: handlers must not sleep.
   if (ioasid.data !== null) call.core.work.push({ id: ioasid.id, scope });
   notify(call, 'FREE', ioasid);
@@ -158,20 +160,23 @@ export function numbersOfSet({ core }: CoreCall, setId: number): Ioasid[] {
 }
 
 /** All caches were told to forget the number, and its page requests are drained. */
-export function flushNumber({ core }: CoreCall, id: number, scope = SYSTEM): void {
-  const space = spaceFor(core, scope);
+export function flushNumber(call: CoreCall, id: number, scope = SYSTEM): void {
+  const space = spaceFor(call.core, scope);
   const ioasid = space.ids[id];
   delete space.stale[id];
   if (ioasid === undefined) return;
   ioasid.isCached = false;
   ioasid.lifecycle = next(ioasid.lifecycle, EVENT.FLUSH);
+  call.changed?.('flush', ioasid, { flushes: true });
 }
 
-function reclaim({ core }: CoreCall, ioasid: Ioasid, lifecycle: number): void {
+function reclaim(call: CoreCall, ioasid: Ioasid, lifecycle: number): void {
+  const { core } = call;
   const { id, scope } = ioasid;
   const space = spaceFor(core, scope);
   if (lifecycle === STATE.stale) space.stale[id] = ioasid.set;
   delete space.ids[id];
+  call.changed?.('free', ioasid, { flushes: lifecycle !== STATE.stale });
   giveBack(core, scope, { id, allocator: ioasid.allocator });
   uncharge(core, ioasid.charged);
   countReclaimed(core, core.sets[ioasid.set]!);

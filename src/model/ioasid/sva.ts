@@ -3,6 +3,7 @@ import type { CoreCall } from './core-call.ts';
 import type { HostPasid } from './names.ts';
 import { allocIoasid, getIoasid, putIoasid } from './numbers.ts';
 import { isRefused, SVA_BOUND_ELSEWHERE, SVA_NONE_FREE, SVA_RANGE, SVA_UNBOUND } from './reasons.ts';
+import { findIoasid, SYSTEM } from './state.ts';
 
 /**
  * PASIDs of processes: one per address space, which all its threads use on all its devices, with a count of
@@ -26,11 +27,20 @@ export function bindMm(
     const got = getIoasid(call, setId, has.pasid);
     if (isRefused(got)) return got;
     has.refs += 1;
+    call.changed?.('bind', got, { process: mm });
     return has.pasid;
   }
-  const pasid = allocIoasid(call, setId, min, max);
+  // The number is the process's, whoever asks for it.
+  const { changed } = call;
+  const ofProcess: CoreCall =
+    changed === undefined
+      ? call
+      : { ...call, changed: (what, ioasid, more) => changed(what, ioasid, { ...more, process: mm }) };
+  const pasid = allocIoasid(ofProcess, setId, min, max);
   if (isRefused(pasid)) return SVA_NONE_FREE;
   bound[mm] = { pasid, refs: 1 };
+  const ioasid = findIoasid(call.core, pasid, SYSTEM);
+  if (ioasid !== undefined) ofProcess.changed?.('bind', ioasid);
   return pasid;
 }
 
@@ -41,6 +51,8 @@ export function unbindMm(call: CoreCall, mm: number): boolean | Reason {
   if (has === undefined) return SVA_UNBOUND;
   has.refs -= 1;
   if (has.refs === 0) delete bound[mm];
+  const ioasid = findIoasid(call.core, has.pasid, SYSTEM);
+  if (ioasid !== undefined) call.changed?.('unbind', ioasid, { process: mm });
   return putIoasid(call, 0, has.pasid);
 }
 

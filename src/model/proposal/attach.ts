@@ -3,6 +3,7 @@ import type { Reason, Refusal } from '../reason.ts';
 import { deviceOf, GROUP_EVENT, GROUP_LAST, groupOf, isAttached, moveGroup } from './binding.ts';
 import type { ProposalCall } from './call.ts';
 import type { DeviceFacts } from './facts.ts';
+import { tellOfAttachment, wirePasid } from './pasid-changes.ts';
 import {
   ALREADY_ATTACHED,
   DETACH_PARENT,
@@ -39,7 +40,8 @@ export function attachDevice(
   if (isRefused(routing)) return routing;
   const taken = takeSlot(call, iommu, ioas, device, routing);
   if (taken !== null) return taken;
-  ioas.attachments.push({ device: device.name, ...routing });
+  const attachment: Attachment = { device: device.name, ...routing };
+  ioas.attachments.push(attachment);
   const group = groupOf(call.state, device);
   if (group !== null) {
     group.attached += 1;
@@ -47,7 +49,23 @@ export function attachDevice(
   }
   moveIoas(ioas, IOAS_EVENT.ATTACH, isWhole(call, ioas, groupsOf(call, ioas)) ? IOAS_GUARD.whole : 0);
   call.kernel.effects.deviceAttached(iommu.id, file.id, ioas.id, routing.host ?? 0);
+  tellOfAttachment(call, 'attach', iommu, ioas, attachment);
+  tellOfMove(call, iommu, attachment, ioas);
   return null;
+}
+
+/** A space nested on the default one of a mediated device takes over its PASID, and gives it back. */
+function tellOfMove(
+  call: ProposalCall,
+  iommu: ProposalFile,
+  nested: Attachment,
+  live: Ioas | undefined,
+): void {
+  if (live === undefined || wirePasid(nested) !== null) return;
+  const below = Object.values(iommu.spaces)
+    .flatMap(({ attachments }) => attachments)
+    .find((other) => other.slot === nested.slot && other.host !== null);
+  if (below !== undefined) tellOfAttachment(call, 'move', iommu, live, below);
 }
 
 function checkAttach(
@@ -176,6 +194,9 @@ function detachAt(
   // The domain goes with the last device, and its mappings with it; in July 2021 they wait for another.
   if (isLast && call.generation !== 'proposal-2021-07') ioas.maps = [];
   kernel.effects.deviceDetached(iommu.id, file.id, ioas.id, attachment.host ?? 0);
+  // A number of the guest's own is given back by this alone, and the kernel flushes whatever it detaches.
+  tellOfAttachment(call, 'detach', iommu, ioas, attachment, { flushes: attachment.host === null });
+  tellOfMove(call, iommu, attachment, iommu.spaces[slot.stack.at(-1) ?? -1]);
   iommu.faults = iommu.faults.filter((fault) => fault.ioas !== ioas.id || fault.device !== file.device);
   releaseRouting(call, iommu, attachment);
 }

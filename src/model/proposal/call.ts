@@ -10,6 +10,7 @@ import {
 import type { Kernel } from '../kernel.ts';
 import type { Reason } from '../reason.ts';
 import type { Generation } from './generation.ts';
+import { tellOfCore } from './pasid-changes.ts';
 import type { ProposalFile, ProposalState } from './state.ts';
 
 export type Json = Readonly<Record<string, JsonValue>>;
@@ -36,9 +37,20 @@ export type ProposalHandler = (call: ProposalCall) => ProposalAnswer;
 /** The plain success of a call. */
 export const DONE: ProposalAnswer = { ret: 0 };
 
-/** The PASID core as this call uses it: on behalf of the calling process. */
-export function coreOf({ state, pid, told }: ProposalCall): CoreCall {
-  return { core: state.core, mm: pid, tell: (notification) => void told.push(notification) };
+/** The PASID core as this call uses it: on behalf of the calling process, for the descriptor `context`. */
+export function coreOf(call: ProposalCall, context = ownContext(call)): CoreCall {
+  const { state, pid, told } = call;
+  return {
+    core: state.core,
+    mm: pid,
+    tell: (notification) => void told.push(notification),
+    changed: (what, ioasid, more) => tellOfCore(call, context, what, ioasid, more),
+  };
+}
+
+/** The descriptor that the call is made on; 0 for the kernel itself. */
+function ownContext({ file }: ProposalCall): number {
+  return file?.kind === 'iommu' ? file.id : 0;
 }
 
 /** An unsigned number of at most 53 bits, given as such or in hex; null when it is something else. */

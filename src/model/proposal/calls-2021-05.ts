@@ -20,8 +20,10 @@ import { completeFault, readFault } from './faults.ts';
 import { iommuFileAt } from './files.ts';
 import { mapPasid, unmapPasid } from './kvm.ts';
 import { mapArguments, mapRange, registerMemory, UNMAP_ALL, unmapRange, unregisterMemory } from './maps.ts';
+import { tellOfAttachment } from './pasid-changes.ts';
 import { ARGUMENT_BAD, NOT_BOUND, NOT_IOMMU_FD } from './reasons.ts';
 import { TABLE_BOUND, TABLE_UNBOUND } from './reasons-memory.ts';
+import { tellRefusedAttach } from './routing.ts';
 import { childrenOf, createIoas, findIoas, freeIoas, requireLive } from './spaces.ts';
 import type { Ioas, ProposalFile } from './state.ts';
 import { bindTable, type TableKind, unbindTable } from './tables.ts';
@@ -69,8 +71,8 @@ const bind = (kind: TableKind): ProposalHandler =>
   onLive((call, _, ioas) => answer(bindTable(call, ioas, kind)));
 
 const unbind = (kind: TableKind): ProposalHandler =>
-  onLive((_, iommu, ioas) => {
-    const done = unbindTable(iommu, ioas, kind);
+  onLive((call, iommu, ioas) => {
+    const done = unbindTable(call, iommu, ioas, kind);
     return isRefused(done) ? done : { ret: 0, out: { faults_answered: done.answered } };
   });
 
@@ -94,10 +96,11 @@ const getInfo = onLive((call, iommu, ioas) => {
 });
 
 /** Which caches the granularity reaches depends on what the address space is: no cache type is named. */
-const invalidate = onLive((call, _, ioas) => {
+const invalidate = onLive((call, iommu, ioas) => {
   const granularity = textArg(call, 'granularity');
   if (granularity !== 'all' && granularity !== 'range') return ARGUMENT_BAD;
   if (ioas.table === null) return TABLE_UNBOUND;
+  for (const attachment of ioas.attachments) tellOfAttachment(call, 'flush', iommu, ioas, attachment);
   return { ret: 0, out: { caches: ioas.kind === 'pasid-table' ? ['pasid'] : ['iotlb', 'devtlb'] } };
 });
 
@@ -120,7 +123,10 @@ const attachOrDetach =
     const ioas = findIoas(iommu, ioasArg(call));
     if (isRefused(ioas)) return ioas;
     const guest = routingArg(call, 'user_pasid_flag', 'user_pasid');
-    return guest === undefined ? ARGUMENT_BAD : answer(run(call, call.file!, iommu, ioas, guest));
+    if (guest === undefined) return ARGUMENT_BAD;
+    const refusal = run(call, call.file!, iommu, ioas, guest);
+    if (refusal !== null && run === attachDevice) tellRefusedAttach(call, iommu, ioas, guest, refusal);
+    return answer(refusal);
   };
 
 const kvmPasid =
@@ -183,10 +189,10 @@ export const MAY_DEVICE_CALLS: Readonly<Record<string, ProposalHandler>> = {
 export const MAY_KVM_CALLS: Readonly<Record<string, ProposalHandler>> = {
   KVM_MAP_PASID: kvmPasid((call, iommu) => {
     const [ioas, guest] = [ioasArg(call), guestArg(call, 'user_pasid')];
-    return ioas === null || guest === null ? ARGUMENT_BAD : mapPasid(call.file!, iommu, ioas, guest);
+    return ioas === null || guest === null ? ARGUMENT_BAD : mapPasid(call, call.file!, iommu, ioas, guest);
   }),
   KVM_UNMAP_PASID: kvmPasid((call) => {
     const guest = guestArg(call, 'user_pasid');
-    return guest === null ? ARGUMENT_BAD : unmapPasid(call.file!, guest);
+    return guest === null ? ARGUMENT_BAD : unmapPasid(call, call.file!, guest);
   }),
 };

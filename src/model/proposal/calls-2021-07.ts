@@ -1,4 +1,4 @@
-import { isRefused, SCOPE_POLICIES } from '../ioasid/index.ts';
+import { type GuestPasid, isRefused, SCOPE_POLICIES } from '../ioasid/index.ts';
 import type { Reason, Refusal } from '../reason.ts';
 import { attachDevice, detachDevice } from './attach.ts';
 import { bindDevice, cookieOf, deviceOf, devicesOf } from './binding.ts';
@@ -20,10 +20,12 @@ import { completeFault, readFault } from './faults.ts';
 import { iommuFileAt } from './files.ts';
 import { mapPasid, unmapPasid } from './kvm.ts';
 import { mapArguments, mapRange, UNMAP_ALL, unmapRange } from './maps.ts';
+import { tellOfAttachment } from './pasid-changes.ts';
 import { ARGUMENT_BAD, COOKIE_UNKNOWN, NOT_IOMMU_FD, PASID_DELEGATED } from './reasons.ts';
 import { ALLOC_ATTRIBUTES, KVM_NO_PASID, KVM_TRANSLATION_OFF, TABLE_BOUND } from './reasons-memory.ts';
+import { tellRefusedAttach } from './routing.ts';
 import { createIoas, findIoas, freeIoas } from './spaces.ts';
-import type { Ioas, ProposalFile } from './state.ts';
+import type { Attachment, Ioas, ProposalFile } from './state.ts';
 import { withoutReserved } from './structs-2021-09.ts';
 import { checkTable, type TableKind } from './tables.ts';
 
@@ -133,7 +135,7 @@ const FLAG_OF: Readonly<Record<TableKind, string>> = {
  * IOMMU_INVALIDATE_CACHE: cookie and guest PASID narrow the scope. The guest's number is converted to the one
  * on the wire, which `hardware` names: user space does not see it.
  */
-const invalidate = onIoas((call, _, ioas) => {
+const invalidate = onIoas((call, iommu, ioas) => {
   const cache = textArg(call, 'cache');
   if (cache === null || !['iotlb', 'devtlb', 'pasid'].includes(cache)) return ARGUMENT_BAD;
   const device = call.args['cookie'] === undefined ? null : deviceByCookie(call);
@@ -144,12 +146,19 @@ const invalidate = onIoas((call, _, ioas) => {
       (device === null || other.device === device.name) &&
       (guest === null || other.guest === guest || ioas.kind === 'pasid-table'),
   );
+  for (const attachment of reached)
+    tellOfAttachment(call, 'flush', iommu, ioas, behindTable(ioas, attachment, guest));
   const hardware = reached.map(({ device: rid, host }) => {
     const pasid = ioas.kind === 'pasid-table' ? guest : host;
     return { rid, cache, ...(pasid === null ? {} : { pasid }) };
   });
   return { ret: 0, out: { hardware } };
 });
+
+/** A PASID table stands for all numbers of its function: the call may name one. */
+function behindTable(ioas: Ioas, attachment: Attachment, guest: GuestPasid | null): Attachment {
+  return ioas.kind === 'pasid-table' ? { ...attachment, guest } : attachment;
+}
 
 const complete = onIoas((call, iommu, ioas) => {
   const cookie = wideArg(call, 'cookie');
@@ -181,8 +190,10 @@ const attachOrDetach =
     if (!flagArg(call, 'vpasid_flag')) return answer(run(call, call.file!, iommu, ioas, null));
     const guest = guestArg(call, 'vpasid');
     if (guest === null) return ARGUMENT_BAD;
-    if (deviceType(call, deviceOf(call, call.file!.device)) === 4) return PASID_DELEGATED;
-    return answer(run(call, call.file!, iommu, ioas, guest));
+    const isDelegated = deviceType(call, deviceOf(call, call.file!.device)) === 4;
+    const refusal = isDelegated ? PASID_DELEGATED : run(call, call.file!, iommu, ioas, guest);
+    if (refusal !== null && run === attachDevice) tellRefusedAttach(call, iommu, ioas, guest, refusal);
+    return answer(refusal);
   };
 
 /** Calls of KVM name the descriptor of the IOMMU. */
@@ -243,11 +254,11 @@ export const JULY_KVM_CALLS: Readonly<Record<string, ProposalHandler>> = {
   KVM_MAP_PASID: ofIommu((call, iommu) => {
     const [ioas, guest] = [ioasArg(call), guestArg(call, 'user_pasid')];
     if (ioas === null || guest === null) return ARGUMENT_BAD;
-    return call.file!.translates ? mapPasid(call.file!, iommu, ioas, guest) : KVM_TRANSLATION_OFF;
+    return call.file!.translates ? mapPasid(call, call.file!, iommu, ioas, guest) : KVM_TRANSLATION_OFF;
   }),
   KVM_UNMAP_PASID: ofIommu((call) => {
     const guest = guestArg(call, 'user_pasid');
-    return guest === null ? ARGUMENT_BAD : unmapPasid(call.file!, guest);
+    return guest === null ? ARGUMENT_BAD : unmapPasid(call, call.file!, guest);
   }),
   KVM_LOOK_UP_PASID: lookUp,
 };

@@ -48,6 +48,7 @@ import {
   type ProposalHandler,
   textArg,
 } from './call.ts';
+import { tellRefused } from './pasid-changes.ts';
 import { ARGUMENT_BAD } from './reasons.ts';
 import { numberReturned, teardownStep, tornDown } from './teardown.ts';
 
@@ -122,7 +123,9 @@ export const CORE_CALLS: Readonly<Record<string, ProposalHandler>> = {
   // Answers a number and no errno: `out.refused` names the reason.
   ioasid_alloc: of(['set', 'min', 'max'], (call, set, min, max) => {
     const id = allocIoasid(coreOf(call), set!, min!, max!);
-    return isRefused(id) ? { ret: INVALID_IOASID, out: { refused: id.id } } : { ret: id };
+    if (!isRefused(id)) return { ret: id };
+    tellRefused(call, { scope: SYSTEM, pasid: min === max ? min! : 0, context: 0, set: set! }, id);
+    return { ret: INVALID_IOASID, out: { refused: id.id } };
   }),
   ioasid_get: of(['set', 'id'], (call, set, id) => {
     const got = getIoasid(coreOf(call), set!, id!);
@@ -189,9 +192,11 @@ export const CORE_CALLS: Readonly<Record<string, ProposalHandler>> = {
     for (const { step, id } of steps) if (step === 'put') tornDown(call, id);
     return { ret: 0, out: { steps } };
   },
-  iommu_sva_alloc_pasid: of(['set', 'mm', 'min', 'max'], (call, set, mm, min, max) =>
-    value(bindMm(coreOf(call), set!, mm!, min!, max!)),
-  ),
+  iommu_sva_alloc_pasid: of(['set', 'mm', 'min', 'max'], (call, set, mm, min, max) => {
+    const pasid = bindMm(coreOf(call), set!, mm!, min!, max!);
+    if (isRefused(pasid)) tellRefused(call, { scope: SYSTEM, pasid: 0, context: 0, set: set! }, pasid);
+    return value(pasid);
+  }),
   iommu_sva_free_pasid: of(['mm'], (call, mm) => {
     const pasid = call.state.core.bound[mm!]?.pasid;
     let done: boolean | Reason = false;

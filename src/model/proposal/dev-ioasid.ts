@@ -14,10 +14,12 @@ import {
   freeSet,
   isRefused,
   QUOTA_ABOVE_CAPACITY,
+  SYSTEM,
 } from '../ioasid/index.ts';
 import type { Refusal } from '../reason.ts';
 import { coreOf, DONE, type ProposalAnswer, type ProposalCall } from './call.ts';
 import type { StructCall } from './calls-2021-09.ts';
+import { tellRefused } from './pasid-changes.ts';
 import {
   DEV_ALLOC,
   DEV_COMMAND,
@@ -91,9 +93,12 @@ function requestAlloc(call: StructCall): ProposalAnswer {
   const isRange = min <= max && max < 2 ** IOASID_BITS;
   if (struct.getUint32(REQUEST.flags, true) !== 0 || !isRange) return DEV_STRUCT;
   // A set dies with its last number: the device's next request makes it anew.
-  if (call.state.core.sets[file!.set] === undefined && makeSet(call.state, file!) !== null) return DEV_ALLOC;
-  const id = allocIoasid(coreOf(call), file!.set, min, max);
-  return isRefused(id) ? DEV_ALLOC : { ret: id };
+  const refusal = call.state.core.sets[file!.set] === undefined ? makeSet(call.state, file!) : null;
+  const id = refusal ?? allocIoasid(coreOf(call), file!.set, min, max);
+  if (!isRefused(id)) return { ret: id };
+  const pasid = min === max ? min : 0;
+  tellRefused(call, { scope: SYSTEM, pasid, context: file!.id, set: file!.set }, id);
+  return DEV_ALLOC;
 }
 
 /** A number of somebody else is ignored, and that is a success. */

@@ -22,6 +22,7 @@ import { deviceFacts } from './facts.ts';
 import { faultOverflow, pageRequest, stopMarker } from './faults.ts';
 import { dropDescriptor, fileAt, forkFiles, openFile } from './files.ts';
 import type { Generation } from './generation.ts';
+import { dropTranslations } from './kvm.ts';
 import { ARGUMENT_BAD, NO_SUCH_CALL } from './reasons.ts';
 import { RFC_DEVICE_ABSENT, RFC_DEVICE_OPEN } from './reasons-2021-09.ts';
 import { ACCESS_BLOCKED } from './reasons-memory.ts';
@@ -198,6 +199,7 @@ function close(kernel: Kernel, state: ProposalState, record: CloseCall): Reply {
       forget(state, file);
     }
   }
+  if (gone.kind === 'kvm') dropTranslations(call, gone);
   if (gone.kind === 'iommu' && kernel.profile.name === 'ioasid-v4') dropSet(call, gone);
   forget(state, gone);
   return kernel.reply;

@@ -116,7 +116,14 @@ export function policyOf(machine: Machine): ScopePolicy {
   return SCOPE_POLICIES[PLATFORMS[machine.topology?.iommu ?? 'vtd'] ?? 'vtd'];
 }
 
-/** A device as the scope policy sees it. */
-export function pasidUser({ functionName, isMediated, isShared }: DeviceFacts): PasidUser {
-  return { functionName, isMediated, isShared };
+/**
+ * A device as the scope policy sees it. All mediated devices of a function that ENQCMD reaches, even through
+ * another one, have entries in one table with those numbers of the system: they take theirs from the same
+ * pool. Source: proposal of 2021-05-27, section 4.
+ */
+export function pasidUser(machine: Machine, { functionName, isMediated, isShared }: DeviceFacts): PasidUser {
+  const isReached = deviceFacts(machine).some(
+    (other) => other.functionName === functionName && other.isMediated && other.isShared,
+  );
+  return { functionName, isMediated, isShared: isMediated ? isReached : isShared };
 }

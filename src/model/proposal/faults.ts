@@ -1,7 +1,9 @@
 import type { JsonValue } from '../../trace/index.ts';
+import { functionSpace } from '../ioasid/index.ts';
 import { cookieOf, deviceOf } from './binding.ts';
 import { hexText, numberArg, type ProposalAnswer, type ProposalCall, textArg, wideArg } from './call.ts';
 import { deviceFacts } from './facts.ts';
+import { scopeOfAttachment, wirePasid } from './pasid-changes.ts';
 import { ARGUMENT_BAD } from './reasons.ts';
 import { FAULT_CODE, FAULT_NO_QUEUE, NO_FAULT } from './reasons-memory.ts';
 import type { FaultGroup, Ioas, PageRequest, ProposalFile, Slot } from './state.ts';
@@ -14,6 +16,9 @@ import type { FaultGroup, Ioas, PageRequest, ProposalFile, Slot } from './state.
 
 /** `enum iommu_page_response_code`. */
 export const PAGE_RESPONSE = { SUCCESS: 0, INVALID: 1, FAILURE: 2 } as const;
+
+/** Codes of an answer in words. */
+const RESPONSE_NAMES = ['success', 'invalid', 'failure'] as const;
 
 /** What the IOMMU tells the device, once for each group. */
 function response(device: string, pasid: number | null, grpid: number, code: number): JsonValue {
@@ -54,13 +59,16 @@ function reportGroup(
   const { grpid } = requests.at(-1)!;
   const invalid = { ret: 0, out: { response: response(name, pasid, grpid, PAGE_RESPONSE.INVALID) } };
   const found = targetOf(call, name, pasid);
-  if (found === null) return invalid;
+  if (found === null) {
+    tellUnclaimed(call, name, pasid);
+    return invalid;
+  }
   const { iommu, ioas, file } = found;
   const attachment = ioas.attachments.find(
     ({ device, host, guest }) =>
       device === name && (pasid === null ? guest === null : (host ?? guest) === pasid),
   );
-  iommu.faults.push({
+  const fault: FaultGroup = {
     ioas: ioas.id,
     device: name,
     cookie: file === undefined ? '' : cookieOf(file, iommu),
@@ -69,9 +77,39 @@ function reportGroup(
     grpid,
     requests,
     wasRead: false,
-  });
+  };
+  iommu.faults.push(fault);
+  tellOfFault(call, 'fault', iommu, fault);
   call.kernel.effects.faultReported(iommu.id, ioas.id, file?.id ?? 0);
   return { ret: 0, out: { reported: ioas.id } };
+}
+
+/** A group of requests with a PASID: that it came, was read, was answered. */
+export function tellOfFault(
+  { kernel, state }: ProposalCall,
+  what: 'fault' | 'fault-read' | 'fault-answer',
+  iommu: ProposalFile,
+  { ioas, device, guest, pasid }: FaultGroup,
+  reason: string | null = null,
+): void {
+  if (pasid === null) return;
+  const { functionName } = deviceOf({ kernel }, device);
+  const attachment = iommu.spaces[ioas]?.attachments.find(
+    (other) => other.device === device && wirePasid(other) === pasid,
+  );
+  // Behind a table in guest memory the number is one of the function's, and nobody told the host of it.
+  const scope = attachment === undefined ? functionSpace(functionName) : scopeOfAttachment(attachment);
+  const file = Object.values(state.files).find((other) => other.kind === 'device' && other.device === device);
+  const target = { device, file: file?.id ?? 0, ioas };
+  kernel.effects.pasidChanged({ what, scope, pasid, vpasid: guest, context: iommu.id, target, reason });
+}
+
+/** A request that hits nothing which the user translates: the next owner of a number may get a late one. */
+function tellUnclaimed({ kernel }: ProposalCall, device: string, pasid: number | null): void {
+  if (pasid === null) return;
+  const scope = functionSpace(deviceOf({ kernel }, device).functionName);
+  const target = { device, file: 0, ioas: 0 };
+  kernel.effects.pasidChanged({ what: 'fault', scope, pasid, context: 0, target, reason: 'invalid' });
 }
 
 interface FaultTarget {
@@ -108,6 +146,7 @@ export function readFault(call: ProposalCall, iommu: ProposalFile): ProposalAnsw
   const fault = iommu.faults.find(({ wasRead }) => !wasRead);
   if (fault === undefined) return NO_FAULT;
   fault.wasRead = true;
+  tellOfFault(call, 'fault-read', iommu, fault);
   const { ioas, cookie, pasid, requests } = fault;
   const addr = requests.map(({ address }) => address);
   if (call.generation === 'proposal-2021-05') return { ret: 0, out: { ioasid: ioas, addr } };
@@ -143,6 +182,7 @@ export function completeFault(
   const fault = iommu.faults[at];
   if (fault === undefined) return NO_FAULT;
   iommu.faults.splice(at, 1);
+  tellOfFault(call, 'fault-answer', iommu, fault, RESPONSE_NAMES[code]);
   return { ret: 0, out: { response: response(fault.device, fault.pasid, fault.grpid, code) } };
 }
 

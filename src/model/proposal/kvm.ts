@@ -1,8 +1,9 @@
-import type { GuestPasid, IoasId } from '../ioasid/index.ts';
-import type { ProposalAnswer } from './call.ts';
+import { type GuestPasid, guestPasid, type IoasId } from '../ioasid/index.ts';
+import type { ProposalAnswer, ProposalCall } from './call.ts';
 import { DONE } from './call.ts';
+import { scopeOfAttachment } from './pasid-changes.ts';
 import { KVM_MAPPED, KVM_NO_PASID, KVM_UNMAPPED } from './reasons-memory.ts';
-import type { Attachment, ProposalFile } from './state.ts';
+import type { Attachment, ProposalFile, Translation } from './state.ts';
 
 /**
  * The CPU's table of a VM, from the guest's PASID to the one that ENQCMD sends. User space never sees the
@@ -16,6 +17,7 @@ export function attachmentFor(iommu: ProposalFile, ioas: IoasId, guest: GuestPas
 
 /** KVM_MAP_PASID. */
 export function mapPasid(
+  call: ProposalCall,
   kvm: ProposalFile,
   iommu: ProposalFile,
   ioas: IoasId,
@@ -25,13 +27,32 @@ export function mapPasid(
   // `ioasid_get_global_pasid(ctx, ioasid, alloc = false)`: the attach has allocated it, or there is none.
   const attachment = attachmentFor(iommu, ioas, guest);
   if (attachment === undefined) return KVM_NO_PASID;
-  kvm.translations[guest] = { iommu: iommu.id, ioas, host: attachment.host! };
+  const scope = scopeOfAttachment(attachment);
+  kvm.translations[guest] = { iommu: iommu.id, ioas, host: attachment.host!, scope };
+  tellOfKvm(call, 'kvm-map', kvm, guest, kvm.translations[guest]);
   return DONE;
 }
 
 /** KVM_UNMAP_PASID. */
-export function unmapPasid(kvm: ProposalFile, guest: GuestPasid): ProposalAnswer {
-  if (kvm.translations[guest] === undefined) return KVM_UNMAPPED;
+export function unmapPasid(call: ProposalCall, kvm: ProposalFile, guest: GuestPasid): ProposalAnswer {
+  const translation = kvm.translations[guest];
+  if (translation === undefined) return KVM_UNMAPPED;
   delete kvm.translations[guest];
+  tellOfKvm(call, 'kvm-unmap', kvm, guest, translation);
   return DONE;
+}
+
+/** The virtual machine is gone, and its table with it. */
+export function dropTranslations(call: ProposalCall, kvm: ProposalFile): void {
+  for (const guest of Object.keys(kvm.translations)) unmapPasid(call, kvm, guestPasid(Number(guest)));
+}
+
+function tellOfKvm(
+  { kernel }: ProposalCall,
+  what: 'kvm-map' | 'kvm-unmap',
+  { id }: ProposalFile,
+  vpasid: GuestPasid,
+  { iommu, host, scope }: Translation,
+): void {
+  kernel.effects.pasidChanged({ what, scope, pasid: host, vpasid, context: iommu, vm: id });
 }

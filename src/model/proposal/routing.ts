@@ -6,6 +6,7 @@ import {
   findBySpid,
   flushNumber,
   freeIoasid,
+  functionSpace,
   type GuestPasid,
   getIoasid,
   type HostPasid,
@@ -20,8 +21,9 @@ import type { Reason, Refusal } from '../reason.ts';
 import { deviceOf } from './binding.ts';
 import { coreOf, type ProposalCall } from './call.ts';
 import { type DeviceFacts, pasidUser, policyOf } from './facts.ts';
+import { tellRefused } from './pasid-changes.ts';
 import { ENQCMD_MIXED, NO_PASID, PASID_EXHAUSTED, PASID_RANGE, PASID_TAKEN } from './reasons.ts';
-import type { Attachment, ProposalFile } from './state.ts';
+import type { Attachment, Ioas, ProposalFile } from './state.ts';
 
 /**
  * Routing information: what the hardware picks an address space by. The device's driver gives it, never the
@@ -48,7 +50,7 @@ export function defaultRouting(
   if (device.isSoftware) return { slot: `software ${device.name}`, guest: null, host: null, scope: '' };
   if (!device.isMediated) return { slot: device.functionName, guest: null, host: null, scope: '' };
   // The default PASID of a mediated device: hidden from the user, from the same numbers as the others.
-  const scope = policyOf(call.kernel.machine).scopeOf(pasidUser(device));
+  const scope = policyOf(call.kernel.machine).scopeOf(pasidUser(call.kernel.machine, device));
   if (scope.owner === 'none') return NO_PASID;
   const host = allocate(call, iommu, scope.space);
   if (isRefused(host)) return host;
@@ -62,7 +64,7 @@ export function pasidRouting(
   device: DeviceFacts,
   guest: GuestPasid,
 ): Routing | Reason {
-  const scope = policyOf(call.kernel.machine).scopeOf(pasidUser(device));
+  const scope = policyOf(call.kernel.machine).scopeOf(pasidUser(call.kernel.machine, device));
   if (!device.hasPasid || device.isSoftware || scope.owner === 'none') return NO_PASID;
   if (guest === RESERVED_PASID || guest >= PASID_COUNT) return PASID_RANGE;
   const mixed = checkMix(call, iommu, device);
@@ -79,6 +81,32 @@ export function pasidRouting(
   return { slot: `${device.functionName}/${host}`, guest, host, scope: scope.space };
 }
 
+/** An attachment that was refused: the number that it would have had is known where nothing translates. */
+export function tellRefusedAttach(
+  call: ProposalCall,
+  iommu: ProposalFile,
+  ioas: Ioas,
+  guest: GuestPasid | null,
+  refusal: Reason,
+): void {
+  if (guest === null) return;
+  const device = deviceOf(call, call.file!.device);
+  const scope = policyOf(call.kernel.machine).scopeOf(pasidUser(call.kernel.machine, device));
+  const isTranslated = scope.owner === 'host' && device.translates;
+  tellRefused(
+    call,
+    {
+      scope: scope.owner === 'none' ? functionSpace(device.functionName) : scope.space,
+      pasid: isTranslated ? 0 : guest,
+      vpasid: guest,
+      context: iommu.id,
+      set: iommu.set,
+      target: { device: device.name, file: call.file!.id, ioas: ioas.id },
+    },
+    refusal,
+  );
+}
+
 /** Gives back what the routing of an attachment has allocated. The kernel has flushed it by then. */
 export function releaseRouting(
   call: ProposalCall,
@@ -86,7 +114,7 @@ export function releaseRouting(
   { host, scope, guest }: Attachment,
 ): void {
   if (host === null) return;
-  const core = coreOf(call);
+  const core = coreOf(call, iommu.id);
   const { refs, set } = spaceFor(core.core, scope).ids[host]!;
   if (refs > 1) {
     putIoasid(core, set, host, scope);
@@ -129,7 +157,7 @@ function allocate(
 ): HostPasid | Reason {
   const set = setOf(call, iommu);
   if (isRefused(set)) return set;
-  const host = allocIoasid(coreOf(call), set, min, max, null, scope);
+  const host = allocIoasid(coreOf(call, iommu.id), set, min, max, null, scope);
   if (isRefused(host)) return min === max ? PASID_TAKEN : PASID_EXHAUSTED;
   call.kernel.effects.objectCreated(iommu.id, 'pasid', host);
   return host;
@@ -155,7 +183,7 @@ function shareOrAllocate(
   scope: string,
   guest: GuestPasid,
 ): HostPasid | Reason {
-  const core = coreOf(call);
+  const core = coreOf(call, iommu.id);
   if (scope === SYSTEM && iommu.set !== 0) {
     const known = findBySpid(core, iommu.set, guest, false);
     if (known !== null) {

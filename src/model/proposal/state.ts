@@ -141,6 +141,8 @@ export interface Translation {
   readonly iommu: number;
   readonly ioas: IoasId;
   readonly host: HostPasid;
+  /** Space of numbers that `host` is unique in. */
+  readonly scope: string;
 }
 
 export interface ProposalFinding {

@@ -2,6 +2,8 @@ import type { Refusal } from '../reason.ts';
 import { deviceOf } from './binding.ts';
 import { hexText, type ProposalCall, textArg, wideArg } from './call.ts';
 import { policyOf } from './facts.ts';
+import { tellOfFault } from './faults.ts';
+import { tellOfAttachment } from './pasid-changes.ts';
 import { ARGUMENT_BAD } from './reasons.ts';
 import {
   NO_HARDWARE_NESTING,
@@ -43,6 +45,7 @@ export function bindTable(call: ProposalCall, ioas: Ioas, kind: TableKind): Refu
   ioas.table = { address: hexText(address), format };
   ioas.kind = kind;
   moveIoas(ioas, IOAS_EVENT.BIND_TABLE);
+  for (const attachment of ioas.attachments) tellOfAttachment(call, 'bind', call.file!, ioas, attachment);
   return null;
 }
 
@@ -51,6 +54,7 @@ export function bindTable(call: ProposalCall, ioas: Ioas, kind: TableKind): Refu
  * docs/proposal-choices.md. Answers how many those were.
  */
 export function unbindTable(
+  call: ProposalCall,
   iommu: ProposalFile,
   ioas: Ioas,
   kind: TableKind,
@@ -59,8 +63,11 @@ export function unbindTable(
   ioas.table = null;
   ioas.kind = 'open';
   moveIoas(ioas, IOAS_EVENT.UNBIND_TABLE);
+  for (const attachment of ioas.attachments) tellOfAttachment(call, 'unbind', iommu, ioas, attachment);
   const kept = iommu.faults.filter((fault) => fault.ioas !== ioas.id);
   const answered = iommu.faults.length - kept.length;
+  for (const fault of iommu.faults)
+    if (fault.ioas === ioas.id) tellOfFault(call, 'fault-answer', iommu, fault, 'invalid');
   iommu.faults = kept;
   return { answered };
 }

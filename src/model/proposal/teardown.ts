@@ -1,5 +1,6 @@
 import { pasidTeardownLifecycle, REFUSED } from '../../../machines/index.ts';
 import { findIoasid, flushNumber, SYSTEM } from '../ioasid/index.ts';
+import type { PasidChangeKind } from '../pasid-change.ts';
 import {
   coreOf,
   DONE,
@@ -29,6 +30,16 @@ const AFTER: Readonly<Record<keyof typeof EVENT, number>> = {
   PUT: STATE.clean,
 };
 
+/** A flush of one device is none of the number while another one uses it. */
+const STEPS = {
+  USE: 'use',
+  STOP: 'stop',
+  CLEAR: 'clear',
+  INVALIDATE: 'invalidate',
+  DRAIN: 'drain',
+  FLUSH: 'flush-device',
+} as const satisfies Record<string, PasidChangeKind>;
+
 const nameOf = (state: number): string => Object.entries(STATE).find(([, number]) => number === state)![0];
 
 function advance({ state, seq }: ProposalCall, key: string, event: keyof typeof EVENT): void {
@@ -52,6 +63,13 @@ export function teardownStep(event: Exclude<keyof typeof EVENT, 'PUT'>): Proposa
     const core = coreOf(call);
     const ioasid = findIoasid(core.core, id, SYSTEM);
     if (event === 'USE' && ioasid !== undefined) ioasid.isCached = true;
+    call.kernel.effects.pasidChanged({
+      what: STEPS[event],
+      scope: SYSTEM,
+      pasid: id,
+      context: 0,
+      target: { device, file: 0, ioas: 0 },
+    });
     if (event === 'FLUSH' && users(call, id).every(([, state]) => state === STATE.flushed))
       flushNumber(core, id);
     return DONE;
