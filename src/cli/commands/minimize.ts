@@ -7,6 +7,7 @@ import {
   minimizeTrace,
   NothingToMinimizeError,
 } from '../../../replay/index.ts';
+import { type FindingChoice, findingGoal, RULES } from '../../audit/index.ts';
 import type { Call, ExportSource } from '../../trace/index.ts';
 import { renderCall } from '../call-text.ts';
 import { UsageError } from '../errors.ts';
@@ -20,6 +21,7 @@ import type { Runner, Session } from '../session.ts';
 import { type Target, withTarget } from '../target.ts';
 
 interface MinimizeFlags extends ModelFlags {
+  readonly finding?: string;
   readonly errno?: number;
   readonly divergence?: number;
   readonly out?: string;
@@ -48,6 +50,7 @@ export function registerMinimize(program: Command, run: Runner): void {
       'show that the answer to this call differs from the modelled one',
       parseInteger,
     )
+    .option('--finding <rule>', 'show what lint finds: a rule, or RULE@SEQ for the one at a call')
     .option('--out <file>', 'write the smaller trace there')
     .addOption(
       new Option('--format <format>', 'with --out: what to write')
@@ -56,6 +59,10 @@ export function registerMinimize(program: Command, run: Runner): void {
     );
   addModelOptions(command);
   addExamples(command, [
+    [
+      'ioasis minimize run.jsonl.gz --finding use-after-destroy@812',
+      'the calls of a finding of `ioasis lint`',
+    ],
     ['ioasis minimize run.jsonl.gz --errno 5021 --out small.jsonl', 'the calls that make call 5021 fail'],
     ['ioasis minimize run --divergence 77 --format c --out repro.c', 'a difference, as a C program'],
   ]);
@@ -80,13 +87,26 @@ async function minimize(session: Session, target: Target, flags: MinimizeFlags):
 }
 
 function goalOf({ store, trace }: Target, flags: MinimizeFlags): MinimizeGoal {
-  const { errno, divergence } = flags;
+  const { errno, divergence, finding } = flags;
   const choice = modelChoiceOf(flags);
-  if ((errno === undefined) === (divergence === undefined))
-    throw new UsageError('say what the smaller trace must show: one of --errno <seq> and --divergence <seq>');
+  const given = [errno, divergence, finding].filter((flag) => flag !== undefined);
+  if (given.length !== 1)
+    throw new UsageError(
+      'say what the smaller trace must show: --finding, --errno or --divergence, one of them',
+    );
+  if (finding !== undefined) return findingGoal(store, trace, findingOf(finding), choice);
   return errno !== undefined
     ? errnoGoal(store, trace, errno, choice)
     : divergenceGoal(store, trace, divergence ?? 0, choice);
+}
+
+/** Reads `RULE` or `RULE@SEQ`. @throws UsageError for a rule that there is not */
+function findingOf(text: string): FindingChoice {
+  const [, id = text, at] = /^(.*?)(?:@(\d+))?$/.exec(text) ?? [];
+  const rule = RULES.find((each) => each.id === id);
+  if (rule === undefined)
+    throw new UsageError(`--finding ${id}: no such rule; docs/lint-rules.md has all of them`);
+  return { rule, seq: at === undefined ? null : Number(at) };
 }
 
 /** Runs the search; the first Ctrl-C ends it with what it has found, the second one as usual. */
