@@ -22,8 +22,11 @@ export {
   exportC,
   exportCapture,
   exportCsv,
+  exportPerfetto,
   exportSyzkaller,
+  type PerfettoExportOptions,
   type SyzkallerExportOptions,
+  type TraceMark,
   type WriteText,
 } from './exporters/index.ts';
 export type { JsonRecord } from './fields.ts';
