@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 import { failureOf } from './errors.ts';
-import { EXIT, type ExitCode } from './exit-code.ts';
+import { EXIT } from './exit-code.ts';
 import { openOutput, writeStderr } from './output.ts';
 import { createProgram } from './program.ts';
 import { openSession } from './session.ts';
 
 /** Runs a command line; answers the exit code. */
-async function runCommandLine(args: readonly string[]): Promise<ExitCode> {
+async function runCommandLine(args: readonly string[]): Promise<number> {
   const stdout = openOutput(1, '<stdout>');
-  let exitCode: ExitCode = EXIT.clean;
+  let exitCode: number = EXIT.clean;
   try {
     const program = createProgram(stdout, async (command, work) => {
       exitCode = await work(openSession(command, stdout));

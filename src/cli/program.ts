@@ -11,6 +11,7 @@ import { registerMachines } from './commands/machines.ts';
 import { registerMinimize } from './commands/minimize.ts';
 import { registerPagetable } from './commands/pagetable.ts';
 import { registerPredict } from './commands/predict.ts';
+import { registerRecord } from './commands/record.ts';
 import { registerReplay } from './commands/replay.ts';
 import { registerShow } from './commands/show.ts';
 import { registerTranslate } from './commands/translate.ts';
@@ -39,6 +40,7 @@ export function createProgram(stdout: Output, run: Runner): Command {
     )
     .version(packageVersion(), '--version', 'print the version')
     .helpOption('-h, --help', 'print this help')
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => stdout.write(text),
@@ -62,6 +64,7 @@ export function createProgram(stdout: Output, run: Runner): Command {
   ]);
   program.addHelpText('after', EXIT_CODES);
   for (const register of [
+    registerRecord,
     registerImport,
     registerList,
     registerShow,

@@ -2,7 +2,6 @@ import { isatty } from 'node:tty';
 import type { Command } from 'commander';
 import picocolors from 'picocolors';
 import { oneLine } from './errors.ts';
-import type { ExitCode } from './exit-code.ts';
 import { type CommonOptions, commonOptionsOf } from './options.ts';
 import { type Output, writeStderr } from './output.ts';
 
@@ -20,10 +19,10 @@ export interface Session extends CommonOptions {
   remark(line: string): void;
 }
 
-/** Runs the work of a command and keeps its exit code. */
+/** Runs the work of a command and keeps its exit code: one of `EXIT`, or that of a program that it ran. */
 export type Runner = (
   command: Command,
-  work: (session: Session) => ExitCode | Promise<ExitCode>,
+  work: (session: Session) => number | Promise<number>,
 ) => Promise<void>;
 
 /** Puts together what a command works with, from its options and the environment of the process. */

@@ -1,0 +1,284 @@
+/* Descriptors: open, close, dup, and what arrives over a socket. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shim.h"
+
+/* Asked only for what can be one of ours: the readlink of kind_of is dear. */
+static uint32_t kind_of_opened(int fd, char *path)
+{
+	struct stat about;
+
+	if (config.standin_count == 0 && (sys(SYS_fstat, (long)fd, &about) != 0 || !S_ISCHR(about.st_mode)))
+		return KIND_NONE;
+	return kind_of(fd, path);
+}
+
+/* After any call that opens: answers with errno as the call left it. */
+static int opened(int fd, const char *path, int flags, uint64_t entered_ns)
+{
+	int left = errno;
+	char asked[PATH_ROOM], device[PATH_ROOM] = "";
+	uint32_t kind;
+
+	if (fd >= 0) {
+		kind = kind_of_opened(fd, device);
+		if (kind != KIND_NONE || hint_of(fd) != KIND_NONE)
+			set_hint(fd, kind);
+	} else {
+		peek_text(asked, (uint64_t)(uintptr_t)path, sizeof(asked));
+		kind = kind_of_path(asked, device);
+	}
+	if (kind != KIND_NONE && kind != KIND_MEMFD) {
+		struct state *state = recording_for(fd);
+		struct call call = { OP_OPEN, fd, kind, { (uint64_t)(unsigned)flags, OPENED } };
+		note_whole(state, &call, entered_ns, fd, fd < 0 ? left : 0, device);
+	}
+	errno = left;
+	return fd;
+}
+
+#define NEEDS_MODE(flags) (((flags) & O_CREAT) != 0 || ((flags) & __O_TMPFILE) == __O_TMPFILE)
+#define READ_MODE(flags, last)                                     \
+	mode_t mode = 0;                                           \
+	if (NEEDS_MODE(flags)) {                                   \
+		va_list list;                                      \
+		va_start(list, last);                              \
+		mode = va_arg(list, mode_t);                       \
+		va_end(list);                                      \
+	}
+#define DEFINE_OPEN(name)                                          \
+	EXPORT int name(const char *path, int flags, ...)          \
+	{                                                          \
+		READ_MODE(flags, flags)                            \
+		uint64_t entered = now_ns();                       \
+		return opened(NEXT(name)(path, flags, mode), path, flags, entered); \
+	}
+#define DEFINE_OPENAT(name)                                        \
+	EXPORT int name(int folder, const char *path, int flags, ...) \
+	{                                                          \
+		READ_MODE(flags, flags)                            \
+		uint64_t entered = now_ns();                       \
+		return opened(NEXT(name)(folder, path, flags, mode), path, flags, entered); \
+	}
+DEFINE_OPEN(open)
+DEFINE_OPEN(open64)
+DEFINE_OPENAT(openat)
+DEFINE_OPENAT(openat64)
+
+/* What programs that are built with _FORTIFY_SOURCE call instead. */
+EXPORT int __open_2(const char *path, int flags);
+EXPORT int __open64_2(const char *path, int flags);
+EXPORT int __openat_2(int folder, const char *path, int flags);
+EXPORT int __openat64_2(int folder, const char *path, int flags);
+EXPORT int __open_2(const char *path, int flags)
+{
+	uint64_t entered = now_ns();
+	return opened(NEXT(__open_2)(path, flags), path, flags, entered);
+}
+EXPORT int __open64_2(const char *path, int flags)
+{
+	uint64_t entered = now_ns();
+	return opened(NEXT(__open64_2)(path, flags), path, flags, entered);
+}
+EXPORT int __openat_2(int folder, const char *path, int flags)
+{
+	uint64_t entered = now_ns();
+	return opened(NEXT(__openat_2)(folder, path, flags), path, flags, entered);
+}
+EXPORT int __openat64_2(int folder, const char *path, int flags)
+{
+	uint64_t entered = now_ns();
+	return opened(NEXT(__openat64_2)(folder, path, flags), path, flags, entered);
+}
+
+/* ---- close: what is taken away is noted before it is, so that nobody else's number is taken for it ---- */
+
+static uint64_t note_close(struct state **state, int fd, uint32_t kind)
+{
+	struct call call = { OP_CLOSE, fd, kind, { 0 } };
+
+	*state = kind == KIND_NONE || kind == KIND_MEMFD ? NULL : recording_already();
+	return note_enter(*state, &call);
+}
+
+EXPORT int close(int fd)
+{
+	int saved = errno;
+	struct state *state;
+	uint64_t noted = note_close(&state, fd, known_kind(fd));
+
+	set_hint(fd, KIND_NONE);
+	errno = saved;
+	int ret = NEXT(close)(fd);
+	int left = errno;
+	note_exit(state, OP_CLOSE, noted, ret, ret == -1 ? left : 0);
+	errno = left;
+	return ret;
+}
+
+EXPORT int fclose(FILE *file)
+{
+	int saved = errno;
+	struct state *state;
+	int fd = fileno(file);
+	uint64_t noted = note_close(&state, fd, known_kind(fd));
+
+	set_hint(fd, KIND_NONE);
+	errno = saved;
+	int ret = NEXT(fclose)(file);
+	int left = errno;
+	note_exit(state, OP_CLOSE, noted, ret, ret == -1 ? left : 0);
+	errno = left;
+	return ret;
+}
+
+/* Numbers of one call of close_range that are noted; more than these are open in no program that we know. */
+#define CLOSED_COUNT 32
+struct closing {
+	struct state *state;
+	uint64_t noted[CLOSED_COUNT];
+	unsigned count;
+};
+
+static void note_range(struct closing *closing, unsigned first, unsigned last)
+{
+	closing->count = 0;
+	closing->state = recording_already();
+	for (unsigned fd = first; closing->state != NULL && fd <= last && fd < FD_COUNT; fd++) {
+		uint32_t kind = known_kind((int)fd);
+
+		if (hint_of((int)fd) == KIND_NONE)
+			continue;
+		set_hint((int)fd, KIND_NONE);
+		if (kind != KIND_NONE && closing->count < CLOSED_COUNT)
+			closing->noted[closing->count++] = note_close(&closing->state, (int)fd, kind);
+	}
+}
+
+static void note_range_end(const struct closing *closing, int ret, int error)
+{
+	for (unsigned at = 0; at < closing->count; at++)
+		note_exit(closing->state, OP_CLOSE, closing->noted[at], ret, error);
+}
+
+EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+	int saved = errno;
+	struct closing closing = { .count = 0 };
+
+	/* With a flag it closes later, or in a table of descriptors that is not shared any more. */
+	if (flags == 0 && first <= last)
+		note_range(&closing, first, last);
+	errno = saved;
+	int ret = NEXT(close_range)(first, last, flags);
+	int left = errno;
+	note_range_end(&closing, ret, ret == -1 ? left : 0);
+	errno = left;
+	return ret;
+}
+
+EXPORT void closefrom(int first)
+{
+	int saved = errno;
+	struct closing closing;
+
+	note_range(&closing, first < 0 ? 0 : (unsigned)first, FD_COUNT - 1);
+	errno = saved;
+	NEXT(closefrom)(first);
+	note_range_end(&closing, 0, 0);
+}
+
+/* ---- dup ---- */
+
+static int duplicated(int old, int fd, uint64_t entered_ns)
+{
+	int left = errno;
+
+	if (fd >= 0 && fd != old) {
+		uint32_t kind = known_kind(old), before = hint_of(fd);
+
+		set_hint(fd, kind);
+		if ((kind != KIND_NONE && kind != KIND_MEMFD) || before != KIND_NONE) {
+			struct call call = { OP_DUP, old, kind, { before } };
+			note_whole(recording_already(), &call, entered_ns, fd, 0, NULL);
+		}
+	}
+	errno = left;
+	return fd;
+}
+
+EXPORT int dup(int old)
+{
+	uint64_t entered = now_ns();
+	return duplicated(old, NEXT(dup)(old), entered);
+}
+
+EXPORT int dup2(int old, int fd)
+{
+	uint64_t entered = now_ns();
+	return duplicated(old, NEXT(dup2)(old, fd), entered);
+}
+
+EXPORT int dup3(int old, int fd, int flags)
+{
+	uint64_t entered = now_ns();
+	return duplicated(old, NEXT(dup3)(old, fd, flags), entered);
+}
+
+#define DEFINE_FCNTL(name)                                         \
+	EXPORT int name(int fd, int command, ...)                  \
+	{                                                          \
+		va_list list;                                      \
+		va_start(list, command);                           \
+		unsigned long arg = va_arg(list, unsigned long);   \
+		va_end(list);                                      \
+		uint64_t entered = now_ns();                       \
+		int ret = NEXT(name)(fd, command, arg);            \
+		return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? duplicated(fd, ret, entered) : ret; \
+	}
+DEFINE_FCNTL(fcntl)
+DEFINE_FCNTL(fcntl64)
+
+/* ---- sockets ---- */
+
+static void keep_received(int fd)
+{
+	char path[PATH_ROOM];
+	uint32_t kind = kind_of(fd, path);
+
+	if (kind == KIND_NONE && hint_of(fd) == KIND_NONE)
+		return;
+	set_hint(fd, kind);
+	if (kind != KIND_NONE && kind != KIND_MEMFD)
+		note_received(fd, kind, path);
+}
+
+EXPORT ssize_t recvmsg(int socket, struct msghdr *message, int flags)
+{
+	ssize_t ret = NEXT(recvmsg)(socket, message, flags);
+	int left = errno;
+
+	if (ret >= 0 && message->msg_controllen > 0) {
+		for (struct cmsghdr *each = CMSG_FIRSTHDR(message); each != NULL; each = CMSG_NXTHDR(message, each)) {
+			if (each->cmsg_level != SOL_SOCKET || each->cmsg_type != SCM_RIGHTS)
+				continue;
+			size_t count = (each->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+			for (size_t at = 0; at < count; at++) {
+				int fd;
+				memcpy(&fd, CMSG_DATA(each) + at * sizeof(int), sizeof(fd));
+				keep_received(fd);
+			}
+		}
+	}
+	errno = left;
+	return ret;
+}
