@@ -19,8 +19,6 @@ import {
 import { quote } from './literals.ts';
 import { codeOfNote, codeOfOther } from './side-calls.ts';
 
-const MAP_ANONYMOUS = 0x20n;
-
 /** The C of one recorded call. `links` tell which of its numbers are variables of the program. */
 export function codeOfCall(call: Call, links: CallLinks, context: CallContext): CallCode {
   const reason = missingDescriptor(call, links);
@@ -158,7 +156,6 @@ function codeOfMmap(call: MmapCall, links: CallLinks, context: CallContext): Cal
         `uint64_t at = (uint64_t)mmap((void *)(${inside === null ? hex(call.addr) : numberAt(inside, context)}), ${rest});`,
       ];
   lines.push('long ret = at == (uint64_t)MAP_FAILED ? -1 : 0;');
-  if (call.flags & MAP_ANONYMOUS && call.mapped !== null) lines.push('if (ret == -1)', '\tfail("mmap");');
   lines.push(
     ...answered(call.seq, 'mmap', { replied: true, ret: call.mapped === null ? -1 : 0, errno: call.errno }),
   );

@@ -84,8 +84,7 @@ static MAYBE_UNUSED uint64_t get64(const void *at, size_t offset)
 	return value;
 }
 
-/* Memory at the recorded address, or at another one that is as well aligned: the kernel looks at that. */
-static MAYBE_UNUSED uint64_t memory_at(uint64_t wanted, uint64_t bytes, int prot, int flags, int fd, off_t off)
+static MAYBE_UNUSED uint64_t try_memory_at(uint64_t wanted, uint64_t bytes, int prot, int flags, int fd, off_t off)
 {
 	const uint64_t align = bytes >= (1ull << 30) ? 1ull << 30 : 1ull << 21;
 	uint8_t *at, *free_at;
@@ -105,6 +104,18 @@ static MAYBE_UNUSED uint64_t memory_at(uint64_t wanted, uint64_t bytes, int prot
 	at = (uint8_t *)(((uint64_t)free_at + align - 1) / align * align + wanted % align);
 	at = mmap(at, bytes, prot, flags | MAP_FIXED, fd, off);
 	return (uint64_t)at;
+}
+
+/* Memory at the recorded address, or at another one that is as well aligned: the kernel looks at that. */
+static MAYBE_UNUSED uint64_t memory_at(uint64_t wanted, uint64_t bytes, int prot, int flags, int fd, off_t off)
+{
+	uint64_t at = try_memory_at(wanted, bytes, prot, flags, fd, off);
+
+	if (at == (uint64_t)MAP_FAILED && (flags & MAP_HUGETLB) != 0) {
+		printf("no huge pages: %llx gets small ones\\n", (unsigned long long)wanted);
+		at = try_memory_at(wanted, bytes, prot, flags & ~(MAP_HUGETLB | (0x3f << 26)), fd, off);
+	}
+	return at;
 }
 
 /* Memory that the recorded program had and no recorded call made. */
