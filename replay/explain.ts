@@ -115,16 +115,25 @@ export function explainCall(
 ): Explanation | null {
   const trace = store.findTrace(traceId);
   if (trace === null) throw new Error(`no trace ${traceId}`);
-  const [call] = store.readCallsExact(traceId, { fromSeq: seq, toSeq: seq });
-  if (call === undefined) return null;
+  const [record] = store.readCallsExact(traceId, { fromSeq: seq, toSeq: seq });
+  if (record === undefined) return null;
   const model = chooseModel(store, trace, choice);
-  const kernel = kernelBefore(store, trace, model, seq);
-  const { refusal, ...rest } = explainAt(kernel, call);
+  const { kernel, partials } = kernelBefore(store, trace, model, seq);
+  const call = partials.resolve(record);
+  const { refusal, divergence, ...rest } = explainAt(kernel, call);
+  const isDivergence = partials.judge(call, divergence === null ? 'matched' : 'diverged') === 'diverged';
   const traced =
     refusal === null
       ? null
       : { ...refusal, findings: traceFindings(store, trace, model, seq, refusal.findings) };
-  return { call, profile: model.profile.name, profileExact: model.exact, ...rest, refusal: traced };
+  return {
+    call,
+    profile: model.profile.name,
+    profileExact: model.exact,
+    ...rest,
+    refusal: traced,
+    divergence: isDivergence ? divergence : null,
+  };
 }
 
 /** What a kernel alone can say, which does not know which calls made what it holds. */

@@ -9,8 +9,10 @@ import { callName, type Verdict } from './compare.ts';
  * difference says anything about the kernel, and none is called a divergence.
  */
 export interface PartialCalls {
-  /** The first call after which the state is not certain; null while it is. */
-  readonly unsureFrom: number | null;
+  /** What follows from requests that were not recorded whole, as a sentence; null when none took effect. */
+  readonly assumption: string | null;
+  /** Nothing is open: a state of the model alone tells how to go on. */
+  readonly isSettled: boolean;
   /** The call with the numbers that earlier answers gave it. */
   resolve(call: Call): Call;
   /** Takes note of a call that was applied, and of the numbers that its answer gives. */
@@ -33,16 +35,20 @@ const ONLY_ASKS: ReadonlySet<string> = new Set([
   'VFIO_DEVICE_GET_PCI_HOT_RESET_INFO',
 ]);
 
-/** Starts with a state that is certain. */
-export function createPartialCalls(): PartialCalls {
+/** Starts with a state that is certain. `predicted`: recorded answers are not looked at. */
+export function createPartialCalls(answers: 'recorded' | 'predicted' = 'recorded'): PartialCalls {
   const numbers = new Map<string, bigint>();
   let unsureFrom: number | null = null;
   const becomeUnsure = (seq: number): void => {
     unsureFrom ??= seq;
   };
   return {
-    get unsureFrom() {
-      return unsureFrom;
+    get assumption() {
+      if (unsureFrom === null) return null;
+      return `from call ${unsureFrom} on no difference is called a divergence: what it asked was not recorded whole`;
+    },
+    get isSettled() {
+      return unsureFrom === null && numbers.size === 0;
     },
     resolve: (call) =>
       call.partial?.uses === undefined ? call : withNumbers(call, call.partial.uses, numbers),
@@ -53,7 +59,8 @@ export function createPartialCalls(): PartialCalls {
       }
       const { partial } = call;
       if (partial === undefined) return;
-      for (const named of partial.defines ?? []) keepNumber(numbers, named, kernel, call, reply);
+      for (const named of partial.defines ?? [])
+        keepNumber(numbers, named, kernel, answers === 'recorded' ? call : unanswered(call), reply);
       if (call.op === 'ioctl' && ONLY_ASKS.has(callName(call))) return;
       const refused = 'replied' in call && call.replied && call.ret < 0 && partial.doubtful === undefined;
       if (!isRequestWhole(partial) && !refused) becomeUnsure(call.seq);
@@ -94,6 +101,12 @@ function withNumbers(call: Call, uses: readonly NamedNumber[], numbers: Readonly
     changed = { ...changed, arg };
   }
   return changed;
+}
+
+/** The call as a prediction sees it. */
+function unanswered(call: Call): Call {
+  if (call.op === 'ioctl') return { ...call, replied: false, out: null };
+  return 'replied' in call ? { ...call, replied: false } : call;
 }
 
 /** What an answer gives: the recorded one where there is one, else the predicted one. */

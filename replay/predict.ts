@@ -10,6 +10,7 @@ import type { Call, JsonValue } from '../src/trace/index.ts';
 import { hexOf } from '../src/uapi/index.ts';
 import type { Store } from '../store/index.ts';
 import { chooseModel, createModel, type ModelChoice } from './model-choice.ts';
+import { createPartialCalls } from './partial-calls.ts';
 import { createExitWatch } from './replayer.ts';
 
 /** What the model answers to one call, without having seen what was recorded. */
@@ -58,9 +59,12 @@ export function predictTrace(
   const exits = createExitWatch(store, traceId, kernel, []);
   let calls = 0;
   let unknown = 0;
-  store.readCalls(traceId, {}, (call) => {
-    exits.before(call);
+  const partials = createPartialCalls('predicted');
+  store.readCalls(traceId, {}, (record) => {
+    exits.before(record);
+    const call = partials.resolve(record);
     const reply = execute(kernel, call);
+    if (call.partial !== undefined) partials.applied(kernel, call, reply);
     if (call.op !== 'note') {
       const prediction = describe(kernel, call, reply);
       calls += 1;

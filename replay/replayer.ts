@@ -100,11 +100,7 @@ export function replayTrace(store: Store, traceId: number, options: ReplayOption
   const snapshotEvery = model.ownMachine ? (options.snapshotEvery ?? 0) : 0;
   applyAll(store, trace, kernel, tally, { ...options, snapshotEvery }, fromSeq, { watcher });
   const { partials, ...counted } = tally;
-  if (partials.unsureFrom !== null) {
-    const seq = partials.unsureFrom;
-    const says = `from call ${seq} on no difference is called a divergence: what it asked was not recorded whole`;
-    counted.assumptions.push(says);
-  }
+  if (partials.assumption !== null) counted.assumptions.push(partials.assumption);
   return {
     profile: model.profile.name,
     profileExact: model.exact,
@@ -123,13 +119,19 @@ export function digestOf(kernel: Kernel): string {
 
 /**
  * The kernel as it is right before a call, with what the replay adopts: from the nearest snapshot, unless
- * another hardware than that of the header is asked for.
+ * another hardware than that of the header is asked for. With it what the calls before leave open.
  */
-export function kernelBefore(store: Store, trace: TraceInfo, model: ChosenModel, seq: number): Kernel {
+export function kernelBefore(
+  store: Store,
+  trace: TraceInfo,
+  model: ChosenModel,
+  seq: number,
+): { readonly kernel: Kernel; readonly partials: PartialCalls } {
   const options = { untilSeq: seq - 1, fromSnapshot: true, maxDivergences: 0 };
   const { kernel, fromSeq } = startKernel(store, trace, model, options);
-  applyAll(store, trace, kernel, newTally(), options, fromSeq);
-  return kernel;
+  const tally = newTally();
+  applyAll(store, trace, kernel, tally, options, fromSeq);
+  return { kernel, partials: tally.partials };
 }
 
 /** Applies the calls before `seq` to a kernel that has seen none; `onCall` is told of each of them. */
@@ -221,7 +223,7 @@ function applyAll(
     const goesOn = visit?.(call, outcome) !== false;
     if (options.onProgress !== undefined && tally.calls % PROGRESS_CALLS === 0)
       options.onProgress(tally.calls);
-    if (snapshotEvery > 0 && tally.calls % snapshotEvery === 0) {
+    if (snapshotEvery > 0 && tally.calls % snapshotEvery === 0 && tally.partials.isSettled) {
       store.putSnapshot(trace.id, call.seq, snapshotVersion(kernel.profile), serializeKernel(kernel));
     }
     return goesOn;

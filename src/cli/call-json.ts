@@ -24,7 +24,7 @@ function jsonOfIoctl(call: IoctlCall): CallJson {
     if (bytes === null) return null;
     return entry?.layout ? structToJson(entry.layout, bytes) : hexOf(bytes);
   };
-  const { mem, newfd } = callToRecord(call);
+  const { mem, newfd, partial } = callToRecord(call);
   return {
     seq: call.seq,
     pid: call.pid,
@@ -39,6 +39,7 @@ function jsonOfIoctl(call: IoctlCall): CallJson {
     ...(call.argFault ? { argfault: true } : {}),
     ...(call.mem.length === 0 ? {} : { mem: mem ?? null }),
     ...(newfd === undefined ? {} : { newfd }),
+    ...(partial === undefined ? {} : { partial }),
     ...answerOf(call.replied, call.ret, call.errno),
   };
 }

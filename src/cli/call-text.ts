@@ -8,6 +8,7 @@ import {
   type JsonValue,
   type MemoryBuffer,
   type MmapCall,
+  type PartialNote,
   type ReadCall,
   type WriteCall,
 } from '../trace/index.ts';
@@ -37,6 +38,21 @@ const PATHS: Readonly<Record<string, string>> = { iommufd: '/dev/iommu', contain
 
 /** A call as strace would print it: `ioctl(3</dev/iommu>, IOMMU_IOAS_ALLOC, {}) = 0 {out_ioas_id=1}`. */
 export function renderCall(call: Call): string {
+  const { partial } = call;
+  return partial === undefined ? renderWhole(call) : `${renderWhole(call)}${partialText(partial)}`;
+}
+
+/** What is not known of a call, behind it: `[missing argp, memory]`. */
+function partialText({ missing, doubtful, implied }: PartialNote): string {
+  const parts = [
+    missing.length === 0 ? '' : `missing ${missing.join(', ')}`,
+    doubtful === undefined ? '' : `doubtful: ${doubtful}`,
+    implied === undefined ? '' : `implied: ${implied}`,
+  ];
+  return suffix(parts.filter((part) => part !== '').join('; '));
+}
+
+function renderWhole(call: Call): string {
   switch (call.op) {
     case 'open':
       return `open(${JSON.stringify(call.path)}, ${openFlags(call.flags)})${resultOf(call)}`;

@@ -1,16 +1,31 @@
+import { BPFTRACE_PLAIN, BPFTRACE_RECORDER } from './bpftrace/index.ts';
+import { FTRACE } from './ftrace.ts';
 import type { ForeignFormat } from './importer.ts';
 import { QEMU_LOG } from './qemu/index.ts';
+import { STRACE } from './strace/index.ts';
+import { SYZKALLER } from './syzkaller/index.ts';
 
 /**
  * Foreign formats in the order in which they are tried. The order is fixed: where a line could be of two
  * formats, the first one has it. A capture comes before all of them; its first line begins with a brace.
  */
-export const FOREIGN_FORMATS: readonly ForeignFormat[] = [QEMU_LOG];
+export const FOREIGN_FORMATS: readonly ForeignFormat[] = [
+  BPFTRACE_RECORDER,
+  BPFTRACE_PLAIN,
+  FTRACE,
+  SYZKALLER,
+  STRACE,
+  QEMU_LOG,
+];
 
-/** Names that `--format` takes. */
-export const FORMAT_NAMES: readonly string[] = ['capture', ...FOREIGN_FORMATS.map(({ name }) => name)];
+/** Names that `--format` takes; the first two are one. */
+export const FORMAT_NAMES: readonly string[] = [
+  'ioasis',
+  'capture',
+  ...FOREIGN_FORMATS.map(({ name }) => name),
+];
 
-/** A foreign format by its name; undefined for `capture`. */
+/** A foreign format by its name; undefined for a capture. */
 export function findFormat(name: string): ForeignFormat | undefined {
   return FOREIGN_FORMATS.find((format) => format.name === name);
 }

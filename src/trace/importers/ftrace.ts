@@ -1,0 +1,169 @@
+import type { ApiCall } from '../call.ts';
+import { EMPTY_HEADER } from '../parse-header.ts';
+import type { ForeignFormat, ImportSink, LineImporter } from './importer.ts';
+
+/**
+ * The kernel's trace events of the system `iommu` (include/trace/events/iommu.h), as the file `trace`,
+ * `trace-cmd report` or `perf script` print them. They tell what the kernel did to page tables, not what a program
+ * asked: one IOMMU_IOAS_MAP is one event for each run of pages that lie together, and drivers of the machine map
+ * too. So they become calls of functions of the kernel, with the domain missing, and not ioctls.
+ */
+export const FTRACE: ForeignFormat = {
+  name: 'ftrace',
+  title: "ftrace's or trace-cmd's text, with the events of iommu",
+  header: { ...EMPTY_HEADER, producer: 'ftrace' },
+  detects: (line) =>
+    /^# tracer: /.test(line) ||
+    LOST_ON_CPU.test(line) ||
+    (/: (?:iommu:)?\w+: +IOMMU:/.test(line) && LINE.test(line)),
+  start: startFtrace,
+};
+
+/** Name of the interface that these calls belong to. */
+const GENERATION = 'linux-iommu';
+
+/** Task and pid, CPU, flags where there are any, time, event, and what it says. */
+const LINE =
+  /^\s*(.{0,40}?)-(\d{1,10})\s+(?:\(\s*[\d-]+\)\s+)?\[(\d{1,5})\]\s+(?:[a-zA-Z0-9.#]{4,6}\s+)?(\d{1,10})\.(\d{3,9}): +(?:\w+:)?(\w+): ?(.*)$/;
+/** `perf script`: no dash between task and pid. */
+const PERF_LINE =
+  /^\s*(.{0,40}?)\s+(\d{1,10})(?:\/\d+)?\s+\[(\d{1,5})\]\s+(\d{1,10})\.(\d{3,9}): +(?:\w+:)?(\w+): ?(.*)$/;
+const LOST_ON_CPU = /^CPU:\d+ \[LOST (\d{1,15}) EVENTS\]/;
+const WRITTEN = /^# entries-in-buffer\/entries-written: (\d{1,15})\/(\d{1,15})/;
+
+type Args = Readonly<Record<string, string | number>>;
+
+/** What an event says of a call; null when its text is damaged. */
+type EventReader = (text: string) => {
+  readonly name: string;
+  readonly args: Args;
+  readonly out: Args;
+  readonly ret: number;
+  readonly missing: readonly string[];
+} | null;
+
+const HEX = '0x([0-9a-f]{1,16})';
+const MAP = new RegExp(`^IOMMU: iova=${HEX}(?: - ${HEX})? paddr=${HEX} size=(0x[0-9a-f]+|\\d+)$`);
+const UNMAP = new RegExp(
+  `^IOMMU: iova=${HEX}(?: - ${HEX})? size=(0x[0-9a-f]+|\\d+) unmapped_size=(0x[0-9a-f]+|\\d+)$`,
+);
+const DEVICE = /^IOMMU: device=(\S+)$/;
+const GROUP = /^IOMMU: groupID=(-?\d{1,10}) device=(\S+)$/;
+const FAULT = new RegExp(`^IOMMU:(\\S+) (\\S+) iova=${HEX} flags=${HEX}$`);
+
+const hex = (digits: string): string => `0x${BigInt(`0x${digits}`).toString(16)}`;
+const sizeOf = (text: string): string => `0x${BigInt(text).toString(16)}`;
+
+const EVENTS: ReadonlyMap<string, EventReader> = new Map<string, EventReader>([
+  [
+    'map',
+    (text) => {
+      const match = MAP.exec(text);
+      if (match === null) return null;
+      const args = { iova: hex(match[1]!), paddr: hex(match[3]!), size: sizeOf(match[4]!) };
+      return { name: 'iommu_map', args, out: {}, ret: 0, missing: ['args.domain', 'args.prot'] };
+    },
+  ],
+  [
+    'unmap',
+    (text) => {
+      const match = UNMAP.exec(text);
+      if (match === null) return null;
+      const args = { iova: hex(match[1]!), size: sizeOf(match[3]!) };
+      const out = { unmapped: sizeOf(match[4]!) };
+      return { name: 'iommu_unmap', args, out, ret: 0, missing: ['args.domain'] };
+    },
+  ],
+  [
+    'attach_device_to_domain',
+    (text) => {
+      const device = DEVICE.exec(text)?.[1];
+      const missing = ['args.domain'];
+      return device === undefined
+        ? null
+        : { name: 'iommu_attach_device', args: { device }, out: {}, ret: 0, missing };
+    },
+  ],
+  [
+    'detach_device_from_domain',
+    (text) => {
+      const device = DEVICE.exec(text)?.[1];
+      const missing = ['args.domain'];
+      return device === undefined
+        ? null
+        : { name: 'iommu_detach_device', args: { device }, out: {}, ret: 0, missing };
+    },
+  ],
+  ['add_device_to_group', (text) => groupEvent('iommu_group_add_device', text)],
+  ['remove_device_from_group', (text) => groupEvent('iommu_group_remove_device', text)],
+  [
+    'io_page_fault',
+    (text) => {
+      const match = FAULT.exec(text);
+      if (match === null) return null;
+      const args = { driver: match[1]!, device: match[2]!, iova: hex(match[3]!), flags: hex(match[4]!) };
+      return { name: 'report_iommu_fault', args, out: {}, ret: 0, missing: ['ret'] };
+    },
+  ],
+]);
+
+function groupEvent(name: string, text: string): ReturnType<EventReader> {
+  const match = GROUP.exec(text);
+  if (match === null) return null;
+  return { name, args: { group: Number(match[1]), device: match[2]! }, out: {}, ret: 0, missing: [] };
+}
+
+function startFtrace(sink: ImportSink): LineImporter {
+  const event = (match: RegExpExecArray): void => {
+    const name = match[6]!;
+    const reader = EVENTS.get(name);
+    const told = reader?.(match[7]!.trim()) ?? null;
+    if (told === null) {
+      // Other systems have events of these short names.
+      sink.skip(reader === undefined || !match[7]!.startsWith('IOMMU:') ? name : `${name} (damaged)`);
+      return;
+    }
+    const seconds = Number(match[4]);
+    const tNs = seconds * 1_000_000_000 + Number(match[5]!.padEnd(9, '0'));
+    const hasReply = !told.missing.includes('ret');
+    const call: Omit<ApiCall, 'seq'> = {
+      op: 'call',
+      pid: Number(match[2]),
+      tid: Number(match[2]),
+      tNs: Number.isSafeInteger(tNs) ? tNs : null,
+      extra: { task: match[1]!.trim() },
+      replied: hasReply,
+      ret: told.ret,
+      errno: 0,
+      generation: GENERATION,
+      name: told.name,
+      fd: -1,
+      args: told.args,
+      out: hasReply ? told.out : null,
+      ...(told.missing.length === 0 ? {} : { partial: { missing: told.missing } }),
+    };
+    sink.call(call);
+  };
+
+  return {
+    line(line) {
+      if (line.startsWith('#')) {
+        const written = WRITTEN.exec(line);
+        if (written !== null && Number(written[2]) > Number(written[1]))
+          sink.lost(Number(written[2]) - Number(written[1]));
+        sink.skip('comment');
+        return;
+      }
+      const lost = LOST_ON_CPU.exec(line);
+      if (lost !== null) {
+        sink.lost(Number(lost[1]));
+        return;
+      }
+      const match = LINE.exec(line) ?? PERF_LINE.exec(line);
+      if (match !== null) event(match);
+      else
+        sink.skip(/^(?:cpus=\d+|CPU \d+ is empty|version = )/.test(line) ? 'words of trace-cmd' : 'message');
+    },
+    end: () => undefined,
+  };
+}
