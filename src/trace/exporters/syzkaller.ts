@@ -1,9 +1,11 @@
+import { CMD } from '../../uapi/index.ts';
 import { isSkipped } from '../bytes.ts';
 import type { Call, IoctlCall } from '../call.ts';
 import { type CallLinks, createResourceTracker, type Resource } from '../resources/index.ts';
 import {
   bytesOf,
   chooseSyzCall,
+  findSyzCall,
   offsetsIn,
   readNumber,
   type SyzField,
@@ -32,6 +34,7 @@ const RESOURCES: Readonly<Record<string, SyzResource>> = {
   'selftest-device': 'selftest_device_handle',
 };
 const OPENS: Readonly<Record<string, string>> = { iommufd: 'openat$iommufd', container: 'openat$vfio' };
+const PAGE = 4096n;
 const AT_FDCWD = '0xffffffffffffff9c';
 /** A pointer that faults, which programs may hold. */
 const BAD_POINTER = '0xffffffffffffffff';
@@ -76,7 +79,7 @@ function lineOf(call: Call, links: CallLinks, variables: Variables, area: DataAr
       if (open === undefined) return null;
       const made = variables.give(call.seq, links.gives[0]?.resource ?? null);
       const path = area.address(call.path.length + 1);
-      return `${made === null ? '' : `${made} = `}${open}(${AT_FDCWD}, &(${path}), ${hex(call.flags)}, 0x0)`;
+      return `${made === null ? '' : `${made} = `}${open}(${AT_FDCWD}, &(${path})='${syzText(call.path)}\\x00', ${hex(call.flags)}, 0x0)`;
     }
     case 'close': {
       const fd = descriptor(links, variables);
@@ -92,7 +95,9 @@ function lineOf(call: Call, links: CallLinks, variables: Variables, area: DataAr
 function ioctlLine(call: IoctlCall, links: CallLinks, variables: Variables, area: DataArea): string | null {
   const bytes = call.argFault ? null : call.arg;
   const known = { resourceOf: (id: number) => kindOfId(links, id) };
-  const described = chooseSyzCall(call.kind, call.cmd, bytes, known);
+  const chosen = chooseSyzCall(call.kind, call.cmd, bytes, known);
+  // Whole pages are written as such; a MAP of anything else is the call that takes bytes.
+  const described = isUnalignedMap(call, links) ? findSyzCall('ioctl$IOMMU_IOAS_MAP') : chosen;
   const fd = descriptor(links, variables);
   if (described === undefined || fd === null) return null;
   const head = `${described.name}(${fd}, ${hex(call.cmd)}`;
@@ -102,6 +107,16 @@ function ioctlLine(call: IoctlCall, links: CallLinks, variables: Variables, area
   const at = area.address(described.sizeBytes);
   const writer = { call, links, variables, area };
   return `${head}, &(${at})={${fieldsOf(described.fields, bytes, writer).join(', ')}})`;
+}
+
+/** Offset of `user_va` in IOMMU_IOAS_MAP. */
+const USER_VA_AT = 16;
+
+function isUnalignedMap(call: IoctlCall, { uses }: CallLinks): boolean {
+  if (call.kind !== 'iommufd' || call.cmd !== CMD.IOMMU_IOAS_MAP || call.arg === null) return false;
+  const address = readNumber(call.arg, USER_VA_AT, 8);
+  const isPlaced = uses.some(({ place }) => place.at === 'struct' && place.site.offset === USER_VA_AT);
+  return isPlaced && address !== null && address % PAGE !== 0n;
 }
 
 /** What a number in the struct was made as. */
@@ -147,7 +162,7 @@ function pointerTo(target: SyzTarget | null, value: bigint, offset: number, writ
   const link = links.uses.find(({ place }) => place.at === 'struct' && place.site.offset === offset);
   if (link === undefined) return BAD_POINTER;
   const at = area.memory(link.resource, link.delta);
-  if (target.is === 'pages') {
+  if (target.is === 'pages' && BigInt(at) % PAGE === 0n) {
     const lengthAt = call.arg === null ? null : readNumber(call.arg, offset + 8, 8);
     return `&(${at}/${hex(area.pages(at, lengthAt ?? 0n))})=nil`;
   }
@@ -155,7 +170,8 @@ function pointerTo(target: SyzTarget | null, value: bigint, offset: number, writ
   const before = buffer?.before ?? null;
   if (before === null || isSkipped(before))
     return `&(${at})=""${buffer === undefined ? '' : `/${buffer.len}`}`;
-  if (target.is === 'bytes') return `&(${at})="${Buffer.from(before).toString('hex')}"`;
+  if (target.is === 'bytes' || target.is === 'pages')
+    return `&(${at})="${Buffer.from(before).toString('hex')}"`;
   const size = bytesOf(target.of);
   const items: string[] = [];
   for (let from = 0; from + size <= before.length; from += size)
@@ -166,6 +182,14 @@ function pointerTo(target: SyzTarget | null, value: bigint, offset: number, writ
 function descriptor({ uses }: CallLinks, variables: Variables): string | null {
   const on: Resource | undefined = uses.find(({ place }) => place.at === 'fd')?.resource;
   return on === undefined ? null : variables.use(on);
+}
+
+/** Text between quotes of a program. */
+function syzText(text: string): string {
+  return text.replace(
+    /[^\x20-\x7e]|['\\]/g,
+    (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
 }
 
 function oneLine(text: string): string {

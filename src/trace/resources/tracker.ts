@@ -1,5 +1,6 @@
 import type { Call, MmapCall, MunmapCall, Note, OtherCall, ReadCall, WriteCall } from '../call.ts';
 import { linksOfIoctl, newContextOf } from './ioctl-links.ts';
+import { linksOfNames } from './named-links.ts';
 import type { CallLinks, Link, Resource } from './resource.ts';
 import { wordAt } from './site.ts';
 import {
@@ -48,7 +49,8 @@ export function createResourceTracker(initial: readonly InitialMemory[] = []): R
       const parent = isNew ? world.lastPid : null;
       const process = isNew ? beginProcess(world, call.pid, parent) : world.processes.get(call.pid)!;
       world.lastPid = call.pid;
-      const links = linksOf(world, process, call);
+      const told = linksOf(world, process, call);
+      const links = { ...told, ...linksOfNames(world, call, told) };
       return isNew ? { ...links, begins: { pid: call.pid, parent } } : links;
     },
   };

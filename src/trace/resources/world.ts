@@ -27,6 +27,8 @@ export interface World {
   readonly processes: Map<number, TracedProcess>;
   /** The process of the record before; the one that an unknown process is a copy of. */
   lastPid: number | null;
+  /** Resources of numbers that are named and not told, by name. */
+  readonly named: Map<string, Resource>;
   /** IOVAs that the kernel chose, by the index of IOAS, HWPT or access: those of one IOAS are one map. */
   readonly chosenIovas: Map<number, AddressSpace>;
   /** What the first process finds in its memory. */
@@ -44,6 +46,7 @@ export function createWorld(initial: readonly InitialMemory[]): World {
     resources: [],
     processes: new Map(),
     lastPid: null,
+    named: new Map(),
     chosenIovas: new Map(),
     initialMemory: createAddressSpace(),
   };

@@ -24,14 +24,14 @@ export function createLiterals(write: WriteText): Literals {
       if (known !== undefined) return known;
       const name = `bytes_${names.size}`;
       names.set(key, name);
-      write(`static const uint8_t ${name}[${bytes.length}] = ${listOf(bytes)};\n`);
+      write(`static const uint8_t ${name}[${bytes.length}] = ${listOf(bytes, '')};\n`);
       return name;
     },
   };
 }
 
 /** `{ 0x28, 0, 0, 0, 7 }`: zeros at the end are left to the compiler. */
-export function listOf(bytes: Uint8Array): string {
+export function listOf(bytes: Uint8Array, indent = '\t\t'): string {
   let length = bytes.length;
   while (length > 0 && bytes[length - 1] === 0) length -= 1;
   if (length === 0) return '{ 0 }';
@@ -41,8 +41,8 @@ export function listOf(bytes: Uint8Array): string {
   if (numbers.length <= BYTES_A_LINE) return `{ ${numbers.join(', ')} }`;
   const lines: string[] = [];
   for (let at = 0; at < numbers.length; at += BYTES_A_LINE)
-    lines.push(`\t\t\t${numbers.slice(at, at + BYTES_A_LINE).join(', ')},`);
-  return `{\n${lines.join('\n')}\n\t\t}`;
+    lines.push(`${indent}\t${numbers.slice(at, at + BYTES_A_LINE).join(', ')},`);
+  return `{\n${lines.join('\n')}\n${indent}}`;
 }
 
 /** A C string literal of any text. */
