@@ -14,6 +14,17 @@ export {
 export * from './graph/index.ts';
 export * from './hardware/index.ts';
 export { findMarker } from './markers.ts';
+export {
+  type Candidate,
+  divergenceGoal,
+  errnoGoal,
+  type MinimizeGoal,
+  type MinimizeOptions,
+  type MinimizeStep,
+  minimizeTrace,
+  NothingToMinimizeError,
+  reduce,
+} from './minimize/index.ts';
 export type { ModelChoice } from './model-choice.ts';
 export { type NamedObject, objectsNamed } from './named-objects.ts';
 export type { TracedFinding } from './origins.ts';

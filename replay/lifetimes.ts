@@ -1,5 +1,5 @@
+import type { Call } from '../src/trace/index.ts';
 import { CMD, IOMMU_TEST_CMD, IOMMU_TEST_OP, offsetsOf } from '../src/uapi/index.ts';
-import type { Store } from '../store/index.ts';
 
 /**
  * When the processes of a trace ended. A recorder of descriptors sees no exit, and it matters: memory of a
@@ -16,11 +16,11 @@ export type Exits = ReadonlyMap<number, readonly number[]>;
  * A forked process that opened nothing itself is taken to be gone after its last record, unless a later call
  * reads or pins user memory through an access object: then somebody still counts on that memory.
  */
-export function findExits(store: Store, traceId: number): Exits {
+export function findExits(readCalls: (visit: (call: Call) => void) => void): Exits {
   const lastSeq = new Map<number, number>();
   const settled = new Set<number>();
   let lastUse = -1;
-  store.readCalls(traceId, {}, (call) => {
+  readCalls((call) => {
     // The process that the trace begins with is nobody's child.
     if (lastSeq.size === 0) settled.add(call.pid);
     lastSeq.set(call.pid, call.seq);

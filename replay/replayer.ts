@@ -277,16 +277,17 @@ export function createExitWatch(
   assumptions: string[],
   known: Exits | null = null,
 ): ExitWatch {
+  const readAll = (visit: (call: Call) => void): void => void store.readCalls(traceId, {}, visit);
   const processCount = (): number => Object.keys(kernel.state.processes).length;
   // A snapshot may begin with several processes.
-  let exits = known ?? (processCount() > 1 ? findExits(store, traceId) : null);
+  let exits = known ?? (processCount() > 1 ? findExits(readAll) : null);
   let lastPid = -1;
   return {
     before(call) {
       if (call.pid === lastPid) return;
       lastPid = call.pid;
       if (exits !== null || kernel.state.processes[call.pid] !== undefined || processCount() === 0) return;
-      exits = findExits(store, traceId);
+      exits = findExits(readAll);
     },
     after(call) {
       if (exits === null || exits.size === 0) return;

@@ -147,7 +147,7 @@ function build(
   rows: TimelineRows,
   { onProgress }: TimelineOptions,
 ): string {
-  const exits = findExits(store, trace.id);
+  const exits = findExits((visit) => void store.readCalls(trace.id, {}, visit));
   const stepper = freshStepper(store, trace, model, exits);
   const { kernel, tracker } = stepper;
   let calls = 0;

@@ -17,12 +17,13 @@ export interface Output {
  * Opens a descriptor for text. Writing is synchronous: a command that prints a million lines from one loop
  * holds 64 KiB of them, and notices at once when the reader goes.
  * @param name Name in messages.
+ * @param encode Makes the bytes of a piece of text; UTF-8 unless given.
  * @throws OutputClosedError from write and flush; UsageError when the descriptor cannot be written.
  */
-export function openOutput(fd: number, name: string): Output {
+export function openOutput(fd: number, name: string, encode: (text: string) => Buffer = Buffer.from): Output {
   let gathered = '';
   const flush = (): void => {
-    const bytes = Buffer.from(gathered);
+    const bytes = encode(gathered);
     gathered = '';
     writeAll(fd, name, bytes);
   };

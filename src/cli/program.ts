@@ -5,9 +5,12 @@ import { registerCompareHw } from './commands/compare-hw.ts';
 import { registerCompletion } from './commands/completion.ts';
 import { registerDiff } from './commands/diff.ts';
 import { registerExplain } from './commands/explain.ts';
+import { registerExport } from './commands/export.ts';
 import { registerImport } from './commands/import.ts';
+import { registerLint } from './commands/lint.ts';
 import { registerList } from './commands/list.ts';
 import { registerMachines } from './commands/machines.ts';
+import { registerMinimize } from './commands/minimize.ts';
 import { registerPagetable } from './commands/pagetable.ts';
 import { registerPredict } from './commands/predict.ts';
 import { registerRecord } from './commands/record.ts';
@@ -73,10 +76,13 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerState,
     registerDiff,
     registerBisect,
+    registerLint,
     registerPagetable,
     registerTranslate,
     registerCompareHw,
     registerPredict,
+    registerMinimize,
+    registerExport,
     registerAudit,
     registerVerify,
     registerMachines,

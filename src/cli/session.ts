@@ -13,6 +13,8 @@ export interface Session extends CommonOptions {
   readonly showsProgress: boolean;
   /** Writes a line of the result to stdout. */
   print(line: string): void;
+  /** Writes text of the result to stdout as it is. */
+  write(text: string): void;
   /** Writes a line that is not the result to stderr, unless `--quiet`. */
   remark(line: string): void;
 }
@@ -33,6 +35,7 @@ export function openSession(command: Command, stdout: Output): Session {
     colors: picocolors.createColors(hasColors),
     showsProgress: isatty(2) && !options.quiet,
     print: (line) => stdout.write(`${line}\n`),
+    write: (text) => stdout.write(text),
     remark: (line) => {
       if (!options.quiet) writeStderr(`ioasis: ${oneLine(line)}\n`);
     },

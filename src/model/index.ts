@@ -1,7 +1,7 @@
 /** The public entry of src/model: the executable kernel. */
 export { adoptReply } from './adopt.ts';
 export { type Advice, adviceOn, advisedIds } from './advice/index.ts';
-export { someArea } from './area-table.ts';
+export { firstArea, firstAreaIn, NONE as NO_AREA, nextArea, someArea } from './area-table.ts';
 export {
   type CallFacts,
   CHECK_ORDER,

@@ -13,6 +13,22 @@ export {
 } from './capture-reader.ts';
 export { type CaptureWriter, openCaptureWriter, writeHeaderRecord, writeRecord } from './capture-writer.ts';
 export { type CapturePosition, RecordError, TraceError } from './errors.ts';
+export {
+  type CExportOptions,
+  CSV_COLUMNS,
+  type CsvExportOptions,
+  type ExportSource,
+  type ExportSummary,
+  exportC,
+  exportCapture,
+  exportCsv,
+  exportPerfetto,
+  exportSyzkaller,
+  type PerfettoExportOptions,
+  type SyzkallerExportOptions,
+  type TraceMark,
+  type WriteText,
+} from './exporters/index.ts';
 export type { JsonRecord } from './fields.ts';
 export type * from './header.ts';
 export { FORMAT_NAMES, type ReadTraceOptions, readTrace, type TraceSummary } from './importers/index.ts';
@@ -22,3 +38,17 @@ export { EMPTY_HEADER, headerToRecord, parseHeader, parseTopology } from './pars
 export { LINE_BYTES_MAX, type LinePosition, type ParsedRecord, parseRecord } from './parse-record.ts';
 export { isAnswerWhole, isRequestWhole, type NamedNumber, type PartialNote } from './partial.ts';
 export { recordToCall } from './record-to-call.ts';
+export {
+  type CallLinks,
+  createResourceTracker,
+  type InitialMemory,
+  type Link,
+  type Place,
+  type Resource,
+  type ResourceTracker,
+  type Site,
+  setValueAt,
+  sitesOf,
+  valueAt,
+  wordAt,
+} from './resources/index.ts';

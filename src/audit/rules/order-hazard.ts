@@ -1,0 +1,115 @@
+import { callName, objectsNamed } from '../../../replay/index.ts';
+import { askedRange, pageOf, slotsIn } from '../lint/asked.ts';
+import type { ChainLink } from '../lint/finding.ts';
+import { contextOf } from '../lint/lint-call.ts';
+import { findSeq } from '../lint/page-seqs.ts';
+import type { LintWorld, Report, Rule } from '../lint/rule.ts';
+import { areaSpan, label, spanOf, text } from '../lint/text.ts';
+
+/** A refusal, and the call that made it one: whether two threads made them is looked up at the end. */
+interface Candidate {
+  readonly seq: number;
+  readonly name: string;
+  readonly causeSeq: number;
+  readonly what: string;
+}
+
+/** Candidates that are kept: looking one up reads the log. */
+const MOST = 10_000;
+
+const GONE = [
+  'ioas-not-found',
+  'device-not-found',
+  'hwpt-not-found',
+  'viommu-not-found',
+  'fault-queue-not-found',
+  'hwpt-parent-not-found',
+  'attach-target-not-found',
+  'object-not-found',
+] as const;
+
+export const orderHazard: Rule = {
+  id: 'order-hazard',
+  severity: 'warning',
+  title: 'A call of one thread fails because of what another thread did just before',
+  doc: {
+    detects: text(
+      'A call that is refused because another thread (or process) has destroyed the object, mapped',
+      'the range or unmapped it: the other way round both calls would have succeeded. Needs a',
+      'recorder that tells threads (`tid`), or several processes.',
+    ),
+    why: text(
+      'The outcome depends on which thread comes first. On another day the same program fails',
+      'elsewhere, or a map survives that should be gone.',
+    ),
+    fix: text(
+      'Put the two calls under one lock, or let one thread own the object. The order that the program',
+      'needs must follow from the program.',
+    ),
+    falseAlarms: text(
+      'Threads that hand work over under a lock and fail for another reason: the order is fixed then,',
+      'and the refusal is a plain bug, which its own rule tells.',
+    ),
+    source: 'reference 5, bugs 1, 16 and 17: calls of two threads on one object',
+  },
+  start(world, report) {
+    const candidates: Candidate[] = [];
+    const add = (causeSeq: number, what: string): void => {
+      const { call } = world;
+      if (candidates.length >= MOST || causeSeq < 0 || causeSeq === call.seq) return;
+      candidates.push({ seq: call.seq, name: callName(call.record), causeSeq, what });
+    };
+    return {
+      refused: {
+        ...Object.fromEntries(GONE.map((id) => [id, () => lookAtObjects(world, add)])),
+        'iova-already-mapped': () => lookAtOverlap(world, add),
+        'nothing-mapped': () => lookAtGone(world, add),
+      },
+      finish() {
+        for (const candidate of candidates) tellThreads(world, report, candidate);
+      },
+    };
+  },
+};
+
+type Add = (causeSeq: number, what: string) => void;
+
+function lookAtObjects({ kernel, call, lives }: LintWorld, add: Add): void {
+  const context = contextOf(kernel, call);
+  for (const { id, dir } of objectsNamed(call.record, 'arg')) {
+    const life = dir === 'out' ? undefined : lives.find(context, id);
+    if (life !== undefined && life.diedSeq !== null)
+      add(life.diedSeq, `${label(life.type, id)} was destroyed`);
+  }
+}
+
+function lookAtOverlap({ kernel, call, areas }: LintWorld, add: Add): void {
+  const asked = askedRange(kernel, call);
+  const slot = asked === null ? undefined : slotsIn(asked.space, asked.first, asked.length, 1)[0];
+  if (asked === null || slot === undefined) return;
+  add(areas.of(asked.space)?.seq[slot] ?? -1, `${areaSpan(asked.space, slot)} was mapped`);
+}
+
+function lookAtGone({ kernel, call, areas }: LintWorld, add: Add): void {
+  const asked = askedRange(kernel, call);
+  const book = asked === null ? undefined : areas.of(asked.space);
+  if (asked === null || book === undefined) return;
+  add(findSeq(book.gone, pageOf(asked.first)), `${spanOf(asked.first, asked.length)} was unmapped`);
+}
+
+function tellThreads({ recordAt }: LintWorld, report: Report, candidate: Candidate): void {
+  const { seq, name, causeSeq, what } = candidate;
+  const [cause, refused] = [recordAt(causeSeq), recordAt(seq)];
+  if (cause === null || refused === null) return;
+  const [one, other] = [cause.tid ?? cause.pid, refused.tid ?? refused.pid];
+  if (one === other) return;
+  const chain: ChainLink[] = [
+    { seq: causeSeq, role: `thread ${one}`, says: what },
+    { seq, role: `thread ${other}`, says: `${name} is refused` },
+  ];
+  report({
+    seq,
+    message: `${name} of thread ${other} fails because ${what} by thread ${one} in call ${causeSeq}; the other way round both succeed`,
+    chain,
+  });
+}
