@@ -56,7 +56,10 @@ function tellFull(world: LintWorld, report: Report, told: Set<string>): void {
       told.add(key);
       const life = lives.find(context.id, object.id);
       report({
-        message: `${label('veventq', object.id)} is full with ${object.depth} events unread, and drops the next ones`,
+        message: text(
+          `${label('veventq', object.id)} is full with ${object.depth} events unread, and drops the`,
+          'next ones',
+        ),
         chain: [
           ...(life === undefined ? [] : [bornLink(life)]),
           hereLink(world, 'dropped', 'an event is lost'),
