@@ -59,7 +59,7 @@ export function predictTrace(
   store.readCalls(traceId, {}, (call) => {
     exits.before(call);
     const reply = execute(kernel, call);
-    if (call.op !== 'note') {
+    if (call.op !== 'note' && call.op !== 'dma') {
       const prediction = describe(kernel, call, reply);
       calls += 1;
       if (prediction.unknown !== undefined) unknown += 1;
