@@ -9,6 +9,7 @@ import { destroyBusyLoop } from './destroy-busy-loop.ts';
 import { detachOrder } from './detach-order.ts';
 import { deviceKeptBound } from './device-kept-bound.ts';
 import { dirtyTrackingWindow } from './dirty-tracking-window.ts';
+import { dmaToUnmapped } from './dma-to-unmapped.ts';
 import { doubleDestroy } from './double-destroy.ts';
 import { eventFdRace } from './event-fd-race.ts';
 import { faultAnswerLost } from './fault-answer-lost.ts';
@@ -19,10 +20,13 @@ import { faultUnanswered } from './fault-unanswered.ts';
 import { groupPartialAttach } from './group-partial-attach.ts';
 import { hugePageLost } from './huge-page-lost.ts';
 import { idNotReturned } from './id-not-returned.ts';
+import { invalidateTooNarrow } from './invalidate-too-narrow.ts';
+import { iotlbStaleEntry } from './iotlb-stale-entry.ts';
 import { kernelAcceptsUnsafe } from './kernel-accepts-unsafe.ts';
 import { mapBeforeAttachBadVa } from './map-before-attach-bad-va.ts';
 import { mapNeverUnmapped } from './map-never-unmapped.ts';
 import { mapOverMapped } from './map-over-mapped.ts';
+import { nestedInvalidateMissing } from './nested-invalidate-missing.ts';
 import { objectLeakAtClose } from './object-leak-at-close.ts';
 import { orderHazard } from './order-hazard.ts';
 import { pasidFreeWhileAttached } from './pasid-free-while-attached.ts';
@@ -57,6 +61,7 @@ export const RULES: readonly Rule[] = [
   detachOrder,
   deviceKeptBound,
   dirtyTrackingWindow,
+  dmaToUnmapped,
   doubleDestroy,
   eventFdRace,
   faultAnswerLost,
@@ -67,10 +72,13 @@ export const RULES: readonly Rule[] = [
   groupPartialAttach,
   hugePageLost,
   idNotReturned,
+  invalidateTooNarrow,
+  iotlbStaleEntry,
   kernelAcceptsUnsafe,
   mapBeforeAttachBadVa,
   mapNeverUnmapped,
   mapOverMapped,
+  nestedInvalidateMissing,
   objectLeakAtClose,
   orderHazard,
   pasidFreeWhileAttached,

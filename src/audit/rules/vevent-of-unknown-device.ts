@@ -3,14 +3,7 @@ import { bornLink } from '../lint/object-lives.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
 import { hex, label, text } from '../lint/text.ts';
-
-const HEADER_BYTES = 8;
-const LOST = 1;
-/** Events by type of the vEVENTQ: SMMUv3 (StreamID in the upper half of the first word), selftest. */
-const EVENTS: Readonly<Record<number, { readonly bytes: number; readonly idAt: number }>> = {
-  1: { bytes: 32, idAt: 4 },
-  3203383023: { bytes: 4, idAt: 0 },
-};
+import { readVevents } from '../lint/vevents.ts';
 
 export const veventOfUnknownDevice: Rule = {
   id: 'vevent-of-unknown-device',
@@ -43,15 +36,14 @@ function lookAt(world: LintWorld, report: Report, { record }: LintCall): void {
   const queue = context?.objects[file?.object ?? 0];
   if (context === undefined || queue?.type !== 'veventq') return;
   const viommu = context.objects[queue.viommu];
-  const shape = EVENTS[queue.eventType];
-  if (viommu?.type !== 'viommu' || shape === undefined) return;
+  if (viommu?.type !== 'viommu') return;
   const known = new Set(
     Object.values(viommu.vdevices).flatMap((id) => {
       const vdevice = context.objects[id];
       return vdevice?.type === 'vdevice' ? [vdevice.virtPage * 4096 + vdevice.virtOffset] : [];
     }),
   );
-  const stray = virtualIds(record.out, shape).find((id) => !known.has(id));
+  const stray = readVevents(record.out, queue.eventType)?.ids.find((id) => !known.has(id));
   if (stray === undefined) return;
   const life = lives.find(context.id, viommu.id);
   report({
@@ -64,14 +56,4 @@ function lookAt(world: LintWorld, report: Report, { record }: LintCall): void {
       hereLink(world, 'read', `an event of ${hex(stray)}`),
     ],
   });
-}
-
-function virtualIds(bytes: Uint8Array, shape: { readonly bytes: number; readonly idAt: number }): number[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const ids: number[] = [];
-  for (let at = 0; at + HEADER_BYTES + shape.bytes <= bytes.length; at += HEADER_BYTES + shape.bytes) {
-    if ((view.getUint32(at, true) & LOST) !== 0) break;
-    ids.push(view.getUint32(at + HEADER_BYTES + shape.idAt, true));
-  }
-  return ids;
 }
