@@ -99,7 +99,10 @@ function lookAtSwitch(
   const on: ChainLink = { seq: sinceSeq, role: 'tracking on', says: `HWPT ${hwpt} tracks dirty pages` };
   if (isOn(call)) {
     report({
-      message: `dirty tracking of HWPT ${hwpt} is switched on again, which clears what it has found since call ${sinceSeq}`,
+      message: text(
+        `dirty tracking of HWPT ${hwpt} is switched on again, which clears what it has found since`,
+        `call ${sinceSeq}`,
+      ),
       chain: [on, hereLink(world, 'on again', 'clears all dirty bits')],
     });
     return;
@@ -107,7 +110,10 @@ function lookAtSwitch(
   const unread = unreadAreas(world, tracking);
   if (unread.length === 0) return;
   report({
-    message: `dirty tracking of HWPT ${hwpt} is switched off, and ${count(unread.length, 'area')} of it was never read: ${areaSpan(space, unread[0]!)}${unread.length > 1 ? ' …' : ''}`,
+    message: text(
+      `dirty tracking of HWPT ${hwpt} is switched off, and ${count(unread.length, 'area')} of it was`,
+      `never read: ${areaSpan(space, unread[0]!)}${unread.length > 1 ? ' …' : ''}`,
+    ),
     chain: [
       on,
       ...mappedLinks(world.areas.of(space), unread[0]!),
@@ -136,7 +142,10 @@ function noteRead(world: LintWorld, report: Report, live: Map<string, Tracking>,
   }
   if (objectOf(world.kernel, context, hwpt)?.type !== 'hwpt-paging') return;
   report({
-    message: `${callName(call.record)} of HWPT ${hwpt}, which tracks nothing: the bitmap says nothing about what devices wrote`,
+    message: text(
+      `${callName(call.record)} of HWPT ${hwpt}, which tracks nothing: the bitmap says nothing about`,
+      'what devices wrote',
+    ),
     chain: [hereLink(world, 'read', 'reads dirty bits')],
   });
 }
@@ -195,7 +204,10 @@ function lookAtMove(
   const tracking = live.get(keyOf(context, from));
   if (tracking === undefined || live.has(keyOf(context, to))) return;
   report({
-    message: `device ${device} is moved from HWPT ${from}, which tracks dirty pages, to HWPT ${to}, which does not`,
+    message: text(
+      `device ${device} is moved from HWPT ${from}, which tracks dirty pages, to HWPT ${to}, which`,
+      'does not',
+    ),
     chain: [
       { seq: tracking.sinceSeq, role: 'tracking on', says: `HWPT ${from} tracks dirty pages` },
       hereLink(world, 'moved', `what device ${device} writes from now on is not tracked`),
