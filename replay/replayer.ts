@@ -228,7 +228,7 @@ function applyOne(kernel: Kernel, call: Call, tally: Tally, maxDivergences: numb
   const { reply } = applied;
   if (!reply.modelled) {
     tally.partial += 1;
-    const name = callName(call);
+    const name = callName(call, kernel.profile.name);
     tally.notModelled.set(name, (tally.notModelled.get(name) ?? 0) + 1);
     return 'not-modelled';
   }

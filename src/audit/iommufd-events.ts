@@ -21,7 +21,7 @@ const RID = 0;
 
 /** Watches a replay and tells the history what happens to PASIDs. */
 export function watchIommufd(kernel: Kernel, history: PasidHistory): ReplayWatcher {
-  const calls = followCalls();
+  const calls = followCalls(kernel.profile.name);
 
   const tell = (
     what: PasidWhat,

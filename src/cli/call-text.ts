@@ -36,14 +36,14 @@ const ACCESS_MODES = ['O_RDONLY', 'O_WRONLY', 'O_RDWR', 'O_ACCMODE'];
 const PATHS: Readonly<Record<string, string>> = { iommufd: '/dev/iommu', container: '/dev/vfio/vfio' };
 
 /** A call as strace would print it: `ioctl(3</dev/iommu>, IOMMU_IOAS_ALLOC, {}) = 0 {out_ioas_id=1}`. */
-export function renderCall(call: Call): string {
+export function renderCall(call: Call, kernel = ''): string {
   switch (call.op) {
     case 'open':
       return `open(${JSON.stringify(call.path)}, ${openFlags(call.flags)})${resultOf(call)}`;
     case 'close':
       return `close(${descriptor(call.fd, call.kind)})${resultOf(call)}`;
     case 'ioctl':
-      return renderIoctl(call);
+      return renderIoctl(call, kernel);
     case 'mmap':
       return renderMmap(call);
     case 'munmap':
@@ -67,8 +67,8 @@ export function renderCall(call: Call): string {
   }
 }
 
-function renderIoctl(call: IoctlCall): string {
-  const entry = findIoctl(call.kind, call.cmd);
+function renderIoctl(call: IoctlCall, kernel: string): string {
+  const entry = findIoctl(call.kind, call.cmd, kernel);
   const name = entry?.name ?? hex(call.cmd);
   const argument =
     entry === undefined
