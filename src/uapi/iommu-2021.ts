@@ -1,6 +1,6 @@
 /**
- * Structs of include/uapi/linux/iommu.h as Linux 5.14 had it, and those of its time that were posted and never
- * merged: faults and their answers, guest page tables and PASID tables.
+ * Structs of include/uapi/linux/iommu.h as Linux 5.14 had it, and those of its time that were posted and
+ * never merged: faults and their answers, guest page tables and PASID tables.
  */
 import { defineLayout } from './layout.ts';
 
@@ -77,7 +77,8 @@ export const IOMMU_PAGE_RESPONSE_2021 = defineLayout({
 export const PASID_TABLE_2021 = { VERSION: 1, SMMUV3: 1, TRANSLATE: 1, BYPASS: 2, ABORT: 3 } as const;
 
 /**
- * A PASID table in guest memory, for SMMUv3: `struct iommu_pasid_table_config` of "SMMUv3 Nested Stage Setup".
+ * A PASID table in guest memory, for SMMUv3: `struct iommu_pasid_table_config` of "SMMUv3 Nested Stage
+ * Setup".
  */
 export const IOMMU_PASID_TABLE_CONFIG_2021 = defineLayout({
   name: 'iommu_pasid_table_config',

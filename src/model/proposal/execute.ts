@@ -26,6 +26,7 @@ import { dropTranslations } from './kvm.ts';
 import { ARGUMENT_BAD, NO_SUCH_CALL } from './reasons.ts';
 import { RFC_DEVICE_ABSENT, RFC_DEVICE_OPEN } from './reasons-2021-09.ts';
 import { ACCESS_BLOCKED } from './reasons-memory.ts';
+import { allocReviewed } from './review-2021-09.ts';
 import { createProposalState, type ProposalFile, type ProposalState } from './state.ts';
 import { dropContainer, vfioSvaIoctl } from './vfio-sva.ts';
 
@@ -56,7 +57,10 @@ const CALLS: Readonly<Record<Generation, Readonly<Record<string, CallTable>>>> =
     kvm: JULY_KVM_CALLS,
     none: HARDWARE,
   },
-  'rfc-2021-09': { none: { VFIO_GROUP_GET_DEVICE_FD: openThroughGroup } },
+  'rfc-2021-09': {
+    iommu: { IOMMU_IOASID_ALLOC: allocReviewed },
+    none: { VFIO_GROUP_GET_DEVICE_FD: openThroughGroup },
+  },
   'ioasid-v4': { none: { ...HARDWARE, ...CORE_CALLS } },
 };
 

@@ -14,13 +14,14 @@ export const IOAS_STATE = STATE;
 export const IOAS_EVENT = EVENT;
 export const IOAS_GUARD = GUARD;
 
-/** Makes an address space under the lowest free number of its descriptor. */
+/** Makes an address space under the lowest free number of its descriptor, from `first` on. */
 export function createIoas(
   { kernel }: ProposalCall,
   iommu: ProposalFile,
   fields: Pick<Ioas, 'parent' | 'kind' | 'table' | 'enforcesSnoop' | 'addressWidth'>,
+  first = 0,
 ): Ioas {
-  let id = 0;
+  let id = first;
   while (iommu.spaces[id] !== undefined) id += 1;
   iommu.spaces[id] = {
     id: ioasId(id),

@@ -138,6 +138,8 @@ export interface FaultGroup {
   readonly pasid: number | null;
   readonly grpid: number;
   readonly requests: readonly PageRequest[];
+  /** The device wants its PASID in the answer: IOMMU_FAULT_PAGE_RESPONSE_NEEDS_PASID. */
+  readonly needsPasid: boolean;
   wasRead: boolean;
 }
 
