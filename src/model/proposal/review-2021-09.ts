@@ -8,9 +8,9 @@ import type { Ioas } from './state.ts';
 import { checkTable } from './tables.ts';
 
 /**
- * The allocation that the review of September 2021 asked for instead: hints for the range, a parent, a format.
- * Its struct (`RFC_IOASID_ALLOC_REVIEWED`) was to have the number of the posted one, so that captures have it
- * as a call by name. Source: Gunthorpe's mail of 2021-09-22 under 11/20.
+ * The allocation that the review of September 2021 asked for instead: hints for the range, a parent, a
+ * format. Its struct (`RFC_IOASID_ALLOC_REVIEWED`) was to have the number of the posted one, so that captures
+ * have it as a call by name. Source: Gunthorpe's mail of 2021-09-22 under 11/20.
  */
 
 const FLAG = { ENFORCE_SNOOP: 1, HINT_BASE_IOVA: 2 } as const;
