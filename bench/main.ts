@@ -5,6 +5,7 @@ import Table from 'cli-table3';
 import { generateTrace } from './generate.ts';
 import type { BenchResult } from './measure.ts';
 import { measureModel } from './model-bench.ts';
+import { measurePasids } from './pasid-bench.ts';
 import { measureStore } from './store-bench.ts';
 
 /** `npm run bench [-- --json] [-- --quick]`: what it costs, each figure beside a baseline of the same run. */
@@ -22,6 +23,7 @@ async function main(): Promise<void> {
     const trace = generateTrace('map-unmap', SEED, calls);
     const results: BenchResult[] = await measureStore(folder, trace, say);
     const replayStore = results.find(({ name }) => name === 'replay-store')!;
+    results.push(...measurePasids(folder, replayStore, quick, SEED, say));
     results.push(...measureModel(trace, replayStore, quick, SEED, say));
     if (json) console.log(JSON.stringify({ seed: SEED, calls, results }, null, 2));
     else console.log(render(results));

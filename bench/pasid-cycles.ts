@@ -33,9 +33,9 @@ import { createRandom, type Random } from './random.ts';
  */
 
 /**
- * `core`: the functions of the PASID core (IOASID V4): alloc, attach, detach, free. `attach`: a device that is
- * attached to an address space under a PASID of the guest (May 2021), which allocates the number, and detached,
- * which frees it. `merged`: PASIDs of mock devices in iommufd, which user space picks.
+ * `core`: the functions of the PASID core (IOASID V4): alloc, attach, detach, free. `attach`: a device that
+ * is attached to an address space under a PASID of the guest (May 2021), which allocates the number, and
+ * detached, which frees it. `merged`: PASIDs of mock devices in iommufd, which user space picks.
  */
 export type CycleKind = 'core' | 'attach' | 'merged';
 

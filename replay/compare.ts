@@ -154,18 +154,18 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 
 /** What differs between a reply and its prediction, in words. */
 export function describeDivergence(kernel: Kernel, call: Call, reply: Reply): Divergence {
-  const name = callName(call);
+  const name = callName(call, kernel.profile.name);
   const { reason } = reply;
   const why = { reason: reason?.id ?? null, source: reason?.source ?? null, says: reason?.says ?? null };
   const { field, recorded, predicted } = firstDifference(kernel, call, reply);
   return { seq: call.seq, call: name, field, recorded, predicted, ...why };
 }
 
-/** Name of the ioctl, or of the operation. */
-export function callName(call: Call): string {
+/** Name of the ioctl, or of the operation, on that kernel. */
+export function callName(call: Call, kernel = ''): string {
   if (call.op === 'call') return call.name;
   if (call.op !== 'ioctl') return call.op;
-  return findIoctl(call.kind, call.cmd)?.name ?? `0x${call.cmd.toString(16)}`;
+  return findIoctl(call.kind, call.cmd, kernel)?.name ?? `0x${call.cmd.toString(16)}`;
 }
 
 interface Difference {
@@ -194,7 +194,7 @@ function firstDifference(kernel: Kernel, call: Call, reply: Reply): Difference {
   if (out !== null && call.out !== null) {
     const recorded = masked(kernel, call.out);
     const predicted = masked(kernel, out);
-    if (!sameBytes(recorded, predicted)) return structDifference(call, recorded, predicted);
+    if (!sameBytes(recorded, predicted)) return structDifference(kernel, call, recorded, predicted);
   }
   return bufferDifference(kernel, call);
 }
@@ -203,8 +203,13 @@ function result(ret: number, errno: number): string {
   return errno === 0 ? String(ret) : errnoName(errno);
 }
 
-function structDifference(call: IoctlCall, recorded: Uint8Array, predicted: Uint8Array): Difference {
-  const layout = findIoctl(call.kind, call.cmd)?.layout ?? null;
+function structDifference(
+  kernel: Kernel,
+  call: IoctlCall,
+  recorded: Uint8Array,
+  predicted: Uint8Array,
+): Difference {
+  const layout = findIoctl(call.kind, call.cmd, kernel.profile.name)?.layout ?? null;
   if (layout !== null) {
     const before = structToJson(layout, recorded) as Record<string, unknown>;
     const after = structToJson(layout, predicted) as Record<string, unknown>;

@@ -240,7 +240,7 @@ function applyOne(kernel: Kernel, record: Call, tally: Tally, maxDivergences: nu
   if (!reply.modelled) {
     tally.partial += 1;
     if (isUnreadable(call)) return 'partial';
-    const name = callName(call);
+    const name = callName(call, kernel.profile.name);
     tally.notModelled.set(name, (tally.notModelled.get(name) ?? 0) + 1);
     return 'not-modelled';
   }

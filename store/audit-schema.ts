@@ -48,7 +48,8 @@ CREATE TABLE pasid_tenure (
   reuse_calls INTEGER,               -- calls from the end of that one to this beginning
   reuse_flush TEXT CHECK (reuse_flush IN ('kernel', 'asked', 'none')),
                                      -- who invalidated the caches in between: the kernel by rule, or user
-                                     -- space by a call; none: handed out again before a flush
+                                     -- space by a call; none: handed out again before a flush;
+                                     -- NULL: never put to use, so that there is nothing to flush
   faults_reported INTEGER NOT NULL,  -- page requests that the IOMMU reported for it
   faults_read INTEGER NOT NULL,      -- page requests that user space read
   PRIMARY KEY (trace, tenure)
@@ -81,8 +82,7 @@ CREATE TABLE pasid_event (
   pid INTEGER NOT NULL,
   fd INTEGER,
   call TEXT NOT NULL,                -- name of the ioctl or operation
-  what TEXT NOT NULL,                -- alloc, free, attach, replace, detach, bind, unbind, flush, fault,
-                                     -- fault-read, kvm-map, kvm-unmap, refuse, orphan
+  what TEXT NOT NULL,                -- alloc, free, attach, detach, fault ...: see docs/audit-sql.md
   generation TEXT NOT NULL,
   scope INTEGER NOT NULL,
   pasid INTEGER NOT NULL,
@@ -94,7 +94,7 @@ CREATE TABLE pasid_event (
   hwpt INTEGER,
   ioas INTEGER,
   vm TEXT,                           -- virtual machine of a KVM mapping
-  reason TEXT,                       -- why it was refused
+  reason TEXT,                       -- why it was refused; code of the answer to a fault
   PRIMARY KEY (trace, event)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pasid_event_by_number ON pasid_event (trace, scope, pasid, event);

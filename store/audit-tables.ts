@@ -51,8 +51,10 @@ export function rebuildAudit(
   };
   const rebuild = database.transaction(() => {
     deleteAudit(database, traceId);
+    const indexes = takeIndexes(database);
     const { version, diverged } = work(rows);
     for (const table of [scope, tenure, attachment, event]) table.flush();
+    for (const sql of indexes) database.exec(sql);
     database.prepare('INSERT INTO audit_build VALUES (?, ?, ?)').run(traceId, version, diverged);
   });
   rebuild.immediate();
@@ -61,6 +63,22 @@ export function rebuildAudit(
 /** Removes the history of a trace: nothing is lost but the time to build it. */
 export function deleteAudit(database: SqliteDatabase, traceId: number): void {
   for (const table of AUDIT_TABLES) database.prepare(`DELETE FROM ${table} WHERE trace = ?`).run(traceId);
+}
+
+/**
+ * Takes the indexes of the history away where no other trace has one, and answers the SQL that makes them
+ * again: an index of all rows at once costs a third of one that grows with them. Where others have a history,
+ * theirs would be sorted again, too.
+ */
+function takeIndexes(database: SqliteDatabase): readonly string[] {
+  if (database.prepare('SELECT 1 FROM audit_build LIMIT 1').get() !== undefined) return [];
+  const names = AUDIT_TABLES.map((table) => `'${table}'`).join(', ');
+  const where = `type = 'index' AND sql IS NOT NULL AND tbl_name IN (${names})`;
+  const found = database.prepare(`SELECT name, sql FROM sqlite_master WHERE ${where} ORDER BY name`).all();
+  return (found as { name: string; sql: string }[]).map(({ name, sql }) => {
+    database.exec(`DROP INDEX ${name}`);
+    return sql;
+  });
 }
 
 /** Rows of one INSERT: a statement costs more than another row in it. */

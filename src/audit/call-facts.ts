@@ -11,7 +11,8 @@ export interface CurrentCall {
   facts(): PasidCall;
 }
 
-export function followCalls(): CurrentCall {
+/** `kernel` is the name of the profile. */
+export function followCalls(kernel: string): CurrentCall {
   let nth = 0;
   let now: Call | null = null;
   // The record is read again for the next call, so its facts are taken out at the first event.
@@ -33,7 +34,7 @@ export function followCalls(): CurrentCall {
       if (now === null) throw new Error('an effect came before the first call');
       const { seq, pid } = now;
       const fd = !isOver && 'fd' in now && now.fd >= 0 ? now.fd : null;
-      facts = { seq, nth, pid, fd, name: isOver ? 'exit' : callName(now) };
+      facts = { seq, nth, pid, fd, name: isOver ? 'exit' : callName(now, kernel) };
       return facts;
     },
   };

@@ -2,7 +2,7 @@ import type { ReplayWatcher } from '../../replay/index.ts';
 import { type Kernel, NO_EFFECTS } from '../model/index.ts';
 import { followCalls } from './call-facts.ts';
 import type { PasidEvent, PasidSpace, PasidTarget, PasidWhat } from './event.ts';
-import { createFaultReader } from './fault-reads.ts';
+import { createFaultWatch } from './fault-transfers.ts';
 import type { PasidHistory } from './history.ts';
 import { findRefusedAttach } from './refused-attach.ts';
 
@@ -21,7 +21,7 @@ const RID = 0;
 
 /** Watches a replay and tells the history what happens to PASIDs. */
 export function watchIommufd(kernel: Kernel, history: PasidHistory): ReplayWatcher {
-  const calls = followCalls();
+  const calls = followCalls(kernel.profile.name);
 
   const tell = (
     what: PasidWhat,
@@ -38,9 +38,11 @@ export function watchIommufd(kernel: Kernel, history: PasidHistory): ReplayWatch
     history.apply({ what, generation: IOMMUFD, space, pasid, context, call: calls.facts(), target, ...rest });
   };
 
-  const readFaults = createFaultReader(kernel, (context, device, pasid) =>
-    tell('fault-read', context, device, pasid, null),
-  );
+  const watchFaults = createFaultWatch(kernel, {
+    read: (context, device, pasid) => tell('fault-read', context, device, pasid, null),
+    answered: (context, device, pasid, reason) =>
+      tell('fault-answer', context, device, pasid, null, { reason }),
+  });
 
   return {
     effects: {
@@ -59,7 +61,7 @@ export function watchIommufd(kernel: Kernel, history: PasidHistory): ReplayWatch
     },
     before: (call) => calls.begin(call),
     after(done) {
-      readFaults(done);
+      watchFaults(done);
       const refused = findRefusedAttach(kernel, done);
       if (refused !== null) {
         const { context, device, pasid, reason } = refused;

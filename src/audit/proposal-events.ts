@@ -14,7 +14,7 @@ const WHAT: Partial<Record<PasidChangeKind, PasidWhat>> = { move: 'replace' };
 
 /** Watches a replay and tells the history what happens to PASIDs. */
 export function watchProposal({ profile }: Kernel, history: PasidHistory): ReplayWatcher {
-  const calls = followCalls();
+  const calls = followCalls(profile.name);
   return {
     effects: {
       ...NO_EFFECTS,

@@ -140,7 +140,7 @@ const indent = (text: string): string => text.replace(/^(?=.)/gm, '  ');
 const num = (title: string): Column => ({ title, isNumber: true });
 const text = (title: string): Column => ({ title });
 
-/** A column with what it shows of a row; one that only some generations fill is left out where it is empty. */
+/** A column with what it shows of a row; one that only some generations fill is left out when empty. */
 interface Shown<Line> {
   readonly column: Column;
   readonly cell: (line: Line) => string | number;

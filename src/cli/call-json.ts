@@ -9,8 +9,8 @@ export type CallJson = Readonly<Record<string, JsonValue | PlainValue>>;
  * `ret` and `errno` by name. `ret` and `errno` are null when no reply was recorded; `errno` also when the
  * call succeeded.
  */
-export function jsonOfCall(call: Call): CallJson {
-  if (call.op === 'ioctl') return jsonOfIoctl(call);
+export function jsonOfCall(call: Call, kernel = ''): CallJson {
+  if (call.op === 'ioctl') return jsonOfIoctl(call, kernel);
   const { ret, errno, ...record } = callToRecord(call);
   const isNote = call.op === 'note' || !('errno' in call);
   if (isNote) return { ...record, name: call.op };
@@ -18,8 +18,8 @@ export function jsonOfCall(call: Call): CallJson {
   return { ...record, name: call.op, ...answerOf(isAnswered, ret ?? null, call.errno) };
 }
 
-function jsonOfIoctl(call: IoctlCall): CallJson {
-  const entry = findIoctl(call.kind, call.cmd);
+function jsonOfIoctl(call: IoctlCall, kernel: string): CallJson {
+  const entry = findIoctl(call.kind, call.cmd, kernel);
   const decode = (bytes: Uint8Array | null): PlainValue | null => {
     if (bytes === null) return null;
     return entry?.layout ? structToJson(entry.layout, bytes) : hexOf(bytes);

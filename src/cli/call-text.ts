@@ -38,9 +38,11 @@ const ACCESS_MODES = ['O_RDONLY', 'O_WRONLY', 'O_RDWR', 'O_ACCMODE'];
 const PATHS: Readonly<Record<string, string>> = { iommufd: '/dev/iommu', container: '/dev/vfio/vfio' };
 
 /** A call as strace would print it: `ioctl(3</dev/iommu>, IOMMU_IOAS_ALLOC, {}) = 0 {out_ioas_id=1}`. */
-export function renderCall(call: Call): string {
+export function renderCall(call: Call, kernel = ''): string {
   const { partial } = call;
-  return partial === undefined ? renderWhole(call) : `${renderWhole(call)}${partialText(partial)}`;
+  return partial === undefined
+    ? renderWhole(call, kernel)
+    : `${renderWhole(call, kernel)}${partialText(partial)}`;
 }
 
 /** What is not known of a call, behind it: `[missing argp, memory]`. */
@@ -53,14 +55,14 @@ function partialText({ missing, doubtful, implied }: PartialNote): string {
   return suffix(parts.filter((part) => part !== '').join('; '));
 }
 
-function renderWhole(call: Call): string {
+function renderWhole(call: Call, kernel: string): string {
   switch (call.op) {
     case 'open':
       return `open(${JSON.stringify(call.path)}, ${openFlags(call.flags)})${resultOf(call)}`;
     case 'close':
       return `close(${descriptor(call.fd, call.kind)})${resultOf(call)}`;
     case 'ioctl':
-      return renderIoctl(call);
+      return renderIoctl(call, kernel);
     case 'mmap':
       return renderMmap(call);
     case 'munmap':
@@ -93,8 +95,8 @@ function renderDma({ device, pasid, access, iova, len, result, physical }: DmaAc
   return `dma ${slot} ${access} ${hex(iova)}${to} ${len} bytes${suffix(result ?? '')}`;
 }
 
-function renderIoctl(call: IoctlCall): string {
-  const entry = findIoctl(call.kind, call.cmd);
+function renderIoctl(call: IoctlCall, kernel: string): string {
+  const entry = findIoctl(call.kind, call.cmd, kernel);
   const name = entry?.name ?? hex(call.cmd);
   const argument =
     entry === undefined

@@ -60,7 +60,7 @@ const FACT_NAMES: Readonly<Record<string, string>> = {
 export function printExplanation(session: Pick<Session, 'print' | 'colors'>, explanation: Explanation): void {
   const { bold, red } = session.colors;
   const { call, divergence } = explanation;
-  session.print(`${bold(`seq ${call.seq}`)}  [${call.pid}] ${renderCall(call)}`);
+  session.print(`${bold(`seq ${call.seq}`)}  [${call.pid}] ${renderCall(call, explanation.profile)}`);
   const section = (title: string, lines: readonly string[]): void => {
     if (lines.length === 0) return;
     session.print(`\n${bold(title)}`);
@@ -210,7 +210,7 @@ export function jsonOfExplanation({ call, errno, ...rest }: Explanation): string
     modelled && isPredicted(call) ? { ret, errno: errno === 0 ? null : errnoName(errno), reason: why } : null;
   return JSON.stringify(
     {
-      call: jsonOfCall(call),
+      call: jsonOfCall(call, rest.profile),
       profile: rest.profile,
       profileExact: rest.profileExact,
       context,

@@ -47,7 +47,7 @@ export { type PageRun, pinnedPageRuns, userPageRuns } from './page-runs.ts';
 export type { PasidChange, PasidChangeKind, PasidChangeTarget } from './pasid-change.ts';
 export { executeWithPatches, type PatchedReply } from './patches.ts';
 export { chooseProfile, type Profile, type ProfileChoice, withoutSelftest } from './profile.ts';
-export { renderHardware } from './proposal/index.ts';
+export { type ProposalFinding, proposalFindings, renderHardware } from './proposal/index.ts';
 export { allReasons, type Reason } from './reason.ts';
 export {
   type Finding,

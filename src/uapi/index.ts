@@ -9,6 +9,7 @@ export * from './errno.ts';
 export * from './flags.ts';
 export * from './ioasid-2021-02.ts';
 export type { FdKind, IoctlEntry } from './ioctl.ts';
+export * from './iommu-2021.ts';
 export * from './iommufd.ts';
 export type { Field, FieldKind, OffsetsOf, Refers, StructLayout, UnionCase, UnionLayout } from './layout.ts';
 export { offsetsOf, unionOffsetsOf } from './layout.ts';

@@ -1,8 +1,8 @@
 /**
  * The user API of the IOASID series V4 (2021-02-27: `/dev/ioasid`, PASIDs only), of its predecessor in VFIO
- * ("vfio: expose virtual Shared Virtual Addressing to VMs", V7 of 2020-09-10), and the fault records of
- * include/uapi/linux/iommu.h of that time. None of them is in a kernel of today.
+ * ("vfio: expose virtual Shared Virtual Addressing to VMs", V7 of 2020-09-10). None of them was ever merged.
  */
+import { type IoctlEntry, structIoctl } from './ioctl.ts';
 import { defineLayout } from './layout.ts';
 
 /** `_IO('i', 100 + n)`. */
@@ -40,6 +40,14 @@ export const IOASID_ALLOC_REQUEST = defineLayout({
   ],
 });
 
+/** The number that goes back, read through a pointer. */
+export const IOASID_FREE_REQUEST = defineLayout({
+  name: 'ioasid',
+  sizeBytes: 4,
+  minBytes: 4,
+  fields: [{ name: 'ioasid', offset: 0, kind: 's32', dir: 'in', refers: 'pasid' }],
+});
+
 /** `VFIO_BASE + 18` and `+ 19` on a container, 2020 only. */
 export const SVA_2020_CMD = { VFIO_IOMMU_PASID_REQUEST: 0x3b76, VFIO_IOMMU_NESTING_OP: 0x3b77 } as const;
 export const SVA_2020_PASID_FLAGS = { ALLOC: 1, FREE: 2 } as const;
@@ -70,47 +78,34 @@ export const VFIO_IOMMU_TYPE1_NESTING_OP = defineLayout({
   ],
 });
 
-/** A page request as the IOMMU driver reports it: `struct iommu_fault_page_request`. */
-export const IOMMU_FAULT_PAGE_REQUEST_2021 = defineLayout({
-  name: 'iommu_fault_page_request',
-  sizeBytes: 40,
-  minBytes: 40,
-  fields: [
-    { name: 'flags', offset: 0, kind: 'u32', dir: 'out' },
-    { name: 'pasid', offset: 4, kind: 'u32', dir: 'out', refers: 'pasid' },
-    { name: 'grpid', offset: 8, kind: 'u32', dir: 'out' },
-    { name: 'perm', offset: 12, kind: 'u32', dir: 'out' },
-    { name: 'addr', offset: 16, kind: 'u64', dir: 'out', refers: 'va' },
-    { name: 'private_data', offset: 24, kind: 'u64[]', count: 2, dir: 'out' },
-  ],
-});
+const IOMMU = ['iommufd'] as const;
+const CONTAINER = ['container'] as const;
 
-/** A fault that nobody can repair: `struct iommu_fault_unrecoverable`. */
-export const IOMMU_FAULT_UNRECOVERABLE_2021 = defineLayout({
-  name: 'iommu_fault_unrecoverable',
-  sizeBytes: 32,
-  minBytes: 32,
-  fields: [
-    { name: 'reason', offset: 0, kind: 'u32', dir: 'out' },
-    { name: 'flags', offset: 4, kind: 'u32', dir: 'out' },
-    { name: 'pasid', offset: 8, kind: 'u32', dir: 'out', refers: 'pasid' },
-    { name: 'perm', offset: 12, kind: 'u32', dir: 'out' },
-    { name: 'addr', offset: 16, kind: 'u64', dir: 'out', refers: 'va' },
-    { name: 'fetch_addr', offset: 24, kind: 'u64', dir: 'out', refers: 'phys' },
-  ],
-});
-
-/** The answer to a group of page requests: `struct iommu_page_response`, version 1. */
-export const IOMMU_PAGE_RESPONSE_2021 = defineLayout({
-  name: 'iommu_page_response',
-  sizeBytes: 24,
-  minBytes: 24,
-  fields: [
-    { name: 'argsz', offset: 0, kind: 'u32', dir: 'in', refers: 'size' },
-    { name: 'version', offset: 4, kind: 'u32', dir: 'in' },
-    { name: 'flags', offset: 8, kind: 'u32', dir: 'in' },
-    { name: 'pasid', offset: 12, kind: 'u32', dir: 'in', refers: 'pasid' },
-    { name: 'grpid', offset: 16, kind: 'u32', dir: 'in' },
-    { name: 'code', offset: 20, kind: 'u32', dir: 'in' },
-  ],
-});
+/** Rows of this generation: `/dev/ioasid`, and what a container had before it. */
+export const IOASID_V4_IOCTLS = [
+  {
+    name: 'IOASID_GET_API_VERSION',
+    cmd: IOASID_CMD.IOASID_GET_API_VERSION,
+    kinds: IOMMU,
+    argument: 'none',
+    layout: null,
+    since: '',
+  },
+  structIoctl('IOASID_GET_INFO', IOASID_CMD.IOASID_GET_INFO, IOMMU, IOASID_INFO, ''),
+  structIoctl('IOASID_REQUEST_ALLOC', IOASID_CMD.IOASID_REQUEST_ALLOC, IOMMU, IOASID_ALLOC_REQUEST, ''),
+  structIoctl('IOASID_REQUEST_FREE', IOASID_CMD.IOASID_REQUEST_FREE, IOMMU, IOASID_FREE_REQUEST, ''),
+  structIoctl(
+    'VFIO_IOMMU_PASID_REQUEST',
+    SVA_2020_CMD.VFIO_IOMMU_PASID_REQUEST,
+    CONTAINER,
+    VFIO_IOMMU_TYPE1_PASID_REQUEST,
+    '',
+  ),
+  structIoctl(
+    'VFIO_IOMMU_NESTING_OP',
+    SVA_2020_CMD.VFIO_IOMMU_NESTING_OP,
+    CONTAINER,
+    VFIO_IOMMU_TYPE1_NESTING_OP,
+    '',
+  ),
+] as const satisfies readonly IoctlEntry[];

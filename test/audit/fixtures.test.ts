@@ -99,7 +99,17 @@ describe('what happened in the recorded selftest', () => {
       ],
     ],
     [1024, ['116 attach 12', '118 refuse mock-pasid-fails', '120 detach 12']],
-    [2048, ['121 attach 9', '123 fault 0', '124 fault-read 0', '126 replace 12', '128 detach 12']],
+    [
+      2048,
+      [
+        '121 attach 9',
+        '123 fault 0',
+        '124 fault-read 0',
+        '125 fault-answer success',
+        '126 replace 12',
+        '128 detach 12',
+      ],
+    ],
   ])('to PASID %d', (pasid, expected) => {
     expect(told(pasid)).toEqual(expected);
   });

@@ -12,7 +12,7 @@ import { ALL_LAYOUTS } from './all-layouts.ts';
 
 describe('layouts', () => {
   test('all are there', () => {
-    expect(ALL_LAYOUTS.length).toBe(88);
+    expect(ALL_LAYOUTS.length).toBe(92);
   });
 
   test.each(ALL_LAYOUTS)('%s grows to its size and starts at its minimum', (_name, layout) => {

@@ -46,15 +46,16 @@ function showCalls(session: Session, { store, trace }: Target, flags: ShowFlags)
     ...(flags.from === undefined ? {} : { fromSeq: flags.from }),
     ...(flags.to === undefined ? {} : { toSeq: flags.to }),
   };
+  const kernel = trace.header.kernel ?? '';
   const width = String(trace.lastSeq ?? 0).length;
   const { dim, red } = session.colors;
   for (const call of store.readCallsExact(trace.id, range)) {
     if (!isWanted(call, flags)) continue;
     if (session.json) {
-      session.print(JSON.stringify(jsonOfCall(call)));
+      session.print(JSON.stringify(jsonOfCall(call, kernel)));
       continue;
     }
-    const text = renderCall(call);
+    const text = renderCall(call, kernel);
     const place = `${String(call.seq).padStart(width)}  [${call.pid}]`;
     session.print(`${dim(place)} ${hasFailed(call) ? red(text) : text}`);
   }

@@ -126,6 +126,44 @@ export const PASID_ADVICE: AdviceTable = {
     'the range ends before it begins, or at 2^31 or above',
     'set argsz, clear flags and give a range below 2^31',
   ],
+  'vfio-sva-struct-unreadable': [
+    'the pointer is bad, or argsz reaches past the memory',
+    'pass a whole struct',
+  ],
+  'vfio-sva-request-arguments': [
+    'both or none of ALLOC and FREE, or a range of more than 31 bits',
+    'set one flag, argsz to 16, and min no higher than max',
+  ],
+  'vfio-sva-no-pasids': [
+    'VFIO_SET_IOMMU chose another IOMMU, or the platform has PASIDs of each function',
+    'put a group in and choose VFIO_TYPE1_NESTING_IOMMU; look at the nesting capability first',
+  ],
+  'vfio-sva-none': [
+    'the process has its 1000 numbers, or the range is taken',
+    'free numbers, or widen the range',
+  ],
+  'vfio-sva-no-group': ['VFIO_SET_IOMMU came before VFIO_GROUP_SET_CONTAINER', 'put a group in first'],
+  'vfio-sva-nesting-arguments': [
+    'a flag above the lower 16 bits, or an operation of another version',
+    'put BIND_PGTBL (0) or UNBIND_PGTBL (1) into flags, and nothing else',
+  ],
+  'vfio-sva-no-nesting': [
+    'VFIO_SET_IOMMU chose another IOMMU than VFIO_TYPE1_NESTING_IOMMU',
+    'choose the nesting IOMMU, and look at its capability',
+  ],
+  'vfio-sva-bind-arguments': [
+    'bind data of another version or vendor, or padding that is not 0',
+    'fill in version 1, format 1 (VT-d), argsz 72, and zero the rest',
+  ],
+  'vfio-sva-bind-pasid': [
+    'hpasid was left at 0, or is the guest number',
+    'pass the number that ALLOC answered',
+  ],
+  'vfio-sva-bound': ['the number has a page table already', 'unbind it first'],
+  'iopf-not-page-request': [
+    'the record is an unrecoverable fault',
+    'report it instead: only page requests have an answer',
+  ],
   'dev-ioasid-none': [
     'the limit of the cgroup, which is 0 at first, or the quota is reached',
     'raise the limit of the cgroup, or free numbers',

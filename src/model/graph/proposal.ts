@@ -120,15 +120,21 @@ function node(
   return { key, kind, label, state: null, context: 0, id: 0, facts, owner: null };
 }
 
-const FILE_LABELS = { iommu: 'IOASID descriptor', device: 'device descriptor', kvm: 'VM' } as const;
+const FILE_LABELS = {
+  iommu: 'IOASID descriptor',
+  device: 'device descriptor',
+  kvm: 'VM',
+  container: 'container descriptor',
+  group: 'group descriptor',
+  other: 'file',
+} as const;
 
 function fileNode({ id, kind, owner, refs, faults, translates, registered }: ProposalFile): NodeFacts {
   const facts: Record<string, FactValue> = { openedBy: owner, descriptors: refs };
   if (faults.length > 0) facts['unanswered'] = faults.length;
   if (registered.length > 0) facts['registered'] = registered.length;
   if (kind === 'kvm') facts['translates'] = translates;
-  const label = kind === 'other' ? 'file' : FILE_LABELS[kind];
-  return { ...node(fileKey(id), kind === 'kvm' ? 'vm' : 'descriptor', `${label} ${id}`, facts), id };
+  return { ...node(fileKey(id), kind === 'kvm' ? 'vm' : 'descriptor', `${FILE_LABELS[kind]} ${id}`, facts), id };
 }
 
 function spaceNode(file: ProposalFile, id: number): NodeFacts {

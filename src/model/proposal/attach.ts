@@ -47,9 +47,9 @@ export function attachDevice(
     group.attached += 1;
     moveGroup(group, GROUP_EVENT.ATTACH);
   }
-  moveIoas(ioas, IOAS_EVENT.ATTACH, isWhole(call, ioas) ? IOAS_GUARD.whole : 0);
+  moveIoas(ioas, IOAS_EVENT.ATTACH, isWhole(call, ioas, file.device) ? IOAS_GUARD.whole : 0);
   call.kernel.effects.deviceAttached(iommu.id, file.id, ioas.id, routing.host ?? 0);
-  tellOfAttachment(call, 'attach', iommu, ioas, attachment);
+  tellOfAttachment(call, 'attach', iommu, ioas, attachment, {}, file.id);
   tellOfMove(call, iommu, attachment, ioas);
   return null;
 }
@@ -76,8 +76,7 @@ function checkAttach(
   guest: GuestPasid | null,
 ): Refusal {
   if (!file.bindings.some((binding) => binding.iommu === iommu.id)) return NOT_BOUND;
-  const same = ioas.attachments.some((other) => other.device === file.device && other.guest === guest);
-  if (same) return ALREADY_ATTACHED;
+  if (indexOf(ioas, file.device, guest) >= 0) return ALREADY_ATTACHED;
   const device = deviceOf(call, file.device);
   if (ioas.enforcesSnoop && !device.enforcesSnoop) return SNOOP_UNENFORCEABLE;
   if (!isCompatible(call, ioas, device)) return DEVICE_INCOMPATIBLE;
@@ -85,6 +84,15 @@ function checkAttach(
   const parent = iommu.spaces[ioas.parent]!;
   if (parent.attachments.some((other) => other.device === file.device)) return null;
   return isAttachedElsewhere(call, file, iommu) ? NESTING_ACROSS : PARENT_NOT_ATTACHED;
+}
+
+/** Where the attachment of a device under a PASID of the guest stands; -1 when there is none. */
+function indexOf({ attachments }: Ioas, device: string, guest: GuestPasid | null): number {
+  for (let at = 0; at < attachments.length; at += 1) {
+    const other = attachments[at]!;
+    if (other.guest === guest && other.device === device) return at;
+  }
+  return -1;
 }
 
 /** One page table for all devices: what their IOMMUs make of it must be the same. */
@@ -124,12 +132,13 @@ function routingFor(
 
 /** One live attachment for each slot; a child may stand on its parent, which stays attached below it. */
 function takeSlot(
-  { state, ...call }: ProposalCall,
+  call: ProposalCall,
   iommu: ProposalFile,
   ioas: Ioas,
   device: DeviceFacts,
   routing: Routing,
 ): Refusal {
+  const { state } = call;
   const slot = state.slots[routing.slot];
   if (slot === undefined) {
     state.slots[routing.slot] = { iommu: iommu.id, device: device.name, stack: [ioas.id] };
@@ -141,7 +150,7 @@ function takeSlot(
     slot.stack.push(ioas.id);
     return null;
   }
-  releaseRouting({ state, ...call }, iommu, { device: device.name, ...routing });
+  releaseRouting(call, iommu, { device: device.name, ...routing });
   return SLOT_TAKEN;
 }
 
@@ -153,8 +162,7 @@ export function detachDevice(
   ioas: Ioas,
   guest: GuestPasid | null,
 ): Refusal {
-  const at = ioas.attachments.findIndex((other) => other.device === file.device && other.guest === guest);
-  const attachment = ioas.attachments[at];
+  const attachment = ioas.attachments[indexOf(ioas, file.device, guest)];
   if (attachment === undefined) return NOT_ON_IOAS;
   if (guest === null && hasNested(iommu, ioas, file.device)) return DETACH_PARENT;
   const isLast = ioas.attachments.length === 1;
@@ -189,13 +197,14 @@ function detachAt(
     moveGroup(group, GROUP_EVENT.DETACH, group.attached === 0 ? GROUP_LAST : 0);
   }
   const isLast = ioas.attachments.length === 0;
-  const whole = isWhole(call, ioas) ? IOAS_GUARD.whole : 0;
+  const whole = isWhole(call, ioas, file.device) ? IOAS_GUARD.whole : 0;
   moveIoas(ioas, IOAS_EVENT.DETACH, whole | (isLast ? IOAS_GUARD.last : 0));
   // The domain goes with the last device, and its mappings with it; in July 2021 they wait for another.
   if (isLast && call.generation !== 'proposal-2021-07') ioas.maps = [];
   kernel.effects.deviceDetached(iommu.id, file.id, ioas.id, attachment.host ?? 0);
   // A number of the guest's own is given back by this alone, and the kernel flushes whatever it detaches.
-  tellOfAttachment(call, 'detach', iommu, ioas, attachment, { flushes: attachment.host === null });
+  const flushes = attachment.host === null;
+  tellOfAttachment(call, 'detach', iommu, ioas, attachment, { flushes }, file.id);
   tellOfMove(call, iommu, attachment, iommu.spaces[slot.stack.at(-1) ?? -1]);
   if (iommu.faults.length > 0)
     iommu.faults = iommu.faults.filter((fault) => fault.ioas !== ioas.id || fault.device !== file.device);

@@ -18,7 +18,7 @@ import {
 import { policyOf } from './facts.ts';
 import { completeFault, readFault } from './faults.ts';
 import { iommuFileAt } from './files.ts';
-import { mapPasid, unmapPasid } from './kvm.ts';
+import { mapPasid, submitWork, unmapPasid } from './kvm.ts';
 import { mapArguments, mapRange, registerMemory, UNMAP_ALL, unmapRange, unregisterMemory } from './maps.ts';
 import { tellOfAttachment } from './pasid-changes.ts';
 import { ARGUMENT_BAD, NOT_BOUND, NOT_IOMMU_FD } from './reasons.ts';
@@ -187,6 +187,7 @@ export const MAY_DEVICE_CALLS: Readonly<Record<string, ProposalHandler>> = {
 };
 
 export const MAY_KVM_CALLS: Readonly<Record<string, ProposalHandler>> = {
+  enqcmd: submitWork,
   KVM_MAP_PASID: kvmPasid((call, iommu) => {
     const [ioas, guest] = [ioasArg(call), guestArg(call, 'user_pasid')];
     return ioas === null || guest === null ? ARGUMENT_BAD : mapPasid(call, call.file!, iommu, ioas, guest);

@@ -18,7 +18,7 @@ import {
 import { type DeviceFacts, policyOf } from './facts.ts';
 import { completeFault, readFault } from './faults.ts';
 import { iommuFileAt } from './files.ts';
-import { mapPasid, unmapPasid } from './kvm.ts';
+import { mapPasid, submitWork, unmapPasid } from './kvm.ts';
 import { mapArguments, mapRange, UNMAP_ALL, unmapRange } from './maps.ts';
 import { tellOfAttachment } from './pasid-changes.ts';
 import { ARGUMENT_BAD, COOKIE_UNKNOWN, NOT_IOMMU_FD, PASID_DELEGATED } from './reasons.ts';
@@ -246,6 +246,7 @@ export const JULY_DEVICE_CALLS: Readonly<Record<string, ProposalHandler>> = {
 };
 
 export const JULY_KVM_CALLS: Readonly<Record<string, ProposalHandler>> = {
+  enqcmd: submitWork,
   KVM_ENABLE_CAP: (call) => {
     if (numberArg(call, 'cap') !== CAP_PASID_TRANSLATION) return ARGUMENT_BAD;
     call.file!.translates = true;

@@ -26,7 +26,9 @@ import { dropTranslations } from './kvm.ts';
 import { ARGUMENT_BAD, NO_SUCH_CALL } from './reasons.ts';
 import { RFC_DEVICE_ABSENT, RFC_DEVICE_OPEN } from './reasons-2021-09.ts';
 import { ACCESS_BLOCKED } from './reasons-memory.ts';
+import { allocReviewed } from './review-2021-09.ts';
 import { createProposalState, type ProposalFile, type ProposalState } from './state.ts';
+import { dropContainer, vfioSvaIoctl } from './vfio-sva.ts';
 
 /** Execution of a trace of one of the generations of 2020 and 2021. */
 
@@ -55,7 +57,10 @@ const CALLS: Readonly<Record<Generation, Readonly<Record<string, CallTable>>>> =
     kvm: JULY_KVM_CALLS,
     none: HARDWARE,
   },
-  'rfc-2021-09': { none: { VFIO_GROUP_GET_DEVICE_FD: openThroughGroup } },
+  'rfc-2021-09': {
+    iommu: { IOMMU_IOASID_ALLOC: allocReviewed },
+    none: { VFIO_GROUP_GET_DEVICE_FD: openThroughGroup },
+  },
   'ioasid-v4': { none: { ...HARDWARE, ...CORE_CALLS } },
 };
 
@@ -103,6 +108,8 @@ const KINDS: Readonly<Record<string, ProposalFile['kind']>> = {
   iommufd: 'iommu',
   device: 'device',
   kvm: 'kvm',
+  container: 'container',
+  group: 'group',
 };
 
 /** The number that open returned is an input, as everywhere. */
@@ -123,6 +130,7 @@ function open(kernel: Kernel, state: ProposalState, record: OpenCall): Reply {
   }
   const file = openFile(state, record.pid, fd, kind, kind === 'device' ? device!.name : '');
   if (kernel.profile.name === 'ioasid-v4' && kind === 'iommu') makeSet(state, file);
+  if (kind === 'group') file.groups = [Number(/\d+$/.exec(record.path)?.[0] ?? -1)];
   return reply;
 }
 
@@ -160,7 +168,8 @@ const HAS_STRUCTS: ReadonlySet<string> = new Set(['rfc-2021-09', 'ioasid-v4']);
 
 function runIoctl(call: StructCall, cmd: number): ProposalAnswer | null {
   if (call.generation === 'rfc-2021-09') return septemberIoctl(call, cmd);
-  return call.file!.kind === 'iommu' ? devIoasidIoctl(call, cmd) : null;
+  if (call.file!.kind === 'iommu') return devIoasidIoctl(call, cmd);
+  return vfioSvaIoctl(call, cmd);
 }
 
 function ioctl(kernel: Kernel, state: ProposalState, record: IoctlCall): Reply {
@@ -200,6 +209,7 @@ function close(kernel: Kernel, state: ProposalState, record: CloseCall): Reply {
     }
   }
   if (gone.kind === 'kvm') dropTranslations(call, gone);
+  if (gone.kind === 'container') dropContainer(call, gone);
   if (gone.kind === 'iommu' && kernel.profile.name === 'ioasid-v4') dropSet(call, gone);
   forget(state, gone);
   return kernel.reply;

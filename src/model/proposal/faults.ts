@@ -2,10 +2,10 @@ import type { JsonValue } from '../../trace/index.ts';
 import { functionSpace } from '../ioasid/index.ts';
 import { cookieOf, deviceOf } from './binding.ts';
 import { hexText, numberArg, type ProposalAnswer, type ProposalCall, textArg, wideArg } from './call.ts';
-import { deviceFacts } from './facts.ts';
+import { findDevice } from './facts.ts';
 import { fileOf, scopeOfAttachment, wirePasid } from './pasid-changes.ts';
 import { ARGUMENT_BAD } from './reasons.ts';
-import { FAULT_CODE, FAULT_NO_QUEUE, NO_FAULT } from './reasons-memory.ts';
+import { FAULT_CODE, FAULT_NO_QUEUE, FAULT_NOT_PAGE_REQUEST, NO_FAULT } from './reasons-memory.ts';
 import type { FaultGroup, Ioas, PageRequest, ProposalFile, Slot } from './state.ts';
 
 /**
@@ -16,6 +16,9 @@ import type { FaultGroup, Ioas, PageRequest, ProposalFile, Slot } from './state.
 
 /** `enum iommu_page_response_code`. */
 export const PAGE_RESPONSE = { SUCCESS: 0, INVALID: 1, FAILURE: 2 } as const;
+
+/** `type` of a record: other faults can not be answered. */
+const PAGE_REQUEST = 'page-request';
 
 /** Codes of an answer in words. */
 const RESPONSE_NAMES = ['success', 'invalid', 'failure'] as const;
@@ -34,7 +37,8 @@ export function pageRequest(call: ProposalCall): ProposalAnswer {
   const grpid = numberArg(call, 'grpid');
   const address = wideArg(call, 'addr');
   if (name === null || grpid === null || address === null) return ARGUMENT_BAD;
-  if (!deviceFacts(call.kernel.machine).some((device) => device.name === name)) return FAULT_NO_QUEUE;
+  if (findDevice(call.kernel.machine, name) === undefined) return FAULT_NO_QUEUE;
+  if ((textArg(call, 'type') ?? PAGE_REQUEST) !== PAGE_REQUEST) return FAULT_NOT_PAGE_REQUEST;
   const { state } = call;
   const pasid = numberArg(call, 'pasid');
   const request = { pasid, grpid, address: hexText(address), perm: numberArg(call, 'perm') ?? 0 };
@@ -46,7 +50,7 @@ export function pageRequest(call: ProposalCall): ProposalAnswer {
   const waiting = state.partialFaults[name];
   const requests = [...waiting.filter((other) => other.grpid === grpid), request];
   state.partialFaults[name] = waiting.filter((other) => other.grpid !== grpid);
-  return reportGroup(call, name, pasid, requests);
+  return reportGroup(call, name, pasid, requests, call.args['response_needs_pasid'] !== false);
 }
 
 /** Reports a whole group, or answers it at once where nobody can handle it. */
@@ -55,9 +59,11 @@ function reportGroup(
   name: string,
   pasid: number | null,
   requests: readonly PageRequest[],
+  needsPasid: boolean,
 ): ProposalAnswer {
   const { grpid } = requests.at(-1)!;
-  const invalid = { ret: 0, out: { response: response(name, pasid, grpid, PAGE_RESPONSE.INVALID) } };
+  const told = needsPasid ? pasid : null;
+  const invalid = { ret: 0, out: { response: response(name, told, grpid, PAGE_RESPONSE.INVALID) } };
   const found = targetOf(call, name, pasid);
   if (found === null) {
     tellUnclaimed(call, name, pasid);
@@ -76,6 +82,7 @@ function reportGroup(
     pasid,
     grpid,
     requests,
+    needsPasid,
     wasRead: false,
   };
   iommu.faults.push(fault);
@@ -182,19 +189,29 @@ export function completeFault(
   if (fault === undefined) return NO_FAULT;
   iommu.faults.splice(at, 1);
   tellOfFault(call, 'fault-answer', iommu, fault, RESPONSE_NAMES[code]);
-  return { ret: 0, out: { response: response(fault.device, fault.pasid, fault.grpid, code) } };
+  return {
+    ret: 0,
+    out: { response: response(fault.device, fault.needsPasid ? fault.pasid : null, fault.grpid, code) },
+  };
 }
 
 function isAsked(fault: FaultGroup, ioas: Ioas, cookie: string | null): boolean {
   return fault.wasRead && fault.ioas === ioas.id && (cookie === null || fault.cookie === cookie);
 }
 
-/** The queue of a device overflowed: all its groups of which the last request is missing are dropped. */
+/**
+ * The queue of the IOMMU overflowed: all groups in it of which the last request is missing are dropped,
+ * whichever device they are from.
+ */
 export function faultOverflow(call: ProposalCall): ProposalAnswer {
   const name = textArg(call, 'device');
   if (name === null) return ARGUMENT_BAD;
-  const dropped = call.state.partialFaults[name]?.length ?? 0;
-  delete call.state.partialFaults[name];
+  const { partialFaults } = call.state;
+  let dropped = 0;
+  for (const device of Object.keys(partialFaults)) {
+    dropped += partialFaults[device]!.length;
+    delete partialFaults[device];
+  }
   return { ret: 0, out: { dropped } };
 }
 

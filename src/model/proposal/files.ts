@@ -25,6 +25,8 @@ export function openFile(
     registered: [],
     faults: [],
     translations: {},
+    groups: [],
+    nests: false,
     translates: false,
   };
   state.descriptors[pid] ??= {};

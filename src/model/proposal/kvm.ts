@@ -1,7 +1,8 @@
 import { type GuestPasid, guestPasid, type IoasId } from '../ioasid/index.ts';
-import type { ProposalAnswer, ProposalCall } from './call.ts';
-import { DONE } from './call.ts';
+import { DONE, guestArg, type ProposalAnswer, type ProposalCall, textArg } from './call.ts';
+import { findDevice } from './facts.ts';
 import { scopeOfAttachment } from './pasid-changes.ts';
+import { ARGUMENT_BAD } from './reasons.ts';
 import { KVM_MAPPED, KVM_NO_PASID, KVM_UNMAPPED } from './reasons-memory.ts';
 import type { Attachment, ProposalFile, Translation } from './state.ts';
 
@@ -40,6 +41,29 @@ export function unmapPasid(call: ProposalCall, kvm: ProposalFile, guest: GuestPa
   delete kvm.translations[guest];
   tellOfKvm(call, 'kvm-unmap', kvm, guest, translation);
   return DONE;
+}
+
+/**
+ * `enqcmd`: a guest submits work to a device. The CPU takes the PASID from the guest's MSR; with
+ * KVM_CAP_PASID_TRANSLATION it sends what its table says. The portal of a device whose numbers have to be
+ * translated stays blocked until translation is on. Source: proposal of 2021-07-09, 1.4.4.
+ */
+export function submitWork(call: ProposalCall): ProposalAnswer {
+  const [name, guest] = [textArg(call, 'device'), guestArg(call, 'pasid')];
+  const device = name === null ? undefined : findDevice(call.kernel.machine, name);
+  if (device === undefined || guest === null) return ARGUMENT_BAD;
+  const { translates, translations } = call.file!;
+  if (!device.isShared) return { ret: 0, out: { portal: 'none' } };
+  // May 2021 has no switch: the table is there with its first entry.
+  const isOn = translates || (call.generation === 'proposal-2021-05' && device.isMediated);
+  if (!isOn) {
+    // What a whole function takes is the guest's own number.
+    if (!device.isMediated) return { ret: 0, out: { rid: device.functionName, pasid: guest } };
+    return { ret: 0, out: { portal: 'blocked' } };
+  }
+  const found = translations[guest];
+  if (found === undefined) return { ret: 0, out: { fault: 'untranslated' } };
+  return { ret: 0, out: { rid: device.functionName, pasid: found.host } };
 }
 
 /** The virtual machine is gone, and its table with it. */

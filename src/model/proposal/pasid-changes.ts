@@ -96,6 +96,7 @@ export function tellOfAttachment(
   ioas: Ioas,
   attachment: Attachment,
   more: Pick<PasidChange, 'vm' | 'reason' | 'vpasid' | 'flushes'> = {},
+  file = 0,
 ): void {
   const pasid = wirePasid(attachment);
   if (pasid === null) return;
@@ -106,7 +107,7 @@ export function tellOfAttachment(
     pasid,
     vpasid: guest,
     context: iommu.id,
-    target: { device, file: fileOf(state, device), ioas: ioas.id },
+    target: { device, file: file || fileOf(state, device), ioas: ioas.id },
     ...more,
   });
 }

@@ -127,6 +127,12 @@ export const FAULT_CODE = reason(
   'iommu.h of 2021, struct iommu_page_response',
   'the answer is neither success, invalid nor failure',
 );
+export const FAULT_NOT_PAGE_REQUEST = reason(
+  'iopf-not-page-request',
+  'EOPNOTSUPP',
+  'page fault handler V12, iommu_queue_iopf',
+  'the fault is no page request: nobody can answer it',
+);
 export const FAULT_NO_QUEUE = reason(
   'iopf-no-queue',
   'ENODEV',

@@ -14,13 +14,14 @@ export const IOAS_STATE = STATE;
 export const IOAS_EVENT = EVENT;
 export const IOAS_GUARD = GUARD;
 
-/** Makes an address space under the lowest free number of its descriptor. */
+/** Makes an address space under the lowest free number of its descriptor, from `first` on. */
 export function createIoas(
   { kernel }: ProposalCall,
   iommu: ProposalFile,
   fields: Pick<Ioas, 'parent' | 'kind' | 'table' | 'enforcesSnoop' | 'addressWidth'>,
+  first = 0,
 ): Ioas {
-  let id = 0;
+  let id = first;
   while (iommu.spaces[id] !== undefined) id += 1;
   iommu.spaces[id] = {
     id: ioasId(id),
@@ -58,22 +59,40 @@ export function requireLive(ioas: Ioas): Refusal {
 }
 
 /**
- * Whether every group of which a device is attached is attached with all its devices. Only May 2021 asks; a
- * device mediated by software has no group.
+ * Whether every group of which a device is attached is attached with all its devices; `changed` is the device
+ * that came or went, and the only one to look at where all were whole before. Only May 2021 asks; a device
+ * mediated by software has no group.
  */
-export function isWhole({ kernel, generation }: ProposalCall, ioas: Ioas): boolean {
-  if (generation !== 'proposal-2021-05') return true;
-  const names = devicesOn(ioas);
-  return names.every((name) => {
-    const { isSoftware, group } = findDevice(kernel.machine, name)!;
-    return isSoftware || groupMembers(kernel.machine, group).every((member) => names.includes(member.name));
-  });
+export function isWhole(call: ProposalCall, ioas: Ioas, changed: string): boolean {
+  if (call.generation !== 'proposal-2021-05') return true;
+  const { lifecycle } = ioas;
+  const isRest = lifecycle === STATE.live || lifecycle === STATE.bound;
+  const names = isRest ? [changed] : devicesOn(ioas);
+  return names.every((name) => hasAllOrNone(call, ioas, name));
+}
+
+/** Whether all devices of a device's group are attached, or none any more. */
+function hasAllOrNone({ kernel }: ProposalCall, ioas: Ioas, name: string): boolean {
+  const { isSoftware, group } = findDevice(kernel.machine, name)!;
+  if (isSoftware) return true;
+  const members = groupMembers(kernel.machine, group);
+  const attached = members.filter((member) => isOn(ioas, member.name));
+  return attached.length === 0 || attached.length === members.length;
+}
+
+function isOn({ attachments }: Ioas, name: string): boolean {
+  return attachments.some(({ device }) => device === name);
 }
 
 /** Names of the devices that are attached, each once; there may be many attachments of few devices. */
 export function devicesOn({ attachments }: Ioas): readonly string[] {
   const names: string[] = [];
-  for (const { device } of attachments) if (!names.includes(device)) names.push(device);
+  let last = '';
+  for (const { device } of attachments) {
+    if (device === last) continue;
+    last = device;
+    if (!names.includes(device)) names.push(device);
+  }
   return names;
 }
 

@@ -27,7 +27,7 @@ export interface ProposalState {
 
 export interface ProposalFile {
   readonly id: number;
-  readonly kind: 'iommu' | 'device' | 'kvm' | 'other';
+  readonly kind: 'iommu' | 'device' | 'kvm' | 'container' | 'group' | 'other';
   /** Descriptors that name it. */
   refs: number;
   /** Process that opened it. */
@@ -47,6 +47,10 @@ export interface ProposalFile {
   faults: FaultGroup[];
   /** Of kind `kvm`: the CPU's PASID translation table, by the guest's number. */
   readonly translations: Record<number, Translation>;
+  /** Of kind `group`: its number. Of kind `container`: the groups that are in it. */
+  groups: number[];
+  /** Of kind `container`: VFIO_TYPE1_NESTING_IOMMU was chosen. */
+  nests: boolean;
   /** Of kind `kvm`: KVM_CAP_PASID_TRANSLATION is on. */
   translates: boolean;
 }
@@ -134,6 +138,8 @@ export interface FaultGroup {
   readonly pasid: number | null;
   readonly grpid: number;
   readonly requests: readonly PageRequest[];
+  /** The device wants its PASID in the answer: IOMMU_FAULT_PAGE_RESPONSE_NEEDS_PASID. */
+  readonly needsPasid: boolean;
   wasRead: boolean;
 }
 
