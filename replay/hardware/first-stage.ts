@@ -56,12 +56,11 @@ export function readThrough(
   steps: TranslationStep[],
 ): { readonly word: bigint } | { readonly fault: WalkFault } | 'missing' {
   const walk = table.walk(Number(ipa >> 12n), 'r');
-  if (walk.fault !== null) {
-    steps.push(...levelSteps(walk, `second stage of 0x${ipa.toString(16)}, `));
-    return { fault: walk.fault };
-  }
-  const word = readGuest(memory, ipa);
-  return word === null || word === 'unmapped' ? 'missing' : { word };
+  const word = walk.fault === null ? readGuest(memory, ipa) : null;
+  if (typeof word === 'bigint') return { word };
+  // Where the walk ends, the second stage's own way is shown.
+  steps.push(...levelSteps(walk, `second stage of 0x${ipa.toString(16)}, `));
+  return walk.fault === null ? 'missing' : { fault: walk.fault };
 }
 
 /** Where an entry of the guest stands: its own address, the physical one, and the record that told of it. */

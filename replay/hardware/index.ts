@@ -21,3 +21,4 @@ export { lookAtSmmu } from './smmu-look.ts';
 export type { Access, TableFormat, UnknownBits, Word } from './table-format.ts';
 export { createTranslator, findSlot, type Translator, translate } from './translate.ts';
 export type { Translation, TranslationStep } from './translation.ts';
+export { watchHardware } from './watch-hardware.ts';
