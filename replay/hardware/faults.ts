@@ -153,21 +153,25 @@ const VTD_FIRST_STAGE: Readonly<Record<FirstStageFault, HardwareFault>> = {
   'not-writable': NO_WRITE,
 };
 
+/** The emulation keeps the codes of legacy mode for the second stage. */
+const SECOND_STAGE = {
+  outside: { code: 0x84, name: 'SM: address beyond what the second stage spans', emulated: 0x04 },
+  write: { ...NO_WRITE, emulated: 0x05 },
+  read: { ...NO_READ, emulated: 0x06 },
+} as const satisfies Record<string, HardwareFault>;
+
+const LEGACY = {
+  outside: { code: 0x04, name: 'access beyond MGAW' },
+  write: { code: 0x05, name: 'PTE write access is not set' },
+  read: { code: 0x06, name: 'PTE read access is not set' },
+} as const satisfies Record<string, HardwareFault>;
+
 function vtdFault({ scalable, format }: FaultContext, fault: WalkFault, access: Access): HardwareFault {
-  const isWrite = access === 'w';
-  if (!scalable) {
-    if (fault === 'outside') return { code: 0x04, name: 'access beyond MGAW' };
-    return isWrite
-      ? { code: 0x05, name: 'PTE write access is not set' }
-      : { code: 0x06, name: 'PTE read access is not set' };
-  }
-  if (format === 'vtd-fs') {
+  const kind = access === 'w' ? 'write' : 'read';
+  if (scalable && format === 'vtd-fs') {
     if (fault === 'outside') return VTD_FIRST_STAGE['not-canonical'];
     if (fault === 'not-present') return VTD_FIRST_STAGE['not-present'];
-    return isWrite ? NO_WRITE : NO_READ;
+    return access === 'w' ? NO_WRITE : NO_READ;
   }
-  if (fault === 'outside')
-    return { code: 0x84, name: 'SM: address beyond what the second stage spans', emulated: 0x04 };
-  // The emulation keeps the codes of legacy mode for the second stage.
-  return isWrite ? { ...NO_WRITE, emulated: 0x05 } : { ...NO_READ, emulated: 0x06 };
+  return (scalable ? SECOND_STAGE : LEGACY)[fault === 'outside' ? 'outside' : kind];
 }

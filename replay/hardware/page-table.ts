@@ -149,7 +149,8 @@ function map(state: State, page: number, pageCount: number, frame: number, prot:
 function unmap(state: State, page: number, pageCount: number): void {
   const end = page + pageCount;
   cutSegments(state.leaves, page, end - 1);
-  for (let level = 1; level < state.levels; level += 1) {
+  const levels = Math.min(state.levels, state.format.keepsFrom ?? state.levels);
+  for (let level = 1; level < levels; level += 1) {
     const span = spanPages(state, level);
     removeNumbers(state.tables[level]!, Math.ceil(page / span), Math.floor(end / span) - 1);
   }

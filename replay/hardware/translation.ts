@@ -30,15 +30,14 @@ export interface Translation {
 
 export type Outcome = Omit<Translation, 'steps'>;
 
-const NOTHING = { physical: null, pageBytes: 0, fault: null, why: '' } as const;
 const NO_PAGE_NOTED = 'no pagemap note tells the physical page, nor the size of the leaf';
 
 export function faulted(fault: HardwareFault): Outcome {
-  return { ...NOTHING, outcome: 'fault', fault };
+  return { outcome: 'fault', physical: null, pageBytes: 0, fault, why: '' };
 }
 
 export function unknown(why: string): Outcome {
-  return { ...NOTHING, outcome: 'unknown', why };
+  return { outcome: 'unknown', physical: null, pageBytes: 0, fault: null, why };
 }
 
 /** `frame`: of the address's own page. */
