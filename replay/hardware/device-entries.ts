@@ -93,7 +93,8 @@ function guestWord(data: Uint8Array): Word | null {
   const flags = fields.getBigUint64(0, true);
   const supervisor = (flags & 1n) !== 0n ? bit(0) : 0n;
   const extended = (flags & 2n) !== 0n ? bit(7) : 0n;
-  const protect = (flags & 4n) !== 0n ? bit(4) : 0n;
+  // Write protection (WPE) goes with supervisor requests (SRE) only: pasid_pte_config_nested.
+  const protect = (flags & 5n) === 5n ? bit(4) : 0n;
   const mode = fields.getUint32(16, true) === 57 ? FSPM_5_LEVELS : 0n;
   return word((fields.getBigUint64(8, true) & ADDRESS) | supervisor | extended | protect | mode);
 }

@@ -10,15 +10,17 @@ import type {
 import { applySteps } from './apply-steps.ts';
 import type { DeviceSlot, HardwareDomain, HardwareIommu, HardwareView, SlotState } from './domain.ts';
 import { formatOf } from './formats/index.ts';
+import { guestMemory, type NotedMemory } from './guest-memory.ts';
 import type { History } from './history.ts';
 import { eachIoas, type1Key } from './history-domains.ts';
 import { createPageTable, type PageTable } from './page-table.ts';
+import { smmuFeatures } from './smmu-features.ts';
 import type { FormatFacts } from './table-format.ts';
 
 /** What the hardware holds, from the state of the kernel and what was done to its domains. */
 
 /** A domain whose table is not made yet: frames may still become known. */
-interface DomainSketch extends Omit<HardwareDomain, 'table'> {
+interface DomainSketch extends Omit<HardwareDomain, 'table' | 'memory'> {
   readonly facts: FormatFacts;
   readonly stepCount: number;
 }
@@ -35,20 +37,31 @@ export function sketchView(history: History, kernel: Kernel, seq: number): ViewS
   const domains = [...iommufdDomains(history, kernel), ...type1Domains(history, kernel)];
   return {
     seq,
-    iommus: kernel.machine.iommus.map((iommu) => ({
-      name: iommu.name,
-      driver: iommu.driver,
-      scalable: isScalable(kernel, iommu),
-      coherent: bitOf(hwInfoBytes(kernel, iommu), 16, 48),
-    })),
+    iommus: kernel.machine.iommus.map((iommu) => iommuOf(kernel, iommu)),
     domains: domains.sort((a, b) => a.key - b.key),
     slots: [...deviceSlots(history, kernel)],
   };
 }
 
+function iommuOf(kernel: Kernel, iommu: Iommu): HardwareIommu {
+  const bytes = hwInfoBytes(kernel, iommu);
+  const smmu = iommu.driver === 'smmuv3' && bytes !== null ? smmuFeatures(bytes) : null;
+  return {
+    name: iommu.name,
+    driver: iommu.driver,
+    scalable: isScalable(kernel, iommu),
+    coherent: bitOf(bytes, 16, 48),
+    smmu,
+    outputBits: smmu?.outputBits ?? USUAL_OUTPUT_BITS,
+  };
+}
+
+const USUAL_OUTPUT_BITS = 48;
+
 /** Makes the tables with all frames that are known by now. `format` overrides that of the domains. */
 export function finishView(
   history: History,
+  noted: NotedMemory,
   { seq, iommus, domains, slots }: ViewSketch,
   pageBytes: number,
   format?: string,
@@ -66,6 +79,7 @@ export function finishView(
         stepCount,
         pageBytes,
       ),
+      memory: guestMemory(history, noted, { domain: domain.key, stepCount, seq }),
     })),
   };
 }
@@ -195,10 +209,24 @@ function* deviceSlots(history: History, kernel: Kernel): Generator<DeviceSlot> {
   }
 }
 
-/** Scalable mode is stated, or the extended capability register has it. */
+/**
+ * Scalable mode is stated, or the extended capability register has it, or there is a page table that needs
+ * it: a first stage, or a parent of a guest's.
+ */
 function isScalable(kernel: Kernel, iommu: Iommu): boolean | null {
   if (iommu.driver !== 'vtd') return false;
-  return iommu.stated['scalable_mode'] ?? bitOf(hwInfoBytes(kernel, iommu), 16, 43);
+  const told = iommu.stated['scalable_mode'] ?? bitOf(hwInfoBytes(kernel, iommu), 16, 43);
+  return told ?? (iommu.tableFormat === 'vtd-fs' || hasScalableTable(kernel, iommu) ? true : null);
+}
+
+function hasScalableTable({ state }: Kernel, { name }: Iommu): boolean {
+  for (const { objects } of Object.values(state.contexts)) {
+    for (const object of Object.values(objects)) {
+      if (object.type !== 'hwpt-paging' || object.domain.iommu !== name) continue;
+      if (object.nestParent || object.domain.format === 'vtd-fs') return true;
+    }
+  }
+  return false;
 }
 
 /** Whether device and IOMMU have PASIDs; null when the trace does not tell. */

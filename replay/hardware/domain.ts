@@ -1,4 +1,6 @@
+import type { GuestMemory } from './guest-memory.ts';
 import type { PageTable } from './page-table.ts';
+import type { SmmuFeatures } from './smmu-features.ts';
 
 /**
  * What an IOMMU holds at a point of a trace: the table of each domain, and what each device's entry names.
@@ -19,6 +21,8 @@ export interface HardwareDomain {
   readonly tracking: boolean;
   /** Null when the format of the table is unknown. */
   readonly table: PageTable | null;
+  /** What the trace recorded of the memory that the domain maps: that of a guest, where it is a nest parent. */
+  readonly memory: GuestMemory;
 }
 
 /** What one slot (RID, or RID and PASID) of a device translates by. */
@@ -55,6 +59,10 @@ export interface HardwareIommu {
   readonly scalable: boolean | null;
   /** It walks tables coherently (ECAP.SMPWC of a VT-d unit in scalable mode); null when nothing tells. */
   readonly coherent: boolean | null;
+  /** What the registers of an SMMUv3 say; null for others, and when they were not recorded. */
+  readonly smmu: SmmuFeatures | null;
+  /** Bits of a physical address that an SMMUv3 puts out. */
+  readonly outputBits: number;
 }
 
 /** Everything at a point. */

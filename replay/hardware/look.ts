@@ -4,6 +4,7 @@ import { followTrace } from '../replayer.ts';
 import type { HardwareView } from './domain.ts';
 import { finishView, sketchView, type ViewSketch } from './domain-view.ts';
 import { afterCall, historySink } from './follow-history.ts';
+import { type NotedMemory, noteMemory } from './guest-memory.ts';
 import { createHistory } from './history.ts';
 
 export interface LookOptions {
@@ -35,6 +36,7 @@ export function lookAtAll(
   { kernel = null, format }: LookOptions = {},
 ): HardwareView[] {
   const history = createHistory();
+  const noted: NotedMemory = new Map();
   const sketches = new Map<number | null, ViewSketch>();
   let last: { readonly kernel: Kernel; readonly seq: number } | null = null;
   const start = (started: Kernel): void => {
@@ -43,6 +45,7 @@ export function lookAtAll(
   };
   followTrace(store, trace, { kernel }, start, (running, call, outcome) => {
     afterCall(history, running, call, outcome === 'diverged');
+    if (call.op === 'note') noteMemory(noted, running, call);
     last = { kernel: running, seq: call.seq };
     if (points.includes(call.seq)) sketches.set(call.seq, sketchView(history, running, call.seq));
   });
@@ -52,6 +55,6 @@ export function lookAtAll(
   return points.map((point) => {
     const sketch = sketches.get(point);
     if (sketch === undefined) throw new Error(`no call has the number ${point}`);
-    return finishView(history, sketch, trace.header.pageSizeBytes, format);
+    return finishView(history, noted, sketch, trace.header.pageSizeBytes, format);
   });
 }

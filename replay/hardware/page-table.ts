@@ -51,7 +51,8 @@ export interface WalkStep {
 export type WalkFault = 'outside' | 'not-present' | 'not-readable' | 'not-writable' | 'not-executable';
 
 export interface WalkResult {
-  readonly steps: readonly WalkStep[];
+  /** The entries on the way, as the table has them when this is called: a walk in bulk needs none. */
+  steps(): readonly WalkStep[];
   /** Null on a fault. Frame of the IOVA's own page; UNKNOWN_FRAME when the trace does not tell. */
   readonly frame: number | null;
   readonly shift: number;
@@ -172,7 +173,8 @@ function map(state: State, page: number, pageCount: number, frame: number, prot:
 function unmap(state: State, page: number, pageCount: number): void {
   const end = page + pageCount;
   cutSegments(state.leaves, page, end - 1);
-  for (let level = 1; level < state.levels; level += 1) {
+  const levels = Math.min(state.levels, state.format.keepsFrom ?? state.levels);
+  for (let level = 1; level < levels; level += 1) {
     const span = spanPages(state, level);
     removeNumbers(state.tables[level]!, Math.ceil(page / span), Math.floor(end / span) - 1);
   }
@@ -251,24 +253,32 @@ function* entriesOf(
 }
 
 function walk(state: State, page: number, access: Access): WalkResult {
+  if (page >= spanPages(state, state.levels)) return NOTHING_SPANNED;
+  const segment = find(state, page);
+  const shift = segment === null ? 0 : state.format.leafSizes[segment.size]!.shift;
+  const prot = segment === null ? 0 : state.granted[segment.prot]!;
+  const fault = segment === null ? 'not-present' : faultOf(prot, access);
+  const frame = segment === null || fault !== null ? null : frameIn(segment, page);
+  return { frame, shift, prot, fault, steps: () => stepsOf(state, page, segment) };
+}
+
+const NOTHING_SPANNED: WalkResult = { steps: () => [], frame: null, shift: 0, prot: 0, fault: 'outside' };
+
+/** From the top down to the leaf, or to where there is nothing. */
+function stepsOf(state: State, page: number, segment: Segment | null): WalkStep[] {
   const { format, tables } = state;
   const steps: WalkStep[] = [];
-  if (page >= spanPages(state, state.levels))
-    return { steps, frame: null, shift: 0, prot: 0, fault: 'outside' };
-  const segment = find(state, page);
   const leafLevel = segment === null ? 0 : format.leafSizes[segment.size]!.level;
   for (let level = state.levels; level > leafLevel; level -= 1) {
     const isTable = level > 1 && hasNumber(tables[level - 1]!, Math.floor(page / itemPages(format, level)));
     const word = isTable ? format.tableWord(level) : null;
     steps.push({ level, index: indexOf(state, level, page), word });
-    if (word === null) return { steps, frame: null, shift: 0, prot: 0, fault: 'not-present' };
+    if (word === null) return steps;
   }
   if (segment === null) throw new Error('a walk that found no leaf went on below the last level');
-  const { level, index, word, shift } = leafEntry(state, segment, page);
+  const { level, index, word } = leafEntry(state, segment, page);
   steps.push({ level, index, word });
-  const prot = state.granted[segment.prot]!;
-  const fault = faultOf(prot, access);
-  return { steps, frame: fault === null ? frameIn(segment, page) : null, shift, prot, fault };
+  return steps;
 }
 
 function faultOf(prot: number, access: Access): WalkFault | null {

@@ -57,7 +57,12 @@ export function expectationOf(view: HardwareView, features: SmmuFeatures): SmmuE
   };
 }
 
-function streamOfState(view: HardwareView, features: SmmuFeatures, state: SlotState): ExpectedStream | null {
+/** What the state of a slot alone tells of its stream; null when that is nothing. */
+export function streamOfState(
+  view: HardwareView,
+  features: SmmuFeatures,
+  state: SlotState,
+): ExpectedStream | null {
   // Where the SMMU has substreams, how many of them the device has is in no view: bits of S1CDMax stay open.
   const stream: SmmuStream = { features, substreamBits: 0, ats: features.ats ? null : false };
   const nothing = { context: null, stage1: null, stage2: null, guest: null };

@@ -1,8 +1,8 @@
 import { type ArmGeometry, armGeometry, indexBits, itemShift } from './formats/arm-lpae.ts';
 import { armStage1 } from './formats/arm-stage1.ts';
+import { type GuestMemory, readGuest } from './guest-memory.ts';
 import { type ContextFields, parseContext } from './smmu-context-descriptor.ts';
 import type { DumpedTableEntry } from './smmu-dump.ts';
-import { type GuestMemory, readGuest } from './smmu-guest-memory.ts';
 import { ENTRY_WORDS } from './smmu-words.ts';
 import type { TableFormat } from './table-format.ts';
 

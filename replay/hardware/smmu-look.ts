@@ -5,11 +5,11 @@ import { followTrace } from '../replayer.ts';
 import { type DriverRecorder, recordDrivers } from './driver-log.ts';
 import type { DriverLog } from './driver-op.ts';
 import { afterCall, historySink } from './follow-history.ts';
+import { guestMemory, type NotedMemory, noteMemory } from './guest-memory.ts';
 import { createHistory, type History } from './history.ts';
 import type { Driver, SmmuDevice, SmmuOptions } from './smmu-driver.ts';
 import { expectationOfDriver, type SmmuExpectation } from './smmu-expectation.ts';
 import { type SmmuFeatures, smmuFeatures } from './smmu-features.ts';
-import { guestMemory, type NotedMemory, noteMemory } from './smmu-guest-memory.ts';
 import { type GuestTables, readGuestTables } from './smmu-guest-tables.ts';
 import { runSmmu } from './smmu-run.ts';
 import { guestConfig, guestEntry } from './smmu-stream-table.ts';
@@ -98,11 +98,15 @@ function visit(
   afterCall(follower.history, kernel, call, diverged);
   follower.recorder.after(call);
   if (call.op === 'note') noteMemory(follower.noted, kernel, call);
-  if (points.includes(call.seq)) follower.guests.set(call.seq, guestsNow(follower, kernel));
+  if (points.includes(call.seq)) follower.guests.set(call.seq, guestsNow(follower, kernel, call.seq));
 }
 
 /** Reads the tables of every guest whose device is attached through stage 1. */
-function guestsNow({ iommu, noted, recorder }: Follower, kernel: Kernel): Map<number, GuestTables> {
+function guestsNow(
+  { iommu, history, noted, recorder }: Follower,
+  kernel: Kernel,
+  seq: number,
+): Map<number, GuestTables> {
   const guests = new Map<number, GuestTables>();
   const features = featuresOfIommu(kernel, iommu);
   for (const { index, group } of kernel.machine.devices) {
@@ -113,7 +117,9 @@ function guestsNow({ iommu, noted, recorder }: Follower, kernel: Kernel): Map<nu
     const parent = context?.objects[hwpt.parent];
     const guest = guestEntry(new Uint8Array(Buffer.from(hwpt.data, 'hex')));
     if (parent?.type !== 'hwpt-paging' || guestConfig(guest) !== 'stage1') continue;
-    const memory = guestMemory(kernel, noted, parent.domain.key);
+    const domain = parent.domain.key;
+    const stepCount = history.domains.get(domain)?.steps.length ?? 0;
+    const memory = guestMemory(history, noted, { domain, stepCount, seq });
     guests.set(
       index,
       readGuestTables(memory, guest.first, features.outputBits, announcedBy(recorder.log, parent.domain.key)),

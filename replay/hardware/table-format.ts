@@ -42,6 +42,11 @@ export interface TableFormat {
   readonly name: string;
   /** Levels of a walk. With `growsFrom` the most there can be. */
   readonly levels: number;
+  /**
+   * Level from which on an unmap leaves tables in place, however much it covers: Arm's driver goes no higher
+   * than the largest page it is told to take away (__arm_lpae_unmap). Null: tables of all levels go.
+   */
+  readonly keepsFrom: number | null;
   /** Levels that a new table has, where it grows with the IOVAs mapped (AMD v1); null when it never does. */
   readonly growsFrom: number | null;
   /** Bytes of one entry's span at a level, as a power of two: 12, 21, 30 … for 4 KiB tables. */

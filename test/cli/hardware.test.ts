@@ -7,6 +7,8 @@ import { ROOT, runCli, temporaryFolder } from './run-cli.ts';
 const FIXTURES = join(ROOT, 'test/fixtures/linux-7.3-hw');
 const VTD = join(FIXTURES, 'vtd-ss-basic.jsonl.gz');
 const AMD = join(FIXTURES, 'amd-v1-levels.jsonl.gz');
+const PASIDS = join(FIXTURES, 'vtd-ss-pasid.jsonl.gz');
+const GUEST = join(ROOT, 'test/fixtures/linux-7.3-arm/canwbs-nest-s1.jsonl.gz');
 const NESTED = join(FIXTURES, 'vtd-ss-nested-nested.jsonl.gz');
 const DUMP = join(FIXTURES, 'dumps/vtd-ss-basic/tables-mapped.txt.gz');
 const folder = temporaryFolder();
@@ -15,6 +17,8 @@ describe('ioasis pagetable', () => {
   test.each([
     ['vtd-mapped', [VTD, '--marker', 'mapped', '--device', '00:02.0']],
     ['vtd-raw', [VTD, '--marker', 'mapped', '--hwpt', '3', '--iova', '0x3ff000+0x3000', '--raw']],
+    ['vtd-slots', [PASIDS, '--marker', 'edu-pasids', '--slots', '--iova', '0x100000']],
+    ['nested-slots', [NESTED, '--marker', 'edu-s1-0', '--slots', '--iova', '0x100000']],
     ['vtd-as-riscv', [VTD, '--marker', 'mapped', '--format', 'riscv-sv48', '--iova', '0x500000', '--raw']],
   ])('prints %s as reviewed', async (name, words) => {
     const run = await runCli(['pagetable', ...words]);
@@ -70,6 +74,8 @@ describe('ioasis translate', () => {
     ],
     ['vtd-not-present', [VTD, '--marker', 'mapped', '--device', 'vfio0', '--iova', '0x80000000']],
     ['vtd-blocked', [VTD, '--marker', 'detached', '--device', 'vfio0', '--iova', '0x201000']],
+    ['smmu-guest', [GUEST, '--marker', 's1', '--device', '00:01.0', '--iova', '0x10000010']],
+    ['smmu-guest-fault', [GUEST, '--marker', 's1', '--device', '00:01.0', '--iova', '0x10004000']],
     ['vtd-nested', [NESTED, '--marker', 'edu-s1-0', '--device', '00:02.0', '--iova', '0x1000']],
   ])('prints %s as reviewed', async (name, words) => {
     const run = await translate(words);

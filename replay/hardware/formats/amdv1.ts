@@ -28,6 +28,7 @@ export const amdV1: MakeFormat = (facts): TableFormat | null => {
   return {
     name: 'amdv1',
     levels: LEVELS,
+    keepsFrom: null,
     growsFrom: 3,
     itemShift: itemShift9,
     // The top level has the seven bits that are left of 64.

@@ -53,6 +53,7 @@ export function armStage1(geometry: ArmGeometry, coherent = true, tracksDirty = 
   return {
     name: `smmu-s1-${granuleName(geometry)}`,
     levels: geometry.levels,
+    keepsFrom: geometry.leafSizes.at(-1)?.level ?? 1,
     growsFrom: null,
     itemShift: (level) => itemShift(geometry, level),
     indexBits: (level) => indexBits(geometry, level),

@@ -83,6 +83,7 @@ export function armStage2(geometry: ArmGeometry, coherent = true, forcesWriteBac
   return {
     name: `smmu-s2-${granuleName(geometry)}`,
     levels: geometry.levels,
+    keepsFrom: geometry.leafSizes.at(-1)?.level ?? 1,
     growsFrom: null,
     itemShift: (level) => itemShift(geometry, level),
     indexBits: (level) => indexBits(geometry, level),

@@ -34,6 +34,7 @@ export const riscv: MakeFormat = (facts): TableFormat | null => {
   return {
     name: `riscv-sv${9 * whole + 12}`,
     levels: whole,
+    keepsFrom: null,
     growsFrom: null,
     itemShift: itemShift9,
     indexBits: indexBits9,

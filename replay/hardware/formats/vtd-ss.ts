@@ -38,6 +38,7 @@ export const vtdSecondStage: MakeFormat = (facts): TableFormat | null => {
   return {
     name: 'vtd-ss',
     levels: secondStageLevels(facts) ?? levelsFor(facts.apertureLastPage),
+    keepsFrom: null,
     growsFrom: null,
     itemShift: itemShift9,
     indexBits: indexBits9,

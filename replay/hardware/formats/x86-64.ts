@@ -34,6 +34,7 @@ export const x8664: MakeFormat = (facts): TableFormat | null => {
   return {
     name: facts.format,
     levels: Math.max(4, levelsFor(facts.apertureLastPage)),
+    keepsFrom: null,
     growsFrom: null,
     itemShift: itemShift9,
     indexBits: indexBits9,

@@ -152,23 +152,33 @@ function resync(around: Surroundings, ops: readonly JournalOp[], tally: Tally): 
   const { events } = around;
   const { at } = tally;
   const op = ops[0] as MatchedOp;
+  const seq = op.seq === AT_EXIT ? null : op.seq;
+  const { next, failed } = matchOp(around, op, at);
+  const event = events[next] ?? null;
+  if (failed !== null && event !== null && isSamePlace(failed, event)) {
+    tally.equal += next - at;
+    tally.at = next + 1;
+    tally.differences.push({ what: 'event', seq, expected: failed, event });
+    return;
+  }
   for (let skip = 1; skip <= MOST_SKIPPED && at + skip < events.length; skip += 1) {
     if (take(around, op, tally, at + skip)) {
-      for (const event of events.slice(at, at + skip))
-        tally.differences.push({ what: 'extra', seq: null, expected: null, event });
+      for (const other of events.slice(at, at + skip))
+        tally.differences.push({ what: 'extra', seq: null, expected: null, event: other });
       return;
     }
-    const next = ops[skip];
-    const goesOn = next !== undefined && next.op !== 'attempt' && next.op !== 'split';
-    if (goesOn && matchOp(around, next, at).failed === null) break;
+    const later = ops[skip];
+    const goesOn = later !== undefined && later.op !== 'attempt' && later.op !== 'split';
+    if (goesOn && matchOp(around, later, at).failed === null) break;
   }
-  const { next, failed } = matchOp(around, op, at);
-  // An op that began as expected goes wrong at one of its events; one that did not is not there.
-  const event = next > at ? (events[next] ?? null) : null;
-  const seq = op.seq === AT_EXIT ? null : op.seq;
   tally.equal += next - at;
-  tally.at = event === null ? next : next + 1;
-  tally.differences.push({ what: event === null ? 'missing' : 'event', seq, expected: failed, event });
+  tally.at = next;
+  tally.differences.push({ what: 'missing', seq, expected: failed, event: null });
+}
+
+/** The event is the one that was expected, but for its size or its physical page. */
+function isSamePlace(expected: ExpectedEvent, event: IommuEvent): boolean {
+  return expected.kind === event.kind && 'page' in event && expected.page === event.page;
 }
 
 /** A part of an area that was cut keeps the frames of the whole. */

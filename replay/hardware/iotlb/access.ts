@@ -1,4 +1,4 @@
-import type { NotedMemory } from '../smmu-guest-memory.ts';
+import type { NotedMemory } from '../guest-memory.ts';
 import type { Access } from '../table-format.ts';
 import { READ, WRITE } from '../table-format.ts';
 import { type Caches, deviceKey, fillCache, slotKey, translationKey } from './caches.ts';

@@ -1,4 +1,4 @@
-import type { NotedMemory } from '../smmu-guest-memory.ts';
+import { lastNoted, type NotedMemory } from '../guest-memory.ts';
 import { type LiveDomain, pageIdentity } from './live-domain.ts';
 
 /**
@@ -12,9 +12,7 @@ export function readGuestNow(
 ): bigint | 'unmapped' | null {
   const ipaPage = Number(ipa >> 12n);
   if (parent.table.find(ipaPage) === null) return 'unmapped';
-  const page = noted.get(pageIdentity(parent, ipaPage).memory);
-  if (page === undefined) return null;
-  const at = Number(ipa & 0xff8n);
-  for (let each = at; each < at + 8; each += 1) if (page.known[each] !== 1) return null;
-  return new DataView(page.bytes.buffer, page.bytes.byteOffset).getBigUint64(at, true);
+  const notes = noted.get(pageIdentity(parent, ipaPage).memory);
+  const bytes = notes === undefined ? null : lastNoted(notes, Number(ipa & 0xff8n), 8);
+  return bytes === null ? null : new DataView(bytes.buffer).getBigUint64(0, true);
 }

@@ -1,7 +1,7 @@
 import { armStage1 } from '../formats/arm-stage1.ts';
 import { formatOf } from '../formats/index.ts';
+import type { NotedMemory } from '../guest-memory.ts';
 import { parseContext } from '../smmu-context-descriptor.ts';
-import type { NotedMemory } from '../smmu-guest-memory.ts';
 import { guestGeometry } from '../smmu-guest-tables.ts';
 import { guestConfig, guestEntry } from '../smmu-stream-table.ts';
 import type { TableFormat } from '../table-format.ts';

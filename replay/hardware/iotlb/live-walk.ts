@@ -1,4 +1,4 @@
-import type { NotedMemory } from '../smmu-guest-memory.ts';
+import type { NotedMemory } from '../guest-memory.ts';
 import { type Access, READ, WRITE } from '../table-format.ts';
 import { amdTag } from './amd.ts';
 import type { PageIdentity, Span } from './entry.ts';
@@ -95,7 +95,9 @@ function walkDomain(domain: LiveDomain, page: number, access: Access): DomainWal
   const pages = 2 ** (shift - 12);
   const firstPage = page - (page % pages);
   const { format } = domain.table;
-  const tables = steps.slice(0, -1).map(({ level }) => spanOf(page, 2 ** (format.itemShift(level) - 12)));
+  const tables = steps()
+    .slice(0, -1)
+    .map(({ level }) => spanOf(page, 2 ** (format.itemShift(level) - 12)));
   return {
     outcome: 'page',
     firstPage,

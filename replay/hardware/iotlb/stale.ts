@@ -1,4 +1,4 @@
-import type { NotedMemory } from '../smmu-guest-memory.ts';
+import type { NotedMemory } from '../guest-memory.ts';
 import { READ } from '../table-format.ts';
 import { type Entry, isSamePage, type Staleness } from './entry.ts';
 import { type Invalidation, WHOLE } from './invalidation.ts';

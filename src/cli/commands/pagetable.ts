@@ -6,6 +6,7 @@ import { addPointOptions, lookAtPoint, type PointFlags, parsePages } from '../ha
 import { addExamples, parseInteger } from '../options.ts';
 import { jsonOfPageTable, type PageRange, printPageTable } from '../pagetable-report.ts';
 import type { Runner, Session } from '../session.ts';
+import { jsonOfSlot, slotLine } from '../slot-report.ts';
 import { type Target, withTarget } from '../target.ts';
 
 interface PagetableFlags extends PointFlags {
@@ -15,6 +16,7 @@ interface PagetableFlags extends PointFlags {
   readonly iova?: PageRange;
   readonly format?: string;
   readonly raw?: boolean;
+  readonly slots?: boolean;
 }
 
 const EVERYTHING: PageRange = { first: 0, last: 2 ** 52 - 1 };
@@ -32,7 +34,8 @@ export function registerPagetable(program: Command, run: Runner): void {
     .option('--pasid <pasid>', 'with --device: of this PASID', parseInteger)
     .option('--iova <range>', 'only what translates this range: A, A-B or A+LENGTH', parsePages)
     .option('--format <format>', 'show as this format, such as vtd-ss, vtd-fs, amdv1, amdv2 or riscv-sv57')
-    .option('--raw', 'every entry with its word and the bits that the trace does not determine');
+    .option('--raw', 'every entry with its word and the bits that the trace does not determine')
+    .option('--slots', 'first what each device, and each of its PASIDs, translates by');
   addExamples(command, [
     ['ioasis pagetable run.jsonl.gz --marker mapped --device 00:02.0', 'the table of a device at a marker'],
     ['ioasis pagetable run --at 57 --hwpt 3 --iova 0x100000+0x4000 --raw', 'the words of a few entries'],
@@ -51,11 +54,11 @@ function show(session: Session, target: Target, flags: PagetableFlags): ExitCode
     throw new UsageError(`--format ${flags.format}: no such format`);
   const range = flags.iova ?? EVERYTHING;
   if (session.json) {
-    session.print(
-      JSON.stringify({ seq: view.seq, tables: domains.map((each) => jsonOfPageTable(each, range)) }),
-    );
+    const tables = domains.map((each) => jsonOfPageTable(each, range));
+    session.print(JSON.stringify({ seq: view.seq, slots: view.slots.map(jsonOfSlot), tables }));
     return EXIT.clean;
   }
+  if (flags.slots === true) for (const slot of view.slots) session.print(slotLine(slot));
   for (const domain of domains) printPageTable(session, domain, range, flags.raw === true);
   if (domains.length === 0) session.remark('no page table of a real IOMMU exists at this point');
   return EXIT.clean;

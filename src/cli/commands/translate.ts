@@ -2,10 +2,11 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import {
   type Access,
+  createTranslator,
   findSlot,
+  type HardwareFault,
   type HardwareView,
   type Translation,
-  translate,
 } from '../../../replay/index.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
@@ -64,13 +65,14 @@ function show(session: Session, target: Target, flags: TranslateFlags): ExitCode
   const slot = findSlot(view, device, pasid);
   if (slot === null)
     throw new UsageError(`${target.label}: nothing is known of PASID ${pasid} of device ${device}`);
+  const translate = createTranslator(view, slot, pasid);
   if (many === undefined) {
     const request = { iova: iova!, access };
-    printOne(session, view, request, translate(view, { slot, ...request }));
+    printOne(session, view, request, translate(request.iova, request.access));
     return EXIT.clean;
   }
   for (const request of readRequests(many, access)) {
-    printLine(session, request, translate(view, { slot, ...request }));
+    printLine(session, request, translate(request.iova, request.access));
   }
   return EXIT.clean;
 }
@@ -88,6 +90,11 @@ function* readRequests(path: string, usual: Access): Generator<Request> {
   }
 }
 
+/** `emulated`: what QEMU's emulation reports, where that is another code than the specification's. */
+function jsonOfFault({ code, name, emulated }: HardwareFault): object {
+  return { code: hex(code), name, ...(emulated === undefined ? {} : { emulated: hex(emulated) }) };
+}
+
 function jsonOf(
   { iova, access }: Request,
   { outcome, physical, pageBytes, fault, why }: Translation,
@@ -98,13 +105,13 @@ function jsonOf(
     outcome,
     physical: physical === null ? null : hex(physical),
     pageBytes,
-    fault: fault === null ? null : { code: hex(fault.code), name: fault.name },
+    fault: fault === null ? null : jsonOfFault(fault),
     ...(why === '' ? {} : { why }),
   };
 }
 
 function printOne(session: Session, { seq }: HardwareView, request: Request, translation: Translation): void {
-  const steps = translation.steps.map(({ at, index, word, says }) => ({
+  const steps = translation.steps().map(({ at, index, word, says }) => ({
     at,
     index,
     word: word === null ? null : hexWord(word.value),

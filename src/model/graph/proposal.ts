@@ -134,7 +134,10 @@ function fileNode({ id, kind, owner, refs, faults, translates, registered }: Pro
   if (faults.length > 0) facts['unanswered'] = faults.length;
   if (registered.length > 0) facts['registered'] = registered.length;
   if (kind === 'kvm') facts['translates'] = translates;
-  return { ...node(fileKey(id), kind === 'kvm' ? 'vm' : 'descriptor', `${FILE_LABELS[kind]} ${id}`, facts), id };
+  return {
+    ...node(fileKey(id), kind === 'kvm' ? 'vm' : 'descriptor', `${FILE_LABELS[kind]} ${id}`, facts),
+    id,
+  };
 }
 
 function spaceNode(file: ProposalFile, id: number): NodeFacts {

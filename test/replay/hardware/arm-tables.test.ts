@@ -168,6 +168,26 @@ describe.each(Object.entries(FORMATS))('tables of %s', (_name, format) => {
   });
 });
 
+test.each([
+  ['4K', 2 ** 27, 2 ** 18],
+  ['16K', 2 ** 26, 2 ** 13],
+  ['64K', 2 ** 26, 2 ** 17],
+] as const)(
+  'an unmap of more than the largest block of %s keeps the tables of the blocks',
+  (name, count, block) => {
+    const format = FORMATS[`stage 1, ${name}`]!;
+    const table = createPageTable(format);
+    const radix = createRadix(format);
+    for (const each of [table, radix]) {
+      each.map(0, count, 4 * block, READ);
+      each.unmap(0, count);
+    }
+    const left = radix.entries();
+    expect(left).not.toEqual([]);
+    expect(firstDifference([...table.entries(0, Number.MAX_SAFE_INTEGER)], left)).toBeNull();
+  },
+);
+
 describe('an entry', () => {
   const [page] = FORMATS['stage 1, 4K']!.leafSizes;
   const { leafWord, parse, itemShift } = FORMATS['stage 1, 4K']!;

@@ -12,7 +12,7 @@ const FIXTURES = join(import.meta.dirname, '..', '..', 'fixtures');
 
 /** How much was compared: comparing nothing proves nothing. */
 const EXPECTED = {
-  'linux-7.3-hw': { dumps: 170, tables: 147, deviceEntries: 154, entries: 17_473 },
+  'linux-7.3-hw': { dumps: 170, tables: 147, deviceEntries: 168, entries: 17_515 },
   'linux-6.12-vtd': { dumps: 21, tables: 23, deviceEntries: 23, entries: 1_420 },
   'linux-6.12-fuzz-vtd': { dumps: 24, tables: 36, deviceEntries: 36, entries: 4_844 },
 } as const;
