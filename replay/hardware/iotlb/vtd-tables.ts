@@ -64,7 +64,7 @@ function flushNew(
   pageCount: number,
   frame: number,
 ): void {
-  const { cachingMode } = vtdFacts(vtd.state.kernel, vtd.units, domain.iommu);
+  const { cachingMode } = vtdFacts(vtd.state, vtd.units, domain.iommu);
   if (cachingMode === false || domain.table.format.name === 'vtd-fs') return;
   const isSplit = frame === UNKNOWN_FRAME && pageCount > 1;
   flushTags(vtd, owner, {

@@ -2,9 +2,9 @@ import type { Store, TraceInfo } from '../../../store/index.ts';
 import type { Invalidation } from '../iotlb/invalidation.ts';
 import { streamIdOf } from '../smmu-look.ts';
 import { type ClockOffset, findOffset, firstEvent } from './clock.ts';
+import type { LogDifference, TranslationTally } from './difference.ts';
 import { type Bindings, bindTags } from './entries.ts';
 import { type ExpectedLog, expectLog } from './expected.ts';
-import type { LogDifference, TranslationTally } from './difference.ts';
 import { checkTranslations } from './hits.ts';
 import { type LoggedFlush, parseVtdLog, sidText, type VtdEvent } from './parse.ts';
 import { findSiblings, withSiblings } from './siblings.ts';
@@ -52,7 +52,7 @@ export function compareVtdLog(
 ): LogComparison | null {
   const all = parseVtdLog(text);
   if (all === null) return null;
-  const expected = expectLog(store, trace, kernel);
+  const expected = expectLog(store, trace, kernel, isCachingMode(all));
   const { devices } = expected.kernel.machine;
   const machineSid = (device: number): number | null => {
     const bdf = devices[device]?.bdf ?? '';
@@ -73,6 +73,11 @@ export function compareVtdLog(
     siblings: [...siblings.values()].flat().map(sidText),
     skipped: all.length - events.length,
   });
+}
+
+/** Only a unit in caching mode is told of entries that were not present before: those of domain 0. */
+function isCachingMode(events: readonly VtdEvent[]): boolean {
+  return events.some((event) => event.event === 'context' && event.did === 0);
 }
 
 /** Items of each domain id in order, and what of the log has this id from its first flush on. */
@@ -133,7 +138,13 @@ function summary(
   const differences: LogDifference[] = [...translations.differences];
   const invalidations = { predicted: 0, equal: 0, notLogged: 0, onlyLogged: 0 };
   let others = skipped + translations.others;
-  const count = (isLogged: boolean, isPredicted: boolean, line: number | null, seq: number | null, says: string) => {
+  const count = (
+    isLogged: boolean,
+    isPredicted: boolean,
+    line: number | null,
+    seq: number | null,
+    says: string,
+  ) => {
     if (isPredicted) invalidations.predicted += 1;
     if (isPredicted && isLogged) invalidations.equal += 1;
     else if (isPredicted) {
@@ -183,7 +194,15 @@ function loggedText(logged: LoggedFlush): string {
   return `IOTLB, domain ${hex(logged.did)}, 2^${logged.order} pages at ${address(logged.page)}${hint}`;
 }
 
-function expectedText({ granularity, tag, firstPage, lastPage, leafOnly, certainty, ...rest }: Invalidation): string {
+function expectedText({
+  granularity,
+  tag,
+  firstPage,
+  lastPage,
+  leafOnly,
+  certainty,
+  ...rest
+}: Invalidation): string {
   const { changedFirst, changedLast } = rest;
   if (granularity !== 'pages') return `IOTLB, ${tag}, everything`;
   const hint = leafOnly === true ? ', leaves only' : '';

@@ -68,7 +68,10 @@ export function bindTags(
 }
 
 /** The flush that the driver queues behind a context invalidation. */
-export function flushAfter(events: readonly VtdEvent[], { at, did }: LoggedContext): LoggedDomainFlush | null {
+export function flushAfter(
+  events: readonly VtdEvent[],
+  { at, did }: LoggedContext,
+): LoggedDomainFlush | null {
   const base = events[0]?.at ?? 0;
   for (let next = at - base + 1; next < events.length && next < at - base + 16; next += 1) {
     const event = events[next]!;

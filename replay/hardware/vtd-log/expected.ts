@@ -30,7 +30,13 @@ export interface ExpectedLog {
   readonly lastSeq: number;
 }
 
-export function expectLog(store: Store, trace: TraceInfo, kernel: string | null): ExpectedLog {
+/** `cachingMode`: that of the unit, where the trace does not tell it. */
+export function expectLog(
+  store: Store,
+  trace: TraceInfo,
+  kernel: string | null,
+  cachingMode: boolean,
+): ExpectedLog {
   const history = createHistory();
   let recorder: DriverRecorder | null = null;
   let end: Kernel | null = null;
@@ -54,10 +60,24 @@ export function expectLog(store: Store, trace: TraceInfo, kernel: string | null)
   const ops = [...log.log.ops];
   const invalidations: Invalidation[] = [];
   const executor = createExecutor(
-    createLiveState(running, history, log.log, (invalidation) => invalidations.push(invalidation)),
+    createLiveState(
+      running,
+      history,
+      log.log,
+      (invalidation) => invalidations.push(invalidation),
+      cachingMode,
+    ),
   );
   for (const op of ops) executor.execute(op);
-  return { kernel: running, history, recorder: log, ops, invalidations, times: timesOf(store, trace), lastSeq };
+  return {
+    kernel: running,
+    history,
+    recorder: log,
+    ops,
+    invalidations,
+    times: timesOf(store, trace),
+    lastSeq,
+  };
 }
 
 /** A replay reads no times; they are read for themselves. */

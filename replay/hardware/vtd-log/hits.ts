@@ -1,10 +1,10 @@
-import type { ExpectedLog } from './expected.ts';
+import { createExecutor } from '../iotlb/executor.ts';
 import type { Invalidation } from '../iotlb/invalidation.ts';
 import { LAST_PAGE } from '../iotlb/invalidation.ts';
-import { createExecutor } from '../iotlb/executor.ts';
 import { createLiveState, type LiveState, slotNow } from '../iotlb/live-state.ts';
 import { WRITE } from '../table-format.ts';
 import type { LogDifference, TranslationTally } from './difference.ts';
+import type { ExpectedLog } from './expected.ts';
 import type { LoggedInvalidation, LoggedTranslation, VtdEvent } from './parse.ts';
 import type { Match } from './stream.ts';
 
@@ -82,7 +82,11 @@ export function checkTranslations(
   return { tally, unknownBits, others, differences };
 }
 
-function difference(what: LogDifference['what'], event: LoggedTranslation, seq: number | null): LogDifference {
+function difference(
+  what: LogDifference['what'],
+  event: LoggedTranslation,
+  seq: number | null,
+): LogDifference {
   const says =
     `${event.event} of 0x${event.iova.toString(16)} by ${event.sid.toString(16)}, ` +
     `leaf 0x${event.word.toString(16)}, domain 0x${event.did.toString(16)}`;
@@ -122,8 +126,7 @@ function forget(held: Held, event: LoggedInvalidation, match: Match | null): voi
   if (match !== null && match.outcome === 'only-logged') return;
   const sizes = held.get(event.did);
   if (sizes === undefined) return;
-  const { first, last } =
-    match?.outcome === 'equal' ? predicted(match.expected, event) : pagesOf(event);
+  const { first, last } = match?.outcome === 'equal' ? predicted(match.expected, event) : pagesOf(event);
   for (const [pages, places] of sizes) {
     const from = first - (first % pages);
     if ((last - from) / pages > places.size) {
