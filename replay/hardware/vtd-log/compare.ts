@@ -38,6 +38,8 @@ export interface CompareLogOptions {
   readonly kernel?: string | null;
   /** Seconds to add to the trace's clock; found from the log otherwise. */
   readonly clockOffset?: number | null;
+  /** Last record of the trace to look at; what the log has after it is not compared. */
+  readonly untilSeq?: number | null;
 }
 
 /**
@@ -48,11 +50,11 @@ export function compareVtdLog(
   store: Store,
   trace: TraceInfo,
   text: string,
-  { kernel = null, clockOffset = null }: CompareLogOptions = {},
+  { kernel = null, clockOffset = null, untilSeq = null }: CompareLogOptions = {},
 ): LogComparison | null {
   const all = parseVtdLog(text);
   if (all === null) return null;
-  const expected = expectLog(store, trace, kernel, isCachingMode(all));
+  const expected = expectLog(store, trace, { kernel, cachingMode: isCachingMode(all), untilSeq });
   const { devices } = expected.kernel.machine;
   const machineSid = (device: number): number | null => {
     const bdf = devices[device]?.bdf ?? '';
@@ -66,9 +68,10 @@ export function compareVtdLog(
   const extended = withSiblings(expected.invalidations, siblings, devices.length, machineSid);
   const sidOf = (device: number): number | null => extended.sids.get(device) ?? machineSid(device);
   const bindings = bindTags(extended.invalidations, events, sidOf);
-  const matches = matchDomains(extended.invalidations, events, bindings);
+  const isPart = untilSeq !== null;
+  const matches = matchDomains(extended.invalidations, events, bindings, isPart);
   const translations = checkTranslations(expected, events, matches, sidOf);
-  return summary(expected, bindings, matches, translations, {
+  return summary(expected, isPart ? { ...bindings, extra: [] } : bindings, matches, translations, {
     clock: offset,
     siblings: [...siblings.values()].flat().map(sidText),
     skipped: all.length - events.length,
@@ -85,6 +88,7 @@ function matchDomains(
   expected: readonly Invalidation[],
   events: readonly VtdEvent[],
   { changes, dids }: Bindings,
+  isPart: boolean,
 ): Match[] {
   const byFlush = new Map(changes.map((change) => [change.flush, change]));
   const items = new Map<number, Item[]>();
@@ -115,6 +119,8 @@ function matchDomains(
     own.push(event);
     flushes.set(event.did, own);
   }
+  // What comes after the part that is compared is nobody's.
+  if (isPart) for (const own of items.values()) own.push({ kind: 'own' });
   return [...items].flatMap(([did, own]) => matchStream(own, flushes.get(did) ?? [])).concat(unbound);
 }
 
