@@ -54,7 +54,7 @@ export function compareVtdLog(
 ): LogComparison | null {
   const all = parseVtdLog(text);
   if (all === null) return null;
-  const expected = expectLog(store, trace, { kernel, cachingMode: isCachingMode(all), untilSeq });
+  const expected = expectLog(store, trace, { kernel, cachingMode: isCachingMode(all) });
   const { devices } = expected.kernel.machine;
   const machineSid = (device: number): number | null => {
     const bdf = devices[device]?.bdf ?? '';
@@ -65,10 +65,13 @@ export function compareVtdLog(
   const events = all.slice(firstEvent(expected, all, offset));
   const numbers = devices.map(({ index }) => index);
   const siblings = findSiblings(numbers, all, machineSid);
-  const extended = withSiblings(expected.invalidations, siblings, devices.length, machineSid);
+  const isPart = untilSeq !== null && untilSeq < expected.lastSeq;
+  const wanted = isPart
+    ? expected.invalidations.filter(({ seq }) => seq <= untilSeq)
+    : expected.invalidations;
+  const extended = withSiblings(wanted, siblings, devices.length, machineSid);
   const sidOf = (device: number): number | null => extended.sids.get(device) ?? machineSid(device);
   const bindings = bindTags(extended.invalidations, events, sidOf);
-  const isPart = untilSeq !== null;
   const matches = matchDomains(extended.invalidations, events, bindings, isPart);
   const translations = checkTranslations(expected, events, matches, sidOf);
   return summary(expected, isPart ? { ...bindings, extra: [] } : bindings, matches, translations, {

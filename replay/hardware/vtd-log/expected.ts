@@ -34,14 +34,12 @@ export interface ExpectOptions {
   readonly kernel: string | null;
   /** CAP.CM of the unit, where the trace does not tell it. */
   readonly cachingMode: boolean;
-  /** Last record to look at; null for all of them, and what the exit of the processes does. */
-  readonly untilSeq: number | null;
 }
 
 export function expectLog(
   store: Store,
   trace: TraceInfo,
-  { kernel, cachingMode, untilSeq }: ExpectOptions,
+  { kernel, cachingMode }: ExpectOptions,
 ): ExpectedLog {
   const history = createHistory();
   let recorder: DriverRecorder | null = null;
@@ -52,22 +50,15 @@ export function expectLog(
     recorder = recordDrivers(started, history, historySink(history, started), null);
     started.effects = recorder.sink;
   };
-  followTrace(
-    store,
-    trace,
-    { kernel, ...(untilSeq === null ? {} : { untilSeq }) },
-    start,
-    (running, call, outcome) => {
-      afterCall(history, running, call, outcome === 'diverged');
-      recorder?.after(call);
-      lastSeq = call.seq;
-    },
-  );
+  followTrace(store, trace, { kernel }, start, (running, call, outcome) => {
+    afterCall(history, running, call, outcome === 'diverged');
+    recorder?.after(call);
+    lastSeq = call.seq;
+  });
   const [running, log] = [end as Kernel | null, recorder as DriverRecorder | null];
   if (running === null || log === null) throw new Error('a replay began without a kernel');
   // A program that ends closes nothing; the kernel does.
-  const pids = untilSeq === null ? Object.keys(running.state.processes) : [];
-  for (const pid of pids) exitProcess(running, Number(pid));
+  for (const pid of Object.keys(running.state.processes)) exitProcess(running, Number(pid));
   afterExit(history, running);
   log.settle();
   const ops = [...log.log.ops];
