@@ -73,12 +73,22 @@ export function compareVtdLog(
   const sidOf = (device: number): number | null => extended.sids.get(device) ?? machineSid(device);
   const bindings = bindTags(extended.invalidations, events, sidOf);
   const matches = matchDomains(extended.invalidations, events, bindings, isPart);
-  const translations = checkTranslations(expected, events, matches, sidOf);
+  const compared = isPart ? eventsUntil(events, matches) : events;
+  const translations = checkTranslations(expected, compared, matches, sidOf);
   return summary(expected, isPart ? { ...bindings, extra: [] } : bindings, matches, translations, {
     clock: offset,
     siblings: [...siblings.values()].flat().map(sidText),
     skipped: all.length - events.length,
   });
+}
+
+/** Up to the last event that the compared part of the trace explains. */
+function eventsUntil(events: readonly VtdEvent[], matches: readonly Match[]): VtdEvent[] {
+  const last = matches.reduce(
+    (at, match) => (match.outcome === 'equal' ? Math.max(at, match.logged.at) : at),
+    -1,
+  );
+  return events.filter(({ at }) => at <= last);
 }
 
 /** Only a unit in caching mode is told of entries that were not present before: those of domain 0. */
