@@ -29,7 +29,8 @@ export interface IotlbStep {
   readonly accesses: readonly AccessAnswer[];
   /**
    * Entries that a change of this record made untrue and that no invalidation of it reached: `stale` of each
-   * says what a walk gives now, and who would have had to invalidate what.
+   * says what a walk gives now, and who would have had to invalidate what. It is null again once a later
+   * change makes the entry true by chance, so look at it while being told.
    */
   readonly becameStale: readonly Entry[];
   /** Stale entries that were forgotten at last. */

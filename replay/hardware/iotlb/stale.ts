@@ -1,7 +1,7 @@
 import type { NotedMemory } from '../smmu-guest-memory.ts';
 import { READ } from '../table-format.ts';
 import { type Entry, isSamePage, type Staleness } from './entry.ts';
-import { type Invalidation, WHOLE } from './invalidation.ts';
+import { type Invalidation, type Tag, WHOLE } from './invalidation.ts';
 import { type LiveState, type SlotNow, slotNow } from './live-state.ts';
 import { slotTag, walkSlot } from './live-walk.ts';
 
@@ -26,7 +26,8 @@ export function recheck(state: LiveState, noted: NotedMemory, entry: Entry, seq:
 /** Null while nothing speaks against it. */
 function differenceOf(state: LiveState, noted: NotedMemory, entry: Entry): Staleness['now'] | null {
   const user = userOf(state, entry);
-  if (user === null) return 'nothing';
+  // Without a user the tag waits for the next one; that of a nest parent belongs to its guests.
+  if (user === null) return entry.parent !== null && isLive(state, entry.parent) ? null : 'nothing';
   const access = (entry.prot & READ) !== 0 ? 'r' : 'w';
   const walk = walkSlot(state, noted, user.device, user.now, entry.firstPage, access);
   if (entry.cache === 'walk') {
@@ -40,6 +41,10 @@ function differenceOf(state: LiveState, noted: NotedMemory, entry: Entry): Stale
   return (entry.prot & ~walk.prot) === 0 ? null : 'other permissions';
 }
 
+function isLive({ domains }: LiveState, tag: Tag): boolean {
+  return domains.has(Number(tag.slice(1)));
+}
+
 interface User {
   readonly device: number;
   readonly now: SlotNow;
@@ -48,13 +53,19 @@ interface User {
 /** A slot whose translations have the entry's tag: that of the device that filled it, or another's. */
 function userOf(state: LiveState, entry: Entry): User | null {
   const own = slotNow(state, entry.device, entry.pasid);
-  if (slotTag(state, entry.device, own).tag === entry.tag) return { device: entry.device, now: own };
+  if (isUser(state, entry, entry.device, own)) return { device: entry.device, now: own };
   if (entry.cache === 'device-tlb') return null;
   for (const [key, now] of state.slots) {
     const device = Number(key.slice(0, key.indexOf('/')));
-    if (slotTag(state, device, now).tag === entry.tag) return { device, now };
+    if (isUser(state, entry, device, now)) return { device, now };
   }
   return null;
+}
+
+function isUser(state: LiveState, entry: Entry, device: number, now: SlotNow): boolean {
+  const { tag, parent } = slotTag(state, device, now);
+  // A guest's entry that bypasses its first stage is nested, and its translations are not.
+  return tag === entry.tag && (parent === entry.parent || (parent !== null && entry.parent === null));
 }
 
 /** A table still hangs where the paging-structure caches have one. */
@@ -99,6 +110,7 @@ function neededFor(state: LiveState, entry: Entry, seq: number, now: Staleness['
     changedFirst: firstPage,
     changedLast: lastPage,
     leafOnly: entry.cache !== 'walk',
+    asid: entry.asid,
   };
 }
 
