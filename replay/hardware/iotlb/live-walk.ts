@@ -80,11 +80,11 @@ export function walkSlot(
   const guest = walkGuestNow(deviceOf(state, device).iommu.driver, now.data, domain, noted, page);
   if (guest.kind === 'bypass') return { ...nothing, parent: null, ...walkDomain(domain, page, access) };
   if (guest.kind === 'unknown') return nothing;
-  const { tables } = guest;
+  const { tables, asid } = guest;
   if (guest.kind === 'fault' || !allows(guest.prot, access)) return { ...nothing, outcome: 'fault', tables };
   const below = walkDomain(domain, guest.ipaPage + page - guest.firstPage, access);
-  if (below.outcome === 'fault') return { ...nothing, outcome: 'fault', tables };
-  return { ...nothing, ...combined(domain, guest, below, page), asid: guest.asid, tables };
+  if (below.outcome === 'fault') return { ...nothing, outcome: 'fault', asid, tables };
+  return { ...nothing, ...combined(domain, guest, below, page), asid, tables };
 }
 
 type DomainWalk = Pick<Walked, 'outcome' | 'firstPage' | 'lastPage' | 'to' | 'here' | 'prot' | 'tables'>;

@@ -221,12 +221,9 @@ function recheckDomain(running: Running, tag: Tag, spans: readonly Span[], seq: 
 
 /** A slot changed hands: tags may have no user any more. */
 function recheckAll(running: Running, seq: number): void {
-  const { state } = running.executor;
-  state.changing = 'parent';
   eachStore(running, (_caches, store) =>
     store.visit(null, 0, LAST_PAGE, (entry) => check(running, entry, seq)),
   );
-  state.changing = 'nothing';
 }
 
 /** A note told of memory: tables of guests may read otherwise now. */

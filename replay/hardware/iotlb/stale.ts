@@ -30,6 +30,8 @@ function differenceOf(state: LiveState, noted: NotedMemory, entry: Entry): Stale
   if (user === null) return entry.parent !== null && isLive(state, entry.parent) ? null : 'nothing';
   const access = (entry.prot & READ) !== 0 ? 'r' : 'w';
   const walk = walkSlot(state, noted, user.device, user.now, entry.firstPage, access);
+  // Another address space of the guest: the entry waits until its own comes back.
+  if (entry.asid !== null && walk.asid !== null && entry.asid !== walk.asid) return null;
   if (entry.cache === 'walk') {
     if (walk.outcome === 'unknown') return null;
     return hasTable(state, user.now, entry, walk.tables) ? null : 'another entry';
@@ -50,22 +52,25 @@ interface User {
   readonly now: SlotNow;
 }
 
-/** A slot whose translations have the entry's tag: that of the device that filled it, or another's. */
+/**
+ * Who translates with the entry's tag: the device that filled it, or another. A second stage that is cached
+ * by itself serves the slots nested on it as well.
+ */
 function userOf(state: LiveState, entry: Entry): User | null {
-  const own = slotNow(state, entry.device, entry.pasid);
-  if (isUser(state, entry, entry.device, own)) return { device: entry.device, now: own };
-  if (entry.cache === 'device-tlb') return null;
+  const own = userAt(state, entry, entry.device, slotNow(state, entry.device, entry.pasid));
+  if (own !== null || entry.cache === 'device-tlb') return own;
   for (const [key, now] of state.slots) {
-    const device = Number(key.slice(0, key.indexOf('/')));
-    if (isUser(state, entry, device, now)) return { device, now };
+    const user = userAt(state, entry, Number(key.slice(0, key.indexOf('/'))), now);
+    if (user !== null) return user;
   }
   return null;
 }
 
-function isUser(state: LiveState, entry: Entry, device: number, now: SlotNow): boolean {
+function userAt(state: LiveState, entry: Entry, device: number, now: SlotNow): User | null {
   const { tag, parent } = slotTag(state, device, now);
-  // A guest's entry that bypasses its first stage is nested, and its translations are not.
-  return tag === entry.tag && (parent === entry.parent || (parent !== null && entry.parent === null));
+  if (tag === entry.tag && parent === entry.parent) return { device, now };
+  const isBelow = entry.parent === null && now.kind === 'nested' && tag === entry.tag;
+  return isBelow ? { device, now: { kind: 'paging', tag: entry.tag, domain: now.domain } } : null;
 }
 
 /** A table still hangs where the paging-structure caches have one. */
