@@ -4,6 +4,7 @@ import { registerCompareHw } from './commands/compare-hw.ts';
 import { registerCompletion } from './commands/completion.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerImport } from './commands/import.ts';
+import { registerIotlb } from './commands/iotlb.ts';
 import { registerList } from './commands/list.ts';
 import { registerMachines } from './commands/machines.ts';
 import { registerPagetable } from './commands/pagetable.ts';
@@ -66,6 +67,7 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerExplain,
     registerPagetable,
     registerTranslate,
+    registerIotlb,
     registerCompareHw,
     registerPredict,
     registerAudit,
