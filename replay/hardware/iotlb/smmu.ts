@@ -68,7 +68,14 @@ function invalidationOf(
     case OPCODE.CFGI_CD_ALL:
       return { ...base, cache: 'pasid', granularity: 'device', device };
     case OPCODE.ATC_INV:
-      return { ...base, cache: 'device-tlb', ...atcRange(second), device };
+      // Without a valid substream, all of the device are meant.
+      return {
+        ...base,
+        cache: 'device-tlb',
+        ...atcRange(second),
+        device,
+        pasid: (first & (1n << 11n)) === 0n ? null : pasid,
+      };
     case OPCODE.TLBI_S2_IPA:
       return {
         ...base,

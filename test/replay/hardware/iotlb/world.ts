@@ -1,6 +1,6 @@
 import { type IotlbOptions, type IotlbProjection, watchIotlb } from '../../../../replay/index.ts';
 import { tellBoth } from '../../../../replay/watcher.ts';
-import { chooseProfile, createKernel, execute } from '../../../../src/model/index.ts';
+import { chooseProfile, createKernel, execute, type Iommu } from '../../../../src/model/index.ts';
 import type { Call } from '../../../../src/trace/index.ts';
 import {
   buildStruct,
@@ -43,6 +43,14 @@ const DEVICE = 4;
 export const MEMORY = 0x10_0000_0000;
 const MEMORY_BYTES = 0x400_0000n;
 
+/** An SMMUv3 says in IDR0 whether it has ATS. */
+function withAts(iommu: Iommu): Iommu {
+  if (iommu.driver !== 'smmuv3' || iommu.hwInfo === null) return iommu;
+  const bytes = Uint8Array.from(iommu.hwInfo.bytes);
+  bytes[9]! |= 1 << 2;
+  return { ...iommu, hwInfo: { ...iommu.hwInfo, bytes } };
+}
+
 export function startWorld(
   hardware: Exclude<Hardware, 'mock'>,
   release: string,
@@ -50,7 +58,14 @@ export function startWorld(
   deviceIndex = 2,
 ): World {
   const { profile } = chooseProfile(release, 4096);
-  const kernel = createKernel(profile, machineFor(hardware, release));
+  const machine = machineFor(hardware, release);
+  // Half of what there is to invalidate is in devices.
+  const devices = machine.devices.map((device) => ({ ...device, iommu: withAts(device.iommu), ats: true }));
+  const kernel = createKernel(profile, false, undefined, {
+    ...machine,
+    devices,
+    iommus: machine.iommus.map(withAts),
+  });
   const iotlbs = options.map((each) => watchIotlb(kernel, each));
   for (const { effects } of iotlbs) kernel.effects = tellBoth(kernel.effects, effects);
   const session = startSession(kernel);
