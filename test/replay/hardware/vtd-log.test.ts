@@ -72,6 +72,8 @@ describe('a log that was tampered with', () => {
   };
   // Of less than a large page: those of more may be of tables in its way, which nobody can foretell.
   const flushes = own(/vtd_inv_desc_iotlb_pages .*domain 0x9 .*mask 0x[0-8]$/);
+  /** Unmaps of leaves only, by the hint (bit 6): where a map parts, one piece less may be another parting. */
+  const unmaps = flushes.filter((at) => /high 0x[0-9a-f]*[4-7c-f][0-9a-f] low/.test(lines[at - 1]!));
   const hits = own(/vtd_iotlb_page_hit .*domain 0x9$/);
 
   it('shows an invalidation that is missing', () => {
@@ -83,12 +85,14 @@ describe('a log that was tampered with', () => {
       const { invalidations } = compare('bpf', rest.join('\n'));
       expect(invalidations.notLogged).toBeGreaterThan(0);
     };
-    fc.assert(fc.property(fc.constantFrom(...flushes), drop), { numRuns: 8, seed: SEED });
+    fc.assert(fc.property(fc.constantFrom(...unmaps), drop), { numRuns: 8, seed: SEED });
   });
 
   it('shows an invalidation of another range', () => {
     const move = (at: number): void => {
-      const other = lines.map((line, each) => (each === at ? line.replace(/addr 0x/, 'addr 0x7000000') : line));
+      const other = lines.map((line, each) =>
+        each === at ? line.replace(/addr 0x/, 'addr 0x7000000') : line,
+      );
       const { different } = compare('bpf', other.join('\n'));
       expect(different).toBeGreaterThan(0);
     };
