@@ -3,7 +3,7 @@ import type { Fill, HeldPages, UnmapWay } from './fills.ts';
 import type { History, SpaceHistory } from './history.ts';
 import { note } from './journal.ts';
 import { pinPages, unpinPages } from './physical-pages.ts';
-import { BATCH_RUNS } from './unmap-ranges.ts';
+import { BATCH_RUNS, TYPE1_RUNS } from './unmap-ranges.ts';
 
 /** Areas that go into the domains of their IOAS, and out of them. */
 
@@ -69,7 +69,7 @@ export function noteMap(
   domains: readonly number[],
   fill: Fill,
 ): void {
-  const runsAtOnce = type1 ? 1 : BATCH_RUNS;
+  const runsAtOnce = type1 ? TYPE1_RUNS : BATCH_RUNS;
   if (journal !== null) note(journal, { op: 'map', domains: [...domains], fill, runsAtOnce });
 }
 

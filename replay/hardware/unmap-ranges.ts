@@ -14,6 +14,8 @@ export interface PageSpan {
 
 /** `iopt_area_unpin_domain` reads the runs of an area in batches of 64 KiB, 12 bytes each. */
 export const BATCH_RUNS = 5461;
+/** `vfio_unmap_unpin` goes run by run. */
+export const TYPE1_RUNS = 1;
 
 export function unmappedAtOnce(step: Omit<UnmapStep, 'step'>, batchRuns = BATCH_RUNS): readonly PageSpan[] {
   const { way, fill, pageCount, held } = step;

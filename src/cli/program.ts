@@ -7,6 +7,7 @@ import { registerDiff } from './commands/diff.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerExport } from './commands/export.ts';
 import { registerImport } from './commands/import.ts';
+import { registerIotlb } from './commands/iotlb.ts';
 import { registerLint } from './commands/lint.ts';
 import { registerList } from './commands/list.ts';
 import { registerMachines } from './commands/machines.ts';
@@ -79,6 +80,7 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerLint,
     registerPagetable,
     registerTranslate,
+    registerIotlb,
     registerCompareHw,
     registerPredict,
     registerMinimize,

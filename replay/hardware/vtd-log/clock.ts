@@ -1,5 +1,5 @@
 import type { Invalidation } from '../iotlb/invalidation.ts';
-import type { ExpectedLog } from './expected.ts';
+import type { CallTime, ExpectedLog } from './expected.ts';
 import type { VtdEvent } from './parse.ts';
 
 /** How the clock of a log and that of a trace stand to each other. */
@@ -35,22 +35,38 @@ export function findOffset(
   if (first === undefined) return null;
   let best: ClockOffset | null = null;
   let most = 0;
+  let least = Number.POSITIVE_INFINITY;
   for (const { sid, at } of logged) {
     if (sid !== first.sid) continue;
     const seconds = at - first.time.end;
-    const found = changes.filter((change) =>
-      logged.some(
-        (each) =>
-          each.sid === change.sid &&
-          each.at >= change.time.start + seconds - TOLERANCE &&
-          each.at <= change.time.end + seconds + TOLERANCE,
-      ),
-    ).length;
-    if (found <= most) continue;
-    most = found;
+    let found = 0;
+    let distance = 0;
+    for (const change of changes) {
+      const gap = gapOf(change.sid, change.time, seconds, logged);
+      if (gap <= TOLERANCE) found += 1;
+      distance += gap;
+    }
+    if (found < most || (found === most && distance >= least)) continue;
+    [most, least] = [found, distance];
     best = { seconds, from: 'found' };
   }
   return best;
+}
+
+interface LoggedChange {
+  readonly sid: number;
+  readonly at: number;
+}
+
+/** Seconds between a call and the nearest change of the device's entry in the log; 0 when it is within. */
+function gapOf(sid: number, time: CallTime, offset: number, logged: readonly LoggedChange[]): number {
+  let least = Number.POSITIVE_INFINITY;
+  for (const each of logged) {
+    if (each.sid !== sid) continue;
+    const at = each.at - offset;
+    least = Math.min(least, Math.max(time.start - at, at - time.end, 0));
+  }
+  return least;
 }
 
 function isEntryChange({ cache, cause }: Invalidation): boolean {

@@ -38,6 +38,8 @@ export interface CompareLogOptions {
   readonly kernel?: string | null;
   /** Seconds to add to the trace's clock; found from the log otherwise. */
   readonly clockOffset?: number | null;
+  /** Last record of the trace to look at; what the log has after it is not compared. */
+  readonly untilSeq?: number | null;
 }
 
 /**
@@ -48,11 +50,11 @@ export function compareVtdLog(
   store: Store,
   trace: TraceInfo,
   text: string,
-  { kernel = null, clockOffset = null }: CompareLogOptions = {},
+  { kernel = null, clockOffset = null, untilSeq = null }: CompareLogOptions = {},
 ): LogComparison | null {
   const all = parseVtdLog(text);
   if (all === null) return null;
-  const expected = expectLog(store, trace, kernel);
+  const expected = expectLog(store, trace, { kernel, cachingMode: isCachingMode(all) });
   const { devices } = expected.kernel.machine;
   const machineSid = (device: number): number | null => {
     const bdf = devices[device]?.bdf ?? '';
@@ -63,16 +65,35 @@ export function compareVtdLog(
   const events = all.slice(firstEvent(expected, all, offset));
   const numbers = devices.map(({ index }) => index);
   const siblings = findSiblings(numbers, all, machineSid);
-  const extended = withSiblings(expected.invalidations, siblings, devices.length, machineSid);
+  const isPart = untilSeq !== null && untilSeq < expected.lastSeq;
+  const wanted = isPart
+    ? expected.invalidations.filter(({ seq }) => seq <= untilSeq)
+    : expected.invalidations;
+  const extended = withSiblings(wanted, siblings, devices.length, machineSid);
   const sidOf = (device: number): number | null => extended.sids.get(device) ?? machineSid(device);
   const bindings = bindTags(extended.invalidations, events, sidOf);
-  const matches = matchDomains(extended.invalidations, events, bindings);
-  const translations = checkTranslations(expected, events, matches, sidOf);
-  return summary(expected, bindings, matches, translations, {
+  const matches = matchDomains(extended.invalidations, events, bindings, isPart);
+  const compared = isPart ? eventsUntil(events, matches) : events;
+  const translations = checkTranslations(expected, compared, matches, sidOf);
+  return summary(expected, isPart ? { ...bindings, extra: [] } : bindings, matches, translations, {
     clock: offset,
     siblings: [...siblings.values()].flat().map(sidText),
     skipped: all.length - events.length,
   });
+}
+
+/** Up to the last event that the compared part of the trace explains. */
+function eventsUntil(events: readonly VtdEvent[], matches: readonly Match[]): VtdEvent[] {
+  const last = matches.reduce(
+    (at, match) => (match.outcome === 'equal' ? Math.max(at, match.logged.at) : at),
+    -1,
+  );
+  return events.filter(({ at }) => at <= last);
+}
+
+/** Only a unit in caching mode is told of entries that were not present before: those of domain 0. */
+function isCachingMode(events: readonly VtdEvent[]): boolean {
+  return events.some((event) => event.event === 'context' && event.did === 0);
 }
 
 /** Items of each domain id in order, and what of the log has this id from its first flush on. */
@@ -80,6 +101,7 @@ function matchDomains(
   expected: readonly Invalidation[],
   events: readonly VtdEvent[],
   { changes, dids }: Bindings,
+  isPart: boolean,
 ): Match[] {
   const byFlush = new Map(changes.map((change) => [change.flush, change]));
   const items = new Map<number, Item[]>();
@@ -110,6 +132,8 @@ function matchDomains(
     own.push(event);
     flushes.set(event.did, own);
   }
+  // What comes after the part that is compared is nobody's.
+  if (isPart) for (const own of items.values()) own.push({ kind: 'own' });
   return [...items].flatMap(([did, own]) => matchStream(own, flushes.get(did) ?? [])).concat(unbound);
 }
 

@@ -31,7 +31,17 @@ export interface ExpectedLog {
   readonly lastSeq: number;
 }
 
-export function expectLog(store: Store, trace: TraceInfo, kernel: string | null): ExpectedLog {
+export interface ExpectOptions {
+  readonly kernel: string | null;
+  /** CAP.CM of the unit, where the trace does not tell it. */
+  readonly cachingMode: boolean;
+}
+
+export function expectLog(
+  store: Store,
+  trace: TraceInfo,
+  { kernel, cachingMode }: ExpectOptions,
+): ExpectedLog {
   const history = createHistory();
   let recorder: DriverRecorder | null = null;
   let end: Kernel | null = null;
@@ -55,7 +65,13 @@ export function expectLog(store: Store, trace: TraceInfo, kernel: string | null)
   const ops = [...log.log.ops];
   const invalidations: Invalidation[] = [];
   const executor = createExecutor(
-    createLiveState(running, history, log.log, (invalidation) => invalidations.push(invalidation)),
+    createLiveState(
+      running,
+      history,
+      log.log,
+      (invalidation) => invalidations.push(invalidation),
+      cachingMode,
+    ),
   );
   for (const op of ops) executor.execute(op);
   return {

@@ -4,6 +4,7 @@ import {
   compareDump,
   compareFtrace,
   compareSmmuAt,
+  compareVtdLog,
   parseDump,
   parseFtrace,
   parseSmmuDump,
@@ -21,13 +22,16 @@ import {
   pointOf,
   readTextFile,
 } from '../hardware-point.ts';
-import { addExamples } from '../options.ts';
+import { addExamples, parseSeconds } from '../options.ts';
 import type { Runner, Session } from '../session.ts';
 import { type Target, withTarget } from '../target.ts';
+import { jsonOfVtdLog, printVtdLog } from '../vtd-log-report.ts';
 
 interface CompareFlags extends PointFlags {
   readonly dump?: string;
   readonly ftrace?: string;
+  readonly vtdLog?: string;
+  readonly clockOffset?: number;
 }
 
 /** Differences that are printed; all are counted, and `--json` has them all. */
@@ -45,6 +49,15 @@ export function registerCompareHw(program: Command, run: Runner): void {
     .option(
       '--ftrace <file>',
       "the kernel's iommu trace events of the whole trace: map, unmap, attach, fault",
+    )
+    .option(
+      '--vtd-log <file>',
+      "trace events of QEMU's emulated VT-d (-trace 'vtd_*') while the trace was recorded: all of it",
+    )
+    .option(
+      '--clock-offset <seconds>',
+      "what to add to the trace's clock for that of --vtd-log; found by itself otherwise",
+      parseSeconds,
     );
   addExamples(command, [
     [
@@ -52,6 +65,10 @@ export function registerCompareHw(program: Command, run: Runner): void {
       'every entry of the tables of user space, bit by bit',
     ],
     ['ioasis compare-hw run.jsonl.gz --ftrace ftrace.txt', 'every map and unmap of the kernel, in its order'],
+    [
+      'ioasis compare-hw run.jsonl.gz --vtd-log outer-vtd.log.gz',
+      'every invalidation that the unit was told, and every hit of its IOTLB',
+    ],
   ]);
   command.action((name: string, flags: CompareFlags) =>
     run(command, (session) => withTarget(session, name, (target) => compare(session, target, flags))),
@@ -59,10 +76,13 @@ export function registerCompareHw(program: Command, run: Runner): void {
 }
 
 function compare(session: Session, target: Target, flags: CompareFlags): ExitCode {
-  const { dump, ftrace } = flags;
-  if ((dump === undefined) === (ftrace === undefined))
-    throw new UsageError('give one of --dump and --ftrace');
+  const { dump, ftrace, vtdLog } = flags;
+  if ([dump, ftrace, vtdLog].filter((file) => file !== undefined).length !== 1)
+    throw new UsageError('give one of --dump, --ftrace and --vtd-log');
+  if (flags.clockOffset !== undefined && vtdLog === undefined)
+    throw new UsageError('--clock-offset goes with --vtd-log');
   if (ftrace !== undefined) return compareEvents(session, target, flags, ftrace);
+  if (vtdLog !== undefined) return compareLog(session, target, flags, vtdLog);
   const { kind, comparison } = comparisonOf(target, flags, dump!);
   if (session.json) session.print(jsonOf(comparison));
   else printComparison(session, comparison, kind);
@@ -79,6 +99,19 @@ function compareEvents(session: Session, target: Target, flags: CompareFlags, pa
   const comparison = compareFtrace(target.store, target.trace, ftrace, { kernel: flags.kernel ?? null });
   if (session.json) session.print(jsonOfFtrace(comparison));
   else printFtrace(session, comparison);
+  return comparison.different > 0 ? EXIT.finding : EXIT.clean;
+}
+
+/** The log of the whole trace, or of what there is of it up to a point. */
+function compareLog(session: Session, target: Target, flags: CompareFlags, path: string): ExitCode {
+  const comparison = compareVtdLog(target.store, target.trace, readTextFile(path), {
+    kernel: flags.kernel ?? null,
+    clockOffset: flags.clockOffset ?? null,
+    untilSeq: pointOf(target, flags, false),
+  });
+  if (comparison === null) throw new UsageError(`${path}: no event of QEMU's emulated VT-d (-trace 'vtd_*')`);
+  if (session.json) session.print(jsonOfVtdLog(comparison));
+  else printVtdLog(session, comparison);
   return comparison.different > 0 ? EXIT.finding : EXIT.clean;
 }
 
