@@ -98,7 +98,7 @@ function withNumbers(call: Call, uses: readonly NamedNumber[], numbers: Readonly
     const arg = Uint8Array.from(changed.arg);
     for (let index = 0; index < bytes; index += 1)
       arg[at + index] = Number((value >> BigInt(8 * index)) & 0xffn);
-    changed = { ...changed, arg };
+    changed = { ...changed, arg, out: changed.out === changed.arg ? arg : changed.out };
   }
   return changed;
 }

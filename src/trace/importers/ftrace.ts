@@ -15,7 +15,7 @@ export const FTRACE: ForeignFormat = {
   detects: (line) =>
     /^# tracer: /.test(line) ||
     LOST_ON_CPU.test(line) ||
-    (/: (?:iommu:)?\w+: +IOMMU:/.test(line) && LINE.test(line)),
+    (/: (?:iommu:)?\w+: +IOMMU:/.test(line) && (LINE.test(line) || PERF_LINE.test(line))),
   start: startFtrace,
 };
 

@@ -21,9 +21,10 @@ import type { EventValues } from './values.ts';
 /**
  * The events of QEMU's iommufd backend (backends/trace-events), from 8.2 on. Each is traced right after its
  * ioctl, with what the ioctl was given; the constants that QEMU puts beside are the same in all versions.
- * A handler answers false when the line does not hold what the event always has.
+ * A handler answers false when the line does not hold what the event always has, and `no call` when the event
+ * stands for none.
  */
-export type EventHandler = (session: QemuSession, values: EventValues) => boolean;
+export type EventHandler = (session: QemuSession, values: EventValues) => boolean | 'no call';
 
 const MAP = offsetsOf(IOMMU_IOAS_MAP);
 const MAP_FILE = offsetsOf(IOMMU_IOAS_MAP_FILE);

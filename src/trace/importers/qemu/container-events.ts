@@ -57,14 +57,16 @@ const closes =
   (session, values) => {
     const fd = values.signed('fd');
     if (fd === null) return false;
-    if (fd >= 0) session.close(fd, kind);
+    if (fd < 0) return 'no call';
+    session.close(fd, kind);
     return true;
   };
 
 const attachGroup: EventHandler = (session, values) => {
   const group = values.signed('group_id');
   if (group === null) return false;
-  if (group >= 0) session.open(`/dev/vfio/${group}`, 'group', null);
+  if (group < 0) return 'no call';
+  session.open(`/dev/vfio/${group}`, 'group', null);
   return true;
 };
 

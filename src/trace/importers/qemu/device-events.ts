@@ -47,7 +47,7 @@ const connect: EventHandler = (session, values) => {
   if (owned === 1 && users === 1) session.open('/dev/iommu', 'iommufd', fd);
   if (owned === 1) names.users.set(fd, users);
   if (names.opened !== null) names.leaving = { fd: names.opened.fd, iommufd: fd };
-  return true;
+  return owned === 1 && users === 1 ? true : 'no call';
 };
 
 /**
@@ -61,7 +61,8 @@ const disconnect: EventHandler = (session, values) => {
   const { names } = session;
   const closed = fd >= 0 ? null : (names.leaving?.iommufd ?? lastUsed(names.users));
   if (fd >= 0) names.users.set(fd, users);
-  if (closed !== null && names.users.delete(closed)) session.close(closed, 'iommufd');
+  const closes = closed !== null && names.users.delete(closed);
+  if (closes) session.close(closed, 'iommufd');
   if (names.leaving !== null) {
     const device = names.leaving.fd;
     session.close(device, 'device', 'QEMU closes a device once it is disconnected from its iommufd');
@@ -69,7 +70,7 @@ const disconnect: EventHandler = (session, values) => {
     if (names.opened?.fd === device) names.opened = null;
     for (const [name, known] of names.devices) if (known.fd === device) names.devices.delete(name);
   }
-  return true;
+  return closes ? true : 'no call';
 };
 
 /** The only iommufd with one user; null when several could be meant. */
@@ -82,7 +83,7 @@ const getFd: EventHandler = (session, values) => {
   const path = values.text('dev');
   const fd = values.signed('fd', 'devfd');
   if (path === null || fd === null) return false;
-  if (fd < 0) return true;
+  if (fd < 0) return 'no call';
   session.open(path, 'device', fd);
   session.names.opened = { path, fd };
   session.names.leaving = null;

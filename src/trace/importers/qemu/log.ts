@@ -76,12 +76,10 @@ function startLog(sink: ImportSink): LineImporter {
       return;
     }
     const handler = HANDLERS.get(name);
-    if (handler === undefined) {
-      sink.skip(TOLD_TWICE.has(name) ? `${name} (told by another event)` : name);
-      return;
-    }
+    if (handler === undefined) return;
     listener.before(name);
-    if (!handler(session, valuesIn(name, text, isSimple))) sink.skip(`${name} (damaged)`);
+    const told = handler(session, valuesIn(name, text, isSimple));
+    if (told !== true) sink.skip(told === false ? `${name} (damaged)` : `${name} (no call)`);
   };
 
   return {
