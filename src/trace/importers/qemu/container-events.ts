@@ -1,6 +1,6 @@
 import { CMD, offsetsOf, VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA } from '../../../uapi/index.ts';
 import { structOf } from '../struct-bytes.ts';
-import type { EventHandler } from './backend-events.ts';
+import type { EventHandler } from './event-handler.ts';
 import { type QemuSession, UNKNOWN_CONTAINER_FD } from './session.ts';
 
 /**

@@ -8,7 +8,7 @@ import {
   VFIO_DEVICE_GET_INFO,
 } from '../../../uapi/index.ts';
 import { structOf, withU32 } from '../struct-bytes.ts';
-import type { EventHandler } from './backend-events.ts';
+import type { EventHandler } from './event-handler.ts';
 import { type QemuSession, SUCCESS } from './session.ts';
 import type { EventValues } from './values.ts';
 
