@@ -45,7 +45,8 @@ export function createPartialCalls(answers: 'recorded' | 'predicted' = 'recorded
   return {
     get assumption() {
       if (unsureFrom === null) return null;
-      return `from call ${unsureFrom} on no difference is called a divergence: what it asked was not recorded whole`;
+      const why = 'what it asked was not recorded whole';
+      return `from call ${unsureFrom} on no difference is called a divergence: ${why}`;
     },
     get isSettled() {
       return unsureFrom === null && numbers.size === 0;

@@ -43,8 +43,8 @@ interface ChunkReader {
 }
 
 /**
- * Reads a trace of any format, a path (plain or gzip) or `-` for standard input, in constant memory. A foreign
- * format is told by its first lines, in the order of `FOREIGN_FORMATS`.
+ * Reads a trace of any format, a path (plain or gzip) or `-` for standard input, in constant memory. A
+ * foreign format is told by its first lines, in the order of `FOREIGN_FORMATS`.
  * @throws TraceError (as a rejection) when the source cannot be read, or is no trace of that format.
  */
 export async function readTrace(

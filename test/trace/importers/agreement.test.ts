@@ -99,7 +99,8 @@ describe('what watched the system calls agrees with the capture', () => {
     const text = (call: Call): string => {
       if (call.op === 'open') return `open ${call.path} ${call.flags} = ${call.ret}`;
       if (call.op !== 'ioctl') return call.op;
-      return `ioctl ${call.fd} ${call.kind} ${nameOf(call)} 0x${call.argp.toString(16)} = ${call.ret} ${call.errno}`;
+      const { fd, kind, argp, ret, errno } = call;
+      return `ioctl ${fd} ${kind} ${nameOf(call)} 0x${argp.toString(16)} = ${ret} ${errno}`;
     };
     const wanted = capture.calls.filter(isOurs).map(text);
     expect(strace.calls.filter(isOurs).map(text)).toEqual(wanted);

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { BPFTRACE_PLAIN, BPFTRACE_RECORDER } from '../../../src/trace/importers/bpftrace/index.ts';
-import { importLines, shown } from '../../support/import-lines.ts';
 import { OBSERVERS, readObserved } from '../../support/observed.ts';
+import { importLines, shown } from './import-lines.ts';
 
 const ALLOC = '0c 00 00 00 00 00 00 00 00 00 00 00';
 const ALLOCATED = '0c 00 00 00 00 00 00 00 02 00 00 00';

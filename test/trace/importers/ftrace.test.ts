@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { FTRACE } from '../../../src/trace/importers/ftrace.ts';
-import { shown } from '../../support/import-lines.ts';
+import { shown } from './import-lines.ts';
 
 const read = (...lines: readonly string[]) => shown(FTRACE, lines);
 const MAP = 'IOMMU: iova=0x0000000000400000 - 0x0000000000401000 paddr=0x0000000115c00000 size=4096';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { STRACE } from '../../../src/trace/importers/strace/index.ts';
-import { shown } from '../../support/import-lines.ts';
+import { shown } from './import-lines.ts';
 
 const read = (...lines: readonly string[]) => shown(STRACE, lines);
 

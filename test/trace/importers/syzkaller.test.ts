@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { SYZKALLER } from '../../../src/trace/importers/syzkaller/index.ts';
+import type { Call } from '../../../src/trace/index.ts';
 import { CMD } from '../../../src/uapi/index.ts';
-import { importLines, shown } from '../../support/import-lines.ts';
-import { replayLines } from '../../support/imported-replay.ts';
+import { replayCalls } from '../../support/imported-replay.ts';
+import { importLines, shown } from './import-lines.ts';
 
 const OPEN = "r0 = openat$iommufd(0xffffffffffffff9c, &AUTO='/dev/iommu\\x00', 0x0, 0x0)";
 const ALLOC = 'ioctl$IOMMU_IOAS_ALLOC(r0, 0x3b81, &AUTO={0xc, 0x0, <r1=>0x0})';
@@ -42,7 +43,8 @@ describe('a program', () => {
       },
     ]);
     const map = ioctlOf(
-      "ioctl$IOMMU_IOAS_MAP(r0, 0x3b85, &(0x7f0000000000)={0x28, 0x7, r1, 0x0, &(0x7f0000000200)='L\\x00\\'', 0x3, 0x1c})",
+      'ioctl$IOMMU_IOAS_MAP(r0, 0x3b85, &(0x7f0000000000)={0x28, 0x7, r1, 0x0, ' +
+        "&(0x7f0000000200)='L\\x00\\'', 0x3, 0x1c})",
     );
     expect(hex(map.mem[0]!.before as Uint8Array)).toBe('4c0027');
     const pages = ioctlOf(
@@ -100,7 +102,11 @@ test('a replay runs it, with the numbers that its own answers give', () => {
     'ioctl$IOMMU_DESTROY$hwpt(r0, 0x3b80, &AUTO={0x8, r6})',
     'ioctl$IOMMU_DESTROY$ioas(r0, 0x3b80, &AUTO={0x8, r1})',
   ];
-  const result = replayLines(SYZKALLER, lines);
+  const { calls } = importLines(SYZKALLER, lines);
+  const result = replayCalls(
+    SYZKALLER.header,
+    calls.map((call, seq) => ({ ...call, seq }) as Call),
+  );
   expect(result).toMatchObject({ diverged: 0, calls: 9, notModelled: {} });
   expect(result.effects).toMatchObject({
     contextOpened: 1,

@@ -3,19 +3,8 @@ import type { DescriptorKind } from '../../call.ts';
 import { type DescriptorTable, kindOfPath } from '../descriptors.ts';
 import type { ImportSink } from '../importer.ts';
 import { kindOfCommand, noteNewDescriptors, observedIoctl } from '../observed-call.ts';
-import { type AssembledCall, buffersOf, isWhole, KEPT_BYTES } from './assembly.ts';
+import { type AssembledCall, buffersOf, isWhole, KEPT_BYTES, type Line } from './assembly.ts';
 import { intIn, returned, wideIn } from './fields.ts';
-
-/** A line that begins an event, cut into its fields. */
-export interface Line {
-  readonly type: string;
-  readonly tid: number;
-  readonly pid: number;
-  readonly n: number;
-  readonly ns: bigint;
-  readonly fields: readonly string[];
-  readonly text: string;
-}
 
 /** Turns events into calls, in the order of their time. */
 export interface Records {

@@ -5,8 +5,8 @@ import { type QemuSession, UNKNOWN_CONTAINER_FD } from './session.ts';
 
 /**
  * Events of the VFIO container that QEMU has had from the beginning (hw/vfio/trace-events: listener, vIOMMU
- * notifier, groups). They are traced before the ioctl and name neither container nor result. Under iommufd the
- * same events come too, and `iommufd_backend_*` then tells the calls.
+ * notifier, groups). They are traced before the ioctl and name neither container nor result. Under iommufd
+ * the same events come too, and `iommufd_backend_*` then tells the calls.
  */
 
 const MAP = offsetsOf(VFIO_IOMMU_MAP_DMA);
@@ -16,7 +16,9 @@ const ALL = 1n << 64n;
 /** The smallest page of all machines: ranges that it does not divide are never mapped. */
 const PAGE_BYTES = 4096n;
 
-/** Whether a range can be mapped at all: QEMU leaves regions of devices alone that are not in whole pages. */
+/**
+ * Whether a range can be mapped at all: QEMU leaves regions of devices alone that are not in whole pages.
+ */
 export function isMappable(start: bigint, size: bigint): boolean {
   return start % PAGE_BYTES === 0n && size % PAGE_BYTES === 0n && size > 0n;
 }

@@ -188,15 +188,23 @@ export const DEVICE_EVENTS: Readonly<Record<string, EventHandler>> = {
 /** What the format strings of these events say in words instead of as `key=value`. */
 export const DEVICE_PATTERNS: Readonly<Record<string, RegExp>> = {
   iommufd_cdev_getfd: /^\s*(?<dev>\S+) \(fd=(?<fd>-?\d+)\)/,
-  iommufd_cdev_connect_and_bind:
-    /^\s*\[iommufd=(?<iommufd>\d+)\] Successfully bound device (?<name>.+) \(fd=(?<fd>\d+)\): output devid=(?<devid>\d+)/,
-  iommufd_cdev_attach_ioas_hwpt:
-    /^\s*\[iommufd=(?<iommufd>\d+)\] Successfully attached device (?<name>.+) \((?<devfd>\d+)\) to id=(?<id>\d+)/,
-  iommufd_cdev_pasid_attach_ioas_hwpt:
-    /^\s*\[iommufd=(?<iommufd>\d+)\] Successfully attached device (?<name>.+) \((?<devfd>\d+)\) pasid (?<pasid>\d+) to id=(?<id>\d+)/,
-  iommufd_cdev_detach_ioas_hwpt: /^\s*\[iommufd=(?<iommufd>\d+)\] Successfully detached (?<name>\S+)\s*$/,
-  iommufd_cdev_pasid_detach_ioas_hwpt:
-    /^\s*\[iommufd=(?<iommufd>\d+)\] Successfully detached (?<name>\S+) pasid (?<pasid>\d+)/,
-  iommufd_cdev_device_info:
-    /^\s*(?<name>.+) \((?<devfd>\d+)\) num_irqs=(?<num_irqs>\d+) num_regions=(?<num_regions>\d+) flags=(?<flags>\d+)/,
+  iommufd_cdev_connect_and_bind: successfully(
+    'bound device (?<name>.+) \\(fd=(?<fd>\\d+)\\): output devid=(?<devid>\\d+)',
+  ),
+  iommufd_cdev_attach_ioas_hwpt: successfully(
+    'attached device (?<name>.+) \\((?<devfd>\\d+)\\) to id=(?<id>\\d+)',
+  ),
+  iommufd_cdev_pasid_attach_ioas_hwpt: successfully(
+    'attached device (?<name>.+) \\((?<devfd>\\d+)\\) pasid (?<pasid>\\d+) to id=(?<id>\\d+)',
+  ),
+  iommufd_cdev_detach_ioas_hwpt: successfully('detached (?<name>\\S+)\\s*$'),
+  iommufd_cdev_pasid_detach_ioas_hwpt: successfully('detached (?<name>\\S+) pasid (?<pasid>\\d+)'),
+  iommufd_cdev_device_info: new RegExp(
+    '^\\s*(?<name>.+) \\((?<devfd>\\d+)\\) ' +
+      'num_irqs=(?<num_irqs>\\d+) num_regions=(?<num_regions>\\d+) flags=(?<flags>\\d+)',
+  ),
 };
+
+function successfully(what: string): RegExp {
+  return new RegExp(`^\\s*\\[iommufd=(?<iommufd>\\d+)\\] Successfully ${what}`);
+}

@@ -16,10 +16,11 @@ const WRITEABLE = 2;
 const READABLE = 4;
 const ENOENT = 2;
 
-const USUAL_MAP =
-  /^ ?iommufd=(\d{1,9}) ioas=(\d{1,9}) iova=0x([0-9a-f]{1,16}) size=0x([0-9a-f]{1,16}) addr=0x([0-9a-f]{1,16}) readonly=([01]) \((-?\d{1,9})\)$/;
-const USUAL_UNMAP =
-  /^ ?(?:Unmap nonexistent mapping: )?iommufd=(\d{1,9}) ioas=(\d{1,9}) iova=0x([0-9a-f]{1,16}) size=0x([0-9a-f]{1,16}) \((-?\d{1,9})\)$/;
+const IDS = 'iommufd=(\\d{1,9}) ioas=(\\d{1,9})';
+const RANGE = 'iova=0x([0-9a-f]{1,16}) size=0x([0-9a-f]{1,16})';
+const RESULT = '\\((-?\\d{1,9})\\)$';
+const USUAL_MAP = new RegExp(`^ ?${IDS} ${RANGE} addr=0x([0-9a-f]{1,16}) readonly=([01]) ${RESULT}`);
+const USUAL_UNMAP = new RegExp(`^ ?(?:Unmap nonexistent mapping: )?${IDS} ${RANGE} ${RESULT}`);
 
 /** Thirteen hex digits are below 2^52, and exact. */
 const EXACT_DIGITS = 13;

@@ -1,5 +1,4 @@
-import type { DescriptorKind, IoctlCall } from '../../call.ts';
-import type { PartialNote } from '../../partial.ts';
+import type { DescriptorKind, IoctlCall, PartialNote } from '../../call.ts';
 import type { ImportSink } from '../importer.ts';
 
 /** A device that the log names. */

@@ -1,5 +1,5 @@
-import type { ForeignFormat, ImportSink, UnplacedCall } from '../../src/trace/importers/index.ts';
-import { findIoctl } from '../../src/uapi/index.ts';
+import type { ForeignFormat, ImportSink, UnplacedCall } from '../../../src/trace/importers/index.ts';
+import { findIoctl } from '../../../src/uapi/index.ts';
 
 /** What an importer made of some lines. */
 export interface Imported {
@@ -53,7 +53,8 @@ function bodyOf(call: UnplacedCall): string {
       const hex = (bytes: Uint8Array | null) =>
         bytes === null ? '' : ` ${Buffer.from(bytes).toString('hex')}`;
       const out = call.out === null || call.out === call.arg ? '' : ` ->${hex(call.out)}`;
-      return `ioctl ${call.fd} ${call.kind} ${name} argp 0x${call.argp.toString(16)}${hex(call.arg)}${out}${result}`;
+      const structs = `${hex(call.arg)}${out}`;
+      return `ioctl ${call.fd} ${call.kind} ${name} argp 0x${call.argp.toString(16)}${structs}${result}`;
     }
     case 'close':
     case 'read':
