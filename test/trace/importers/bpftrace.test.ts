@@ -192,6 +192,7 @@ describe("ioasis's own script", () => {
     expect(calls).toEqual([
       'open /dev/vfio/7 group = 8',
       `ioctl 8 group VFIO_GROUP_GET_DEVICE_FD argp 0x7ffd ${Buffer.from('0000:01:00.0\0').toString('hex')} = 9 | missing out`,
+      'open  device = 20 | missing path',
       'ioctl 20 device VFIO_DEVICE_RESET argp 0x0 = 0',
       'fork = 6',
       '[6] ioctl 20 device VFIO_DEVICE_RESET argp 0x0 = 0',

@@ -92,6 +92,7 @@ describe('descriptors', () => {
     expect(calls).toEqual([
       'open /dev/vfio/7 group = 8',
       'ioctl 8 group VFIO_GROUP_GET_DEVICE_FD argp 0x7ffc = 9 | missing arg out',
+      'open  device = 20 | missing path',
       'fork = 2',
       '[2] ioctl 20 device VFIO_DEVICE_RESET argp 0x0 = 0',
       'close 20 device = 0',

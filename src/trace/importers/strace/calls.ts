@@ -1,5 +1,6 @@
 import { findIoctl } from '../../../uapi/index.ts';
 import type { DescriptorKind } from '../../call.ts';
+import { copyDescriptor } from '../copy-descriptor.ts';
 import { createDescriptorTable, kindOfLink, kindOfPath } from '../descriptors.ts';
 import type { ImportSink } from '../importer.ts';
 import { isOurCommand, kindOfCommand, noteNewDescriptors, observedIoctl } from '../observed-call.ts';
@@ -134,10 +135,11 @@ export function createCalls(sink: ImportSink): StraceCalls {
     return true;
   };
 
-  /** The capture has no record of a copy: what is done on the copy is done on the file. */
-  const copy = ({ pid, args, done }: Seen): void => {
+  const copy = ({ at, pid, args, done }: Seen): boolean => {
     const from = descriptorIn(args[0]);
-    if (from !== null && done !== null && done.ret >= 0n) table.copied(pid, from.fd, Number(done.ret));
+    if (from === null || done === null || done.ret < 0n) return false;
+    kindOf(pid, from.fd, from.link);
+    return copyDescriptor(sink, table, at, from.fd, Number(done.ret));
   };
 
   const mmap = ({ at, pid, args, done }: Seen): boolean => {
@@ -243,11 +245,9 @@ export function createCalls(sink: ImportSink): StraceCalls {
       case 'dup':
       case 'dup2':
       case 'dup3':
-        copy(seen);
-        return false;
+        return copy(seen);
       case 'fcntl':
-        if (/^F_DUPFD/.test(seen.args[1] ?? '')) copy(seen);
-        return false;
+        return /^F_DUPFD/.test(seen.args[1] ?? '') && copy(seen);
       default:
         return false;
     }
