@@ -4,8 +4,8 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 const BLOCK_LINES = 10_000;
 
 /**
- * Writes a log as QEMU 10.0 does for a guest with a virtual IOMMU: of ten lines three are maps and unmaps, as in
- * the longest recorded log, and the others tell of the same things or of registers.
+ * Writes a log as QEMU 10.0 does for a guest with a virtual IOMMU: of ten lines three are maps and unmaps, as
+ * in the longest recorded log, and the others tell of the same things or of registers.
  */
 export function writeQemuLog(path: string, lines: number): void {
   const file = openSync(path, 'w');
@@ -48,8 +48,13 @@ function lineOf(index: number): string {
     case 5:
       return `${at}iommufd_backend_unmap_dma  iommufd=14 ioas=2 iova=0x${iova} size=0x1000 (0)`;
     case 6:
-      return `${at}iommufd_backend_unmap_dma_non_exist  Unmap nonexistent mapping: iommufd=14 ioas=2 iova=0x${iova} size=0x1000 (-1)`;
-    default:
-      return `${at}vfio_region_write  (0000:02:00.0:region0+0x${(index % 4096).toString(16)}, 0x${page.toString(16)}, 4)`;
+      return (
+        `${at}iommufd_backend_unmap_dma_non_exist  Unmap nonexistent mapping: ` +
+        `iommufd=14 ioas=2 iova=0x${iova} size=0x1000 (-1)`
+      );
+    default: {
+      const register = (index % 4096).toString(16);
+      return `${at}vfio_region_write  (0000:02:00.0:region0+0x${register}, 0x${page.toString(16)}, 4)`;
+    }
   }
 }

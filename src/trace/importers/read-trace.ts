@@ -149,12 +149,14 @@ const foreignReader =
         splitter.end();
         importer.end();
         if (lines === 0) throw new TraceError({ fileName, lineNumber: null }, 'holds no lines');
-        if (seq === 0) {
-          const problem = `holds no call that ${format.title} tells; is it one, with the events switched on?`;
+        const skipped = skips.counts();
+        // A log in which nothing happened is one; a file without a line of the format is another thing.
+        if (seq === 0 && skipped['message'] === lines) {
+          const problem = `holds no line of ${format.title}`;
           throw new TraceError({ fileName, lineNumber: null }, problem);
         }
         if (batch.length > 0) visitor.calls?.(batch);
-        return { format: format.name, ...counts, skipped: skips.counts() };
+        return { format: format.name, ...counts, skipped };
       },
     };
   };

@@ -146,6 +146,16 @@ describe('calls in two halves', () => {
   });
 });
 
+test('exec closes what was opened to be closed then', () => {
+  const { calls } = read(
+    'openat(AT_FDCWD, "/dev/iommu", O_RDWR|O_CLOEXEC) = 3',
+    'openat(AT_FDCWD, "/dev/vfio/vfio", O_RDWR) = 4',
+    'execve("/bin/true", ["true"], 0x7ffd /* 20 vars */) = 0',
+    'close(4) = 0',
+  );
+  expect(calls.slice(2)).toEqual(['close 3 iommufd = 0 | implied', 'close 4 container = 0']);
+});
+
 test('what is not of iommufd, VFIO or memory is counted by its name', () => {
   const { calls, skipped } = read(
     'execve("/usr/bin/qemu", ["qemu", "-x=\\"a) = 0\\""], 0x7ffd /* 20 vars */) = 0',

@@ -205,6 +205,16 @@ export function createCalls(sink: ImportSink): StraceCalls {
     return true;
   };
 
+  /** Another program runs now, without what was opened to be closed then. */
+  const exec = ({ at, pid, done }: Seen): boolean => {
+    if (done === null || done.ret < 0n) return false;
+    const closed = table.executed(pid);
+    const partial = { missing: [], implied: 'closed on exec' };
+    for (const { fd, kind } of closed)
+      sink.call({ op: 'close', ...at, replied: true, ret: 0, errno: 0, fd, kind, partial });
+    return closed.length > 0;
+  };
+
   const wait = ({ at, done }: Seen): boolean => {
     if (done === null || done.ret <= 0n) return false;
     const child = Number(done.ret);
@@ -239,6 +249,9 @@ export function createCalls(sink: ImportSink): StraceCalls {
       case 'clone':
       case 'clone3':
         return fork(seen);
+      case 'execve':
+      case 'execveat':
+        return exec(seen);
       case 'wait4':
       case 'waitid':
         return wait(seen);
