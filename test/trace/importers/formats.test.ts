@@ -62,6 +62,11 @@ describe('the format of a file is told by its content', () => {
     await expect(readText('\n\n', 'qemu')).rejects.toThrow('holds no lines');
   });
 
+  test('of a binary trace is told, and what to do with it', async () => {
+    const header = Buffer.from('ffffffffffffffffb429a40acb77b1f20400000000000000', 'hex');
+    await expect(readText(header)).rejects.toThrow(/simple backend: print it with/);
+  });
+
   test('has a name for each', () => {
     expect(FORMAT_NAMES).toEqual([
       ...['ioasis', 'capture', 'ioasis-bpftrace', 'bpftrace', 'ftrace', 'syzkaller', 'strace', 'qemu'],
@@ -154,6 +159,18 @@ describe('damaged logs', () => {
     const reading = readTrace('-', {}, { stdin: endless });
     await expect(reading).rejects.toThrow(/line is longer than 8388608 bytes/);
     expect(given).toBeLessThan(32);
+  });
+
+  test('with numbers that no call can have lose those calls', async () => {
+    const { summary, calls } = await readText(
+      [
+        'iommufd_backend_alloc_ioas  iommufd=99999999999 ioas=2',
+        'iommufd_backend_alloc_ioas  iommufd=10 ioas=2',
+        'vfio_put_group close group->fd=2147483648',
+      ].join('\n'),
+    );
+    expect(calls).toHaveLength(1);
+    expect(summary.skipped['call with a number that no call can have']).toBe(1);
   });
 
   test('of many kinds of lines keep few counts', async () => {
