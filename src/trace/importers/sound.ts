@@ -10,8 +10,8 @@ const isSmall = (value: number): boolean =>
 const isWide = (value: bigint): boolean => value >= 0n && value <= U64_LAST;
 
 /**
- * Whether the numbers of a call are such as a call can have. A damaged log may hold any digits, and everything
- * behind an importer counts on the types of the kernel.
+ * Whether the numbers of a call are such as a call can have. A damaged log may hold any digits, and
+ * everything behind an importer counts on the types of the kernel.
  */
 export function isSound(call: UnplacedCall): boolean {
   if (!isSmall(call.pid) || call.pid < 0 || (call.tid !== null && !isSmall(call.tid))) return false;
