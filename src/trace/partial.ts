@@ -2,6 +2,8 @@ import type { Call, JsonValue, NamedNumber, PartialNote } from './call.ts';
 import { RecordError } from './errors.ts';
 import type { JsonRecord } from './fields.ts';
 
+export type { NamedNumber, PartialNote } from './call.ts';
+
 /** The length of a struct: of a longer one the rest is zero, and the kernel does the same. */
 const HARMLESS: ReadonlySet<string> = new Set(['arg.size', 'arg.argsz']);
 
