@@ -45,7 +45,8 @@ export function createPartialCalls(answers: 'recorded' | 'predicted' = 'recorded
   return {
     get assumption() {
       if (unsureFrom === null) return null;
-      return `from call ${unsureFrom} on no difference is called a divergence: what it asked was not recorded whole`;
+      const why = 'what it asked was not recorded whole';
+      return `from call ${unsureFrom} on no difference is called a divergence: ${why}`;
     },
     get isSettled() {
       return unsureFrom === null && numbers.size === 0;
@@ -98,7 +99,7 @@ function withNumbers(call: Call, uses: readonly NamedNumber[], numbers: Readonly
     const arg = Uint8Array.from(changed.arg);
     for (let index = 0; index < bytes; index += 1)
       arg[at + index] = Number((value >> BigInt(8 * index)) & 0xffn);
-    changed = { ...changed, arg };
+    changed = { ...changed, arg, out: changed.out === changed.arg ? arg : changed.out };
   }
   return changed;
 }

@@ -28,8 +28,8 @@ export interface ImportOptions {
 }
 
 /**
- * Reads a capture, or a log of another tool, into a store and seals the trace. Whatever goes wrong, and on a signal too, nothing of the
- * trace stays there.
+ * Reads a capture, or a log of another tool, into a store and seals the trace. Whatever goes wrong, and on a
+ * signal too, nothing of the trace stays there.
  * @param source A path, or `-` for standard input.
  * @throws TraceError, StoreError
  */

@@ -6,8 +6,6 @@
  * here because this is an edge; the model turns them into page number and offset once.
  */
 
-import type { PartialNote } from './partial.ts';
-
 /** What a descriptor is. The same ioctl number means different things on different kinds. */
 export type DescriptorKind =
   | 'iommufd' // /dev/iommu
@@ -59,6 +57,37 @@ export interface MemoryBuffer {
   readonly extra?: Readonly<Record<string, JsonValue>>;
 }
 
+/**
+ * What is not known of a call, because the tool that saw it does not tell. Captures have it under the key
+ * `partial`; docs/capture-format.md lists the words.
+ */
+export interface PartialNote {
+  /**
+   * Parts that were not recorded: `fd`, `argp`, `arg` (no byte of the struct), `arg.FIELD`, `mem` (the
+   * buffers that the struct points to), `memory` (what is mapped where), `out`, `ret`, `errno`. What stands
+   * in their place in the call is a stand-in: zero, or what the importer's documentation says.
+   */
+  readonly missing: readonly string[];
+  /** Why the answer may be that of another call. */
+  readonly doubtful?: string;
+  /** The log does not show this call: what it shows that lets no doubt about it. */
+  readonly implied?: string;
+  /** Numbers of this call's answer that later calls name. */
+  readonly defines?: readonly NamedNumber[];
+  /** Numbers of this request that are the answers of earlier calls. */
+  readonly uses?: readonly NamedNumber[];
+}
+
+/** A number in a struct, in a user buffer, or beside it, by the name that a program gives it. */
+export interface NamedNumber {
+  readonly name: string;
+  /** `ret`: the return value; `fd`: the descriptor; `arg`: bytes of the struct. */
+  readonly in: 'ret' | 'fd' | 'arg';
+  /** Offset in the struct; 0 for the others. */
+  readonly at: number;
+  readonly bytes: number;
+}
+
 /** Keys that every record shares. */
 interface Recorded {
   /** Position of the record in its file: strictly ascending, may start anywhere and have gaps. */
@@ -73,7 +102,8 @@ interface Recorded {
 }
 
 /**
- * A record that the kernel answered. When `replied` is false the reply was stripped: `ret` and `errno` are 0.
+ * A record that the kernel answered. When `replied` is false the reply was stripped: `ret` and `errno` are
+ * 0.
  */
 interface Answered extends Recorded {
   readonly replied: boolean;
@@ -130,7 +160,9 @@ export interface MmapCall extends Recorded {
   readonly prot: number;
   readonly flags: bigint;
   readonly off: bigint;
-  /** The address that mmap returned (an input, never predicted); null when it failed or was not recorded. */
+  /**
+   * The address that mmap returned (an input, never predicted); null when it failed or was not recorded.
+   */
   readonly mapped: bigint | null;
   readonly errno: number;
 }
@@ -182,7 +214,8 @@ export interface Note extends Recorded {
 }
 
 /**
- * A known but rarely used record (poll, memfd_create, ftruncate, cap_set_proc, procstatus), kept as recorded.
+ * A known but rarely used record (poll, memfd_create, ftruncate, cap_set_proc, procstatus), kept as
+ * recorded.
  */
 export interface OtherCall extends Recorded {
   readonly op: 'poll' | 'memfd_create' | 'ftruncate' | 'cap_set_proc' | 'procstatus';

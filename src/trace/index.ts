@@ -33,10 +33,11 @@ export type { JsonRecord } from './fields.ts';
 export type * from './header.ts';
 export { FORMAT_NAMES, type ReadTraceOptions, readTrace, type TraceSummary } from './importers/index.ts';
 export { isEffective, type LimitsNote, limitsOf } from './limits-note.ts';
+export { createLineSplitter, type LineSplitter } from './line-splitter.ts';
 export { mergeTopologies } from './merge-topologies.ts';
 export { EMPTY_HEADER, headerToRecord, parseHeader, parseTopology } from './parse-header.ts';
 export { LINE_BYTES_MAX, type LinePosition, type ParsedRecord, parseRecord } from './parse-record.ts';
-export { isAnswerWhole, isRequestWhole, type NamedNumber, type PartialNote } from './partial.ts';
+export { isAnswerWhole, isRequestWhole } from './partial.ts';
 export { recordToCall } from './record-to-call.ts';
 export {
   type CallLinks,

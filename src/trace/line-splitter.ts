@@ -15,8 +15,8 @@ export interface LineSplitter {
 }
 
 /**
- * Makes a splitter that calls `visit` for each line that is not blank. `lenient`: bytes that are not UTF-8 become
- * replacement characters, as a log may hold them.
+ * Makes a splitter that calls `visit` for each line that is not blank. `lenient`: bytes that are not UTF-8
+ * become replacement characters, as a log may hold them.
  * @throws TraceError from push and end: a line that is too long, or that is not UTF-8.
  */
 export function createLineSplitter(

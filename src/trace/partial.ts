@@ -1,37 +1,8 @@
-import type { Call, JsonValue } from './call.ts';
+import type { Call, JsonValue, NamedNumber, PartialNote } from './call.ts';
 import { RecordError } from './errors.ts';
 import type { JsonRecord } from './fields.ts';
 
-/**
- * What is not known of a call, because the tool that saw it does not tell. Captures have it under the key
- * `partial`; docs/capture-format.md lists the words.
- */
-export interface PartialNote {
-  /**
-   * Parts that were not recorded: `fd`, `argp`, `arg` (no byte of the struct), `arg.FIELD`, `mem` (the buffers
-   * that the struct points to), `memory` (what is mapped where), `out`, `ret`, `errno`. What stands in their
-   * place in the call is a stand-in: zero, or what the importer's documentation says.
-   */
-  readonly missing: readonly string[];
-  /** Why the answer may be that of another call. */
-  readonly doubtful?: string;
-  /** The log does not show this call: what it shows that lets no doubt about it. */
-  readonly implied?: string;
-  /** Numbers of this call's answer that later calls name. */
-  readonly defines?: readonly NamedNumber[];
-  /** Numbers of this request that are the answers of earlier calls. */
-  readonly uses?: readonly NamedNumber[];
-}
-
-/** A number in a struct, in a user buffer, or beside it, by the name that a program gives it. */
-export interface NamedNumber {
-  readonly name: string;
-  /** `ret`: the return value; `fd`: the descriptor; `arg`: bytes of the struct. */
-  readonly in: 'ret' | 'fd' | 'arg';
-  /** Offset in the struct; 0 for the others. */
-  readonly at: number;
-  readonly bytes: number;
-}
+export type { NamedNumber, PartialNote } from './call.ts';
 
 /** The length of a struct: of a longer one the rest is zero, and the kernel does the same. */
 const HARMLESS: ReadonlySet<string> = new Set(['arg.size', 'arg.argsz']);

@@ -9,7 +9,9 @@ export function kindOfPath(path: string): DescriptorKind | null {
   return null;
 }
 
-/** What the kernel calls a descriptor that no path opened, as /proc and strace -y show it; null for others. */
+/**
+ * What the kernel calls a descriptor that no path opened, as /proc and strace -y show it; null for others.
+ */
 export function kindOfLink(link: string): DescriptorKind | null {
   const name = /^(?:anon_inode:)?\[?([^\]<]+)\]?/.exec(link)?.[1] ?? link;
   if (name === 'vfio-device') return 'device';

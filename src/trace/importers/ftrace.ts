@@ -4,9 +4,9 @@ import type { ForeignFormat, ImportSink, LineImporter } from './importer.ts';
 
 /**
  * The kernel's trace events of the system `iommu` (include/trace/events/iommu.h), as the file `trace`,
- * `trace-cmd report` or `perf script` print them. They tell what the kernel did to page tables, not what a program
- * asked: one IOMMU_IOAS_MAP is one event for each run of pages that lie together, and drivers of the machine map
- * too. So they become calls of functions of the kernel, with the domain missing, and not ioctls.
+ * `trace-cmd report` or `perf script` print them. They tell what the kernel did to page tables, not what a
+ * program asked: one IOMMU_IOAS_MAP is one event for each run of pages that lie together, and drivers of the
+ * machine map too. So they become calls of functions of the kernel, with the domain missing, and not ioctls.
  */
 export const FTRACE: ForeignFormat = {
   name: 'ftrace',
@@ -15,7 +15,7 @@ export const FTRACE: ForeignFormat = {
   detects: (line) =>
     /^# tracer: /.test(line) ||
     LOST_ON_CPU.test(line) ||
-    (/: (?:iommu:)?\w+: +IOMMU:/.test(line) && LINE.test(line)),
+    (/: (?:iommu:)?\w+: +IOMMU:/.test(line) && (LINE.test(line) || PERF_LINE.test(line))),
   start: startFtrace,
 };
 
@@ -23,8 +23,9 @@ export const FTRACE: ForeignFormat = {
 const GENERATION = 'linux-iommu';
 
 /** Task and pid, CPU, flags where there are any, time, event, and what it says. */
-const LINE =
-  /^\s*(.{0,40}?)-(\d{1,10})\s+(?:\(\s*[\d-]+\)\s+)?\[(\d{1,5})\]\s+(?:[a-zA-Z0-9.#]{4,6}\s+)?(\d{1,10})\.(\d{3,9}): +(?:\w+:)?(\w+): ?(.*)$/;
+const TASK = '^\\s*(.{0,40}?)-(\\d{1,10})\\s+(?:\\(\\s*[\\d-]+\\)\\s+)?\\[(\\d{1,5})\\]\\s+';
+const TIME_AND_EVENT = '(\\d{1,10})\\.(\\d{3,9}): +(?:\\w+:)?(\\w+): ?(.*)$';
+const LINE = new RegExp(`${TASK}(?:[a-zA-Z0-9.#]{4,6}\\s+)?${TIME_AND_EVENT}`);
 /** `perf script`: no dash between task and pid. */
 const PERF_LINE =
   /^\s*(.{0,40}?)\s+(\d{1,10})(?:\/\d+)?\s+\[(\d{1,5})\]\s+(\d{1,10})\.(\d{3,9}): +(?:\w+:)?(\w+): ?(.*)$/;

@@ -6,7 +6,7 @@ export type UnplacedCall = Call extends infer Each ? (Each extends Call ? Omit<E
 
 /** Where an importer puts what it reads. */
 export interface ImportSink {
-  /** Adds a call; answers the `seq` that it got. */
+  /** Adds a call, which is the sink's from then on; answers the `seq` that it got, -1 for none. */
   call(call: UnplacedCall): number;
   /**
    * Counts a line that is no call, by a name for its kind. Every line is either imported, part of an imported

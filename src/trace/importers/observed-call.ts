@@ -40,9 +40,13 @@ export function isOurCommand(cmd: number): boolean {
   return cmd >>> 8 === IOC_TYPE;
 }
 
+/** First number of iommufd's own commands, which a container that it serves takes too. */
+const IOMMUFD_NR_FIRST = 0x80;
+
 /** The descriptor kind that a command can only be for; `?` when it has several meanings or none. */
 export function kindOfCommand(cmd: number): DescriptorKind {
-  const kinds = new Set(IOCTLS.filter((entry) => entry.cmd === cmd).flatMap(({ kinds: of }) => of));
+  const kinds = new Set(IOCTLS.filter((entry) => entry.cmd === cmd).flatMap((entry) => entry.kinds));
+  if (kinds.has('iommufd') && (cmd & 0xff) >= IOMMUFD_NR_FIRST) return 'iommufd';
   return kinds.size === 1 ? [...kinds][0]! : '?';
 }
 

@@ -12,6 +12,7 @@ import { createLineSplitter } from '../line-splitter.ts';
 import { detectFormat, findFormat } from './formats.ts';
 import type { ForeignFormat, ImportSink } from './importer.ts';
 import { createSkipCounter } from './skip-counter.ts';
+import { isSound } from './sound.ts';
 
 /** What was read, and what is not known of it. */
 export interface TraceSummary extends CaptureSummary {
@@ -43,8 +44,8 @@ interface ChunkReader {
 }
 
 /**
- * Reads a trace of any format, a path (plain or gzip) or `-` for standard input, in constant memory. A foreign
- * format is told by its first lines, in the order of `FOREIGN_FORMATS`.
+ * Reads a trace of any format, a path (plain or gzip) or `-` for standard input, in constant memory. A
+ * foreign format is told by its first lines, in the order of `FOREIGN_FORMATS`.
  * @throws TraceError (as a rejection) when the source cannot be read, or is no trace of that format.
  */
 export async function readTrace(
@@ -58,6 +59,7 @@ export async function readTrace(
   let head: Buffer[] = [];
   let headBytes = 0;
   const open = (): ChunkReader => {
+    if (isBinaryTrace(head)) throw new TraceError({ fileName, lineNumber: null }, BINARY_TRACE);
     const text = Buffer.concat(head).toString('utf8', 0, HEAD_BYTES);
     const format = options.format === undefined ? detectFormat(text) : (findFormat(options.format) ?? null);
     const opened = format === null ? captureReader : foreignReader(format);
@@ -79,6 +81,16 @@ export async function readTrace(
   reader ??= open();
   return reader.end();
 }
+
+const BINARY_TRACE =
+  "is a binary trace of QEMU's simple backend: print it with QEMU's scripts/simpletrace.py, and import that";
+
+/** The simple backend's file begins with an event number of all ones, and its magic number. */
+function isBinaryTrace([first]: readonly Buffer[]): boolean {
+  return first !== undefined && first.length >= 16 && first.toString('hex', 0, 16) === SIMPLE_MAGIC;
+}
+
+const SIMPLE_MAGIC = 'ffffffffffffffffb429a40acb77b1f2';
 
 /** A capture is told at once, so that it is read as it arrives. */
 function startsCapture(first: Buffer): boolean {
@@ -114,7 +126,12 @@ const foreignReader =
     };
     const sink: ImportSink = {
       call(unplaced) {
-        const call = { ...unplaced, seq } as Call;
+        if (!isSound(unplaced)) {
+          skips.add('call with a number that no call can have');
+          return -1;
+        }
+        // The importer gives the object away: a copy of each would cost more than all the rest here.
+        const call = Object.assign(unplaced, { seq }) as Call;
         counts.callCount += 1;
         const { partial } = call;
         if (partial !== undefined) {
@@ -148,12 +165,14 @@ const foreignReader =
         splitter.end();
         importer.end();
         if (lines === 0) throw new TraceError({ fileName, lineNumber: null }, 'holds no lines');
-        if (seq === 0) {
-          const problem = `holds no call that ${format.title} tells; is it one, with the events switched on?`;
+        const skipped = skips.counts();
+        // A log in which nothing happened is one; a file without a line of the format is another thing.
+        if (seq === 0 && skipped['message'] === lines) {
+          const problem = `holds no line of ${format.title}`;
           throw new TraceError({ fileName, lineNumber: null }, problem);
         }
         if (batch.length > 0) visitor.calls?.(batch);
-        return { format: format.name, ...counts, skipped: skips.counts() };
+        return { format: format.name, ...counts, skipped };
       },
     };
   };

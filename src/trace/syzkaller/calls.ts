@@ -87,7 +87,7 @@ function containerCalls(kind: SyzCall['kind'], prefix: string): readonly SyzCall
     plain(`${prefix}VFIO_GET_API_VERSION`, CMD.VFIO_GET_API_VERSION, kind, 'none'),
     plain(`${prefix}VFIO_CHECK_EXTENSION`, CMD.VFIO_CHECK_EXTENSION, kind, 'value'),
     plain(`${prefix}VFIO_SET_IOMMU`, CMD.VFIO_SET_IOMMU, kind, 'value'),
-    // The capabilities behind these fields are the kernel's to write: what a program puts there has no effect.
+    // The capabilities behind are the kernel's to write: what a program puts there has no effect.
     of(
       'VFIO_IOMMU_GET_INFO',
       CMD.VFIO_IOMMU_GET_INFO,
@@ -297,15 +297,3 @@ export const SYZ_CALLS: readonly SyzCall[] = [
     handle('ioas_id', 'ioas_handle'),
   ),
 ];
-
-const BY_NAME: ReadonlyMap<string, SyzCall> = new Map(SYZ_CALLS.map((call) => [call.name, call]));
-
-/** A described call by the name that programs use; undefined when it is not one of iommufd or VFIO. */
-export function findSyzCall(name: string): SyzCall | undefined {
-  return BY_NAME.get(name);
-}
-
-/** Every described call of a command on a kind of descriptor, the preferred one first. */
-export function syzCallsOf(kind: string, cmd: number): readonly SyzCall[] {
-  return SYZ_CALLS.filter((call) => call.kind === kind && call.cmd === cmd);
-}

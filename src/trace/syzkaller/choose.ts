@@ -1,5 +1,17 @@
-import { syzCallsOf } from './calls.ts';
+import { SYZ_CALLS } from './calls.ts';
 import { offsetsIn, type SyzCall, type SyzField } from './types.ts';
+
+const BY_NAME: ReadonlyMap<string, SyzCall> = new Map(SYZ_CALLS.map((call) => [call.name, call]));
+
+/** A described call by the name that programs use; undefined when it is not one of iommufd or VFIO. */
+export function findSyzCall(name: string): SyzCall | undefined {
+  return BY_NAME.get(name);
+}
+
+/** Every described call of a command on a kind of descriptor, the preferred one first. */
+export function syzCallsOf(kind: string, cmd: number): readonly SyzCall[] {
+  return SYZ_CALLS.filter((call) => call.kind === kind && call.cmd === cmd);
+}
 
 /** Little-endian number of up to 8 bytes; null when the bytes do not hold all of it. */
 export function readNumber(bytes: Uint8Array, at: number, width: number): bigint | null {

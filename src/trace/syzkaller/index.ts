@@ -1,6 +1,6 @@
 /** What syzkaller's programs look like for iommufd and VFIO: shared by their importer and exporter. */
-export { findSyzCall, SYZ_CALLS, syzCallsOf } from './calls.ts';
-export { chooseSyzCall, type KnownHandles, readNumber } from './choose.ts';
+export { SYZ_CALLS } from './calls.ts';
+export { chooseSyzCall, findSyzCall, type KnownHandles, readNumber, syzCallsOf } from './choose.ts';
 export {
   bytesOf,
   offsetsIn,

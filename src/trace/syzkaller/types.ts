@@ -1,6 +1,7 @@
 /**
  * How syzkaller describes the arguments of a call, as far as its programs need it: fields in the order in
- * which a program writes them, with their width, so that bytes can be made of a program and a program of bytes.
+ * which a program writes them, with their width, so that bytes can be made of a program and a program of
+ * bytes.
  *
  * Facts of syzkaller's sys/linux/dev_iommu.txt and dev_vfio.txt (2026-08) and docs/program_syntax.md.
  */
@@ -32,8 +33,8 @@ export interface SyzField {
   /** Bytes that it takes; fields stand one after the other without gaps in all these structs. */
   readonly bytes: 1 | 2 | 4 | 8;
   /**
-   * `len` is a length that syzkaller computes, `const` a value that it never changes; both stand in a program
-   * as plain numbers.
+   * `len` is a length that syzkaller computes, `const` a value that it never changes; both stand in a
+   * program as plain numbers.
    */
   readonly role: 'int' | 'len' | 'const' | 'flags' | 'resource' | 'pointer';
   /** What a program leaves out at the end of a struct has this value. */

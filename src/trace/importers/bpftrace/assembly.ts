@@ -1,6 +1,16 @@
 import type { MemoryBuffer } from '../../call.ts';
 import { intIn, wideIn } from './fields.ts';
-import type { Line } from './records.ts';
+
+/** A line that begins an event, cut into its fields. */
+export interface Line {
+  readonly type: string;
+  readonly tid: number;
+  readonly pid: number;
+  readonly n: number;
+  readonly ns: bigint;
+  readonly fields: readonly string[];
+  readonly text: string;
+}
 
 /** A call of several lines, while they come in. */
 export interface AssembledCall {

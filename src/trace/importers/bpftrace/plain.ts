@@ -50,8 +50,8 @@ interface Exit {
 
 const THREADS_MAX = 65_536;
 /**
- * bpftrace tells a loss when it reads the buffer of that CPU again: after at most what the buffers of all other
- * CPUs hold, 64 pages each unless asked for more.
+ * bpftrace tells a loss when it reads the buffer of that CPU again: after at most what the buffers of all
+ * other CPUs hold, 64 pages each unless asked for more.
  */
 const LINES_HELD = 16_384;
 
@@ -74,7 +74,9 @@ function startPlain(sink: ImportSink): LineImporter {
     timeline.add(lastNs, () => sink.lost(events));
   };
 
-  /** Why the answer may be another call's: something was lost since the entry, or before at an unknown place. */
+  /**
+   * Why the answer may be another call's: something was lost since the entry, or before at an unknown place.
+   */
   const doubt = (spans: boolean): string | null => {
     if (spans) return 'events were lost between this entry and the exit';
     return losses > 0 ? 'events were lost, and an exit does not name its entry' : null;

@@ -2,14 +2,14 @@ import { EMPTY_HEADER } from '../../parse-header.ts';
 import { createDescriptorTable } from '../descriptors.ts';
 import type { ForeignFormat, ImportSink, LineImporter } from '../importer.ts';
 import { createTimeline } from '../timeline.ts';
-import { type AssembledCall, addBuffer, addBytes, newCall } from './assembly.ts';
+import { type AssembledCall, addBuffer, addBytes, type Line, newCall } from './assembly.ts';
 import { bytesIn, CHATTER, intIn, LOST, wideIn } from './fields.ts';
-import { createRecords, type Line } from './records.ts';
+import { createRecords } from './records.ts';
 
 /**
- * The output of recorder/bpftrace/ioasis.bt, version 1: recorder/bpftrace/README.md. Lines of one event share
- * the number of that event in its thread, so nothing is paired by order, and each number that no line has is a
- * loss that is known for certain.
+ * The output of recorder/bpftrace/ioasis.bt, version 1: recorder/bpftrace/README.md. Lines of one event
+ * share the number of that event in its thread, so nothing is paired by order, and each number that no line
+ * has is a loss that is known for certain.
  */
 export const BPFTRACE_RECORDER: ForeignFormat = {
   name: 'ioasis-bpftrace',

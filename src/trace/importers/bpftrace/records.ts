@@ -1,21 +1,11 @@
 import { findIoctl } from '../../../uapi/index.ts';
 import type { DescriptorKind } from '../../call.ts';
+import { copyDescriptor } from '../copy-descriptor.ts';
 import { type DescriptorTable, kindOfPath } from '../descriptors.ts';
 import type { ImportSink } from '../importer.ts';
 import { kindOfCommand, noteNewDescriptors, observedIoctl } from '../observed-call.ts';
-import { type AssembledCall, buffersOf, isWhole, KEPT_BYTES } from './assembly.ts';
+import { type AssembledCall, buffersOf, isWhole, KEPT_BYTES, type Line } from './assembly.ts';
 import { intIn, returned, wideIn } from './fields.ts';
-
-/** A line that begins an event, cut into its fields. */
-export interface Line {
-  readonly type: string;
-  readonly tid: number;
-  readonly pid: number;
-  readonly n: number;
-  readonly ns: bigint;
-  readonly fields: readonly string[];
-  readonly text: string;
-}
 
 /** Turns events into calls, in the order of their time. */
 export interface Records {
@@ -174,6 +164,11 @@ export function createRecords(sink: ImportSink, table: DescriptorTable): Records
     });
   };
 
+  const copied = ({ pid, tid, ns, fields }: Line): boolean => {
+    const [from, to] = [intIn(fields[5])!, intIn(fields[6])!];
+    return to >= 0 && copyDescriptor(sink, table, { pid, tid, tNs: timeOf(ns) }, from, to);
+  };
+
   const record = (line: Line): void => {
     const { type, pid, tid, ns, fields } = line;
     seen(pid);
@@ -196,8 +191,7 @@ export function createRecords(sink: ImportSink, table: DescriptorTable): Records
         return;
       }
       case 'dup':
-        if (intIn(fields[6])! >= 0) table.copied(pid, intIn(fields[5])!, intIn(fields[6])!);
-        sink.skip('dup');
+        if (!copied(line)) sink.skip('dup of something else');
         return;
       case 'fork': {
         const child = intIn(fields[5])!;

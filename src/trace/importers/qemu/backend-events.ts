@@ -6,28 +6,23 @@ import {
   IOMMU_HWPT_INVALIDATE,
   IOMMU_HWPT_SET_DIRTY_TRACKING,
   IOMMU_IOAS_ALLOC,
-  IOMMU_IOAS_MAP,
   IOMMU_IOAS_MAP_FILE,
-  IOMMU_IOAS_UNMAP,
   IOMMU_VDEVICE_ALLOC,
   IOMMU_VEVENTQ_ALLOC,
   IOMMU_VIOMMU_ALLOC,
   offsetsOf,
 } from '../../../uapi/index.ts';
 import { structOf, withU32 } from '../struct-bytes.ts';
-import { type QemuSession, resultOf, SUCCESS } from './session.ts';
-import type { EventValues } from './values.ts';
+import type { EventHandler } from './event-handler.ts';
+import { mapDma, unmapDma } from './map-events.ts';
+import { resultOf, SUCCESS } from './session.ts';
 
 /**
  * The events of QEMU's iommufd backend (backends/trace-events), from 8.2 on. Each is traced right after its
  * ioctl, with what the ioctl was given; the constants that QEMU puts beside are the same in all versions.
- * A handler answers false when the line does not hold what the event always has.
  */
-export type EventHandler = (session: QemuSession, values: EventValues) => boolean;
 
-const MAP = offsetsOf(IOMMU_IOAS_MAP);
 const MAP_FILE = offsetsOf(IOMMU_IOAS_MAP_FILE);
-const UNMAP = offsetsOf(IOMMU_IOAS_UNMAP);
 const HWPT = offsetsOf(IOMMU_HWPT_ALLOC);
 const INVALIDATE = offsetsOf(IOMMU_HWPT_INVALIDATE);
 const DIRTY = offsetsOf(IOMMU_HWPT_GET_DIRTY_BITMAP);
@@ -39,33 +34,11 @@ const VEVENTQ = offsetsOf(IOMMU_VEVENTQ_ALLOC);
 const FIXED_IOVA = 1;
 const WRITEABLE = 2;
 const READABLE = 4;
-const ENOENT = 2;
 /** sizeof before fault_id, which QEMU does not set. */
 const HWPT_ALLOC_BYTES = 48;
 
 const ID_KEYS = ['ioas', 'ioas_id'] as const;
 const HWPT_KEYS = ['hwpt', 'hwpt_id'] as const;
-
-const mapDma: EventHandler = (session, values) => {
-  const fd = values.number('iommufd');
-  const ioas = values.number(...ID_KEYS);
-  const iova = values.wide('iova');
-  const length = values.wide('size');
-  const va = values.wide('addr', 'vaddr');
-  const readonly = values.number('readonly');
-  if (fd === null || ioas === null || iova === null || length === null || va === null) return false;
-  const arg = structOf(IOMMU_IOAS_MAP.sizeBytes)
-    .u32(MAP.size, IOMMU_IOAS_MAP.sizeBytes)
-    .u32(MAP.flags, FIXED_IOVA | READABLE | (readonly ? 0 : WRITEABLE))
-    .u32(MAP.ioas_id, ioas)
-    .u64(MAP.user_va, va)
-    .u64(MAP.length, length)
-    .u64(MAP.iova, iova).bytes;
-  const missing = readonly === null ? ['memory', 'arg.flags'] : ['memory'];
-  const result = resultOf(values.signed('ret'));
-  session.ioctl({ fd, kind: 'iommufd', cmd: CMD.IOMMU_IOAS_MAP, arg, out: arg, result, missing });
-  return true;
-};
 
 const mapFileDma: EventHandler = (session, values) => {
   const iommufd = values.number('iommufd');
@@ -91,28 +64,6 @@ const mapFileDma: EventHandler = (session, values) => {
   session.ioctl({ fd: iommufd, kind: 'iommufd', cmd, arg, out: arg, result, missing });
   return true;
 };
-
-/** Two events for one call: QEMU takes ENOENT for success and names it by another event. */
-const unmapDma =
-  (nonExistent: boolean): EventHandler =>
-  (session, values) => {
-    const fd = values.number('iommufd');
-    const ioas = values.number(...ID_KEYS);
-    const iova = values.wide('iova');
-    const length = values.wide('size');
-    if (fd === null || ioas === null || iova === null || length === null) return false;
-    const arg = structOf(IOMMU_IOAS_UNMAP.sizeBytes)
-      .u32(UNMAP.size, IOMMU_IOAS_UNMAP.sizeBytes)
-      .u32(UNMAP.ioas_id, ioas)
-      .u64(UNMAP.iova, iova)
-      .u64(UNMAP.length, length).bytes;
-    const told = resultOf(values.signed('ret'));
-    const result = nonExistent ? { ret: -1, errno: ENOENT, unnamed: false } : told;
-    // How much was unmapped is not told; a refusal leaves the struct alone.
-    const out = result !== null && result.ret < 0 ? arg : null;
-    session.ioctl({ fd, kind: 'iommufd', cmd: CMD.IOMMU_IOAS_UNMAP, arg, out, result });
-    return true;
-  };
 
 const allocIoas: EventHandler = (session, values) => {
   const fd = values.number('iommufd');

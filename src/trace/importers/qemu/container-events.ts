@@ -1,12 +1,12 @@
 import { CMD, offsetsOf, VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA } from '../../../uapi/index.ts';
 import { structOf } from '../struct-bytes.ts';
-import type { EventHandler } from './backend-events.ts';
+import type { EventHandler } from './event-handler.ts';
 import { type QemuSession, UNKNOWN_CONTAINER_FD } from './session.ts';
 
 /**
  * Events of the VFIO container that QEMU has had from the beginning (hw/vfio/trace-events: listener, vIOMMU
- * notifier, groups). They are traced before the ioctl and name neither container nor result. Under iommufd the
- * same events come too, and `iommufd_backend_*` then tells the calls.
+ * notifier, groups). They are traced before the ioctl and name neither container nor result. Under iommufd
+ * the same events come too, and `iommufd_backend_*` then tells the calls.
  */
 
 const MAP = offsetsOf(VFIO_IOMMU_MAP_DMA);
@@ -16,7 +16,9 @@ const ALL = 1n << 64n;
 /** The smallest page of all machines: ranges that it does not divide are never mapped. */
 const PAGE_BYTES = 4096n;
 
-/** Whether a range can be mapped at all: QEMU leaves regions of devices alone that are not in whole pages. */
+/**
+ * Whether a range can be mapped at all: QEMU leaves regions of devices alone that are not in whole pages.
+ */
 export function isMappable(start: bigint, size: bigint): boolean {
   return start % PAGE_BYTES === 0n && size % PAGE_BYTES === 0n && size > 0n;
 }
@@ -57,14 +59,16 @@ const closes =
   (session, values) => {
     const fd = values.signed('fd');
     if (fd === null) return false;
-    if (fd >= 0) session.close(fd, kind);
+    if (fd < 0) return 'no call';
+    session.close(fd, kind);
     return true;
   };
 
 const attachGroup: EventHandler = (session, values) => {
   const group = values.signed('group_id');
   if (group === null) return false;
-  if (group >= 0) session.open(`/dev/vfio/${group}`, 'group', null);
+  if (group < 0) return 'no call';
+  session.open(`/dev/vfio/${group}`, 'group', null);
   return true;
 };
 

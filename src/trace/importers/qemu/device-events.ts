@@ -8,7 +8,7 @@ import {
   VFIO_DEVICE_GET_INFO,
 } from '../../../uapi/index.ts';
 import { structOf, withU32 } from '../struct-bytes.ts';
-import type { EventHandler } from './backend-events.ts';
+import type { EventHandler } from './event-handler.ts';
 import { type QemuSession, SUCCESS } from './session.ts';
 import type { EventValues } from './values.ts';
 
@@ -47,7 +47,7 @@ const connect: EventHandler = (session, values) => {
   if (owned === 1 && users === 1) session.open('/dev/iommu', 'iommufd', fd);
   if (owned === 1) names.users.set(fd, users);
   if (names.opened !== null) names.leaving = { fd: names.opened.fd, iommufd: fd };
-  return true;
+  return owned === 1 && users === 1 ? true : 'no call';
 };
 
 /**
@@ -61,7 +61,8 @@ const disconnect: EventHandler = (session, values) => {
   const { names } = session;
   const closed = fd >= 0 ? null : (names.leaving?.iommufd ?? lastUsed(names.users));
   if (fd >= 0) names.users.set(fd, users);
-  if (closed !== null && names.users.delete(closed)) session.close(closed, 'iommufd');
+  const closes = closed !== null && names.users.delete(closed);
+  if (closes) session.close(closed, 'iommufd');
   if (names.leaving !== null) {
     const device = names.leaving.fd;
     session.close(device, 'device', 'QEMU closes a device once it is disconnected from its iommufd');
@@ -69,7 +70,7 @@ const disconnect: EventHandler = (session, values) => {
     if (names.opened?.fd === device) names.opened = null;
     for (const [name, known] of names.devices) if (known.fd === device) names.devices.delete(name);
   }
-  return true;
+  return closes ? true : 'no call';
 };
 
 /** The only iommufd with one user; null when several could be meant. */
@@ -82,7 +83,7 @@ const getFd: EventHandler = (session, values) => {
   const path = values.text('dev');
   const fd = values.signed('fd', 'devfd');
   if (path === null || fd === null) return false;
-  if (fd < 0) return true;
+  if (fd < 0) return 'no call';
   session.open(path, 'device', fd);
   session.names.opened = { path, fd };
   session.names.leaving = null;
@@ -187,15 +188,23 @@ export const DEVICE_EVENTS: Readonly<Record<string, EventHandler>> = {
 /** What the format strings of these events say in words instead of as `key=value`. */
 export const DEVICE_PATTERNS: Readonly<Record<string, RegExp>> = {
   iommufd_cdev_getfd: /^\s*(?<dev>\S+) \(fd=(?<fd>-?\d+)\)/,
-  iommufd_cdev_connect_and_bind:
-    /^\s*\[iommufd=(?<iommufd>\d+)\] Successfully bound device (?<name>.+) \(fd=(?<fd>\d+)\): output devid=(?<devid>\d+)/,
-  iommufd_cdev_attach_ioas_hwpt:
-    /^\s*\[iommufd=(?<iommufd>\d+)\] Successfully attached device (?<name>.+) \((?<devfd>\d+)\) to id=(?<id>\d+)/,
-  iommufd_cdev_pasid_attach_ioas_hwpt:
-    /^\s*\[iommufd=(?<iommufd>\d+)\] Successfully attached device (?<name>.+) \((?<devfd>\d+)\) pasid (?<pasid>\d+) to id=(?<id>\d+)/,
-  iommufd_cdev_detach_ioas_hwpt: /^\s*\[iommufd=(?<iommufd>\d+)\] Successfully detached (?<name>\S+)\s*$/,
-  iommufd_cdev_pasid_detach_ioas_hwpt:
-    /^\s*\[iommufd=(?<iommufd>\d+)\] Successfully detached (?<name>\S+) pasid (?<pasid>\d+)/,
-  iommufd_cdev_device_info:
-    /^\s*(?<name>.+) \((?<devfd>\d+)\) num_irqs=(?<num_irqs>\d+) num_regions=(?<num_regions>\d+) flags=(?<flags>\d+)/,
+  iommufd_cdev_connect_and_bind: successfully(
+    'bound device (?<name>.+) \\(fd=(?<fd>\\d+)\\): output devid=(?<devid>\\d+)',
+  ),
+  iommufd_cdev_attach_ioas_hwpt: successfully(
+    'attached device (?<name>.+) \\((?<devfd>\\d+)\\) to id=(?<id>\\d+)',
+  ),
+  iommufd_cdev_pasid_attach_ioas_hwpt: successfully(
+    'attached device (?<name>.+) \\((?<devfd>\\d+)\\) pasid (?<pasid>\\d+) to id=(?<id>\\d+)',
+  ),
+  iommufd_cdev_detach_ioas_hwpt: successfully('detached (?<name>\\S+)\\s*$'),
+  iommufd_cdev_pasid_detach_ioas_hwpt: successfully('detached (?<name>\\S+) pasid (?<pasid>\\d+)'),
+  iommufd_cdev_device_info: new RegExp(
+    '^\\s*(?<name>.+) \\((?<devfd>\\d+)\\) ' +
+      'num_irqs=(?<num_irqs>\\d+) num_regions=(?<num_regions>\\d+) flags=(?<flags>\\d+)',
+  ),
 };
+
+function successfully(what: string): RegExp {
+  return new RegExp(`^\\s*\\[iommufd=(?<iommufd>\\d+)\\] Successfully ${what}`);
+}

@@ -20,9 +20,17 @@ const LISTENER: ReadonlySet<string> = new Set([ADD_RAM, DELETE, NOTIFY]);
 /** Events that only QEMU's container code has. */
 const LEGACY: ReadonlySet<string> = new Set(['vfio_realize', 'vfio_attach_device', 'vfio_device_attach']);
 
+/** Events of the listener by name. */
+export const LISTENER_EVENTS: readonly string[] = [...LISTENER];
+
 export function isListenerEvent(name: string): boolean {
   return LISTENER.has(name);
 }
+
+/** Names under which its events are counted where another event tells the call. */
+const TOLD_BY_BACKEND: Readonly<Record<string, string>> = Object.fromEntries(
+  [...LISTENER].map((name) => [name, `${name} (told by iommufd_backend_*)`]),
+);
 
 export interface Listener {
   event(name: string, text: string, isSimple: boolean): void;
@@ -61,16 +69,20 @@ export function createListener(session: QemuSession, sink: ImportSink): Listener
   return {
     event(name, text, isSimple) {
       settle();
+      if (hasIommufd && !hasContainer) {
+        sink.skip(TOLD_BY_BACKEND[name]!);
+        return;
+      }
       const wish = wishOf(name, text, isSimple);
       if (wish === null) {
         sink.skip(`${name} (damaged)`);
         return;
       }
       waiting = wish;
-      if (hasIommufd && !hasContainer) drop('told by iommufd_backend_*');
-      else if (wish.op === 'unmap' && !isMappable(wish.start, wish.size)) drop('not in whole pages');
+      if (wish.op === 'unmap' && !isMappable(wish.start, wish.size)) drop('not in whole pages');
     },
     before(name) {
+      if (waiting === null && (hasIommufd || hasContainer)) return;
       if (name.startsWith('iommufd_')) {
         hasIommufd = true;
         if (name.startsWith('iommufd_backend_')) drop('told by iommufd_backend_*');

@@ -1,9 +1,11 @@
 import { EMPTY_HEADER } from '../../parse-header.ts';
 import type { ForeignFormat, ImportSink, LineImporter } from '../importer.ts';
-import { BACKEND_EVENTS, type EventHandler } from './backend-events.ts';
+import { BACKEND_EVENTS } from './backend-events.ts';
 import { CONTAINER_EVENTS, CONTAINER_PATTERNS } from './container-events.ts';
 import { DEVICE_EVENTS, DEVICE_PATTERNS } from './device-events.ts';
-import { createListener, isListenerEvent } from './listener.ts';
+import type { EventHandler } from './event-handler.ts';
+import { createListener, isListenerEvent, LISTENER_EVENTS } from './listener.ts';
+import { readUsual } from './map-events.ts';
 import { createSession } from './session.ts';
 import { type EventValues, readPairs, valuesOf } from './values.ts';
 
@@ -17,16 +19,42 @@ const PATTERNS: ReadonlyMap<string, RegExp> = new Map(
 /** Events that tell again what another event tells: no call of their own. */
 const TOLD_TWICE: ReadonlySet<string> = new Set(['iommufd_cdev_alloc_ioas', 'iommu_backend_set_fd']);
 
+/** What becomes of an event. */
+const KNOWN: ReadonlyMap<string, 'call' | 'listener' | 'told twice'> = new Map([
+  ...[...HANDLERS.keys()].map((name) => [name, 'call'] as const),
+  ...LISTENER_EVENTS.map((name) => [name, 'listener'] as const),
+  ...[...TOLD_TWICE].map((name) => [name, 'told twice'] as const),
+]);
+
 /** The simple backend: microseconds since the event before, then `pid=` and the arguments by name. */
 const SIMPLE = /^(-?\d+\.\d{3}) pid=(\d+)(?: |$)/;
 /** A date that `-msg timestamp=on` puts in front of a message. */
 const DATE = /^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d)? /;
-/** The prefix of the log backend. */
+/** The prefix of the log backend: thread, and time. */
 const PREFIX = /^(\d{1,10})@(\d{1,12})\.(\d{6}):/;
 const EVENT = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)+$/;
 const OURS = /^(?:iommufd|vfio|iommu_backend)_[a-z0-9_]+(?: |$)/;
 
 const NANOSECONDS = 1_000_000_000;
+const AT_SIGN = 64;
+const DOT = 46;
+const COLON = 58;
+
+/** Where the digits of the last `digitsAt` end. */
+let digitsEnd = 0;
+
+/** The number whose digits begin at a place, below 10^12; -1 when there is none. */
+function digitsAt(line: string, start: number): number {
+  let value = 0;
+  let at = start;
+  for (; at < start + 13; at += 1) {
+    const digit = line.charCodeAt(at) - 48;
+    if (!(digit >= 0 && digit <= 9)) break;
+    value = value * 10 + digit;
+  }
+  digitsEnd = at;
+  return at === start || at === start + 13 ? -1 : value;
+}
 
 /** QEMU's trace log, of any version: the events of its iommufd and VFIO code. */
 export const QEMU_LOG: ForeignFormat = {
@@ -47,15 +75,19 @@ function startLog(sink: ImportSink): LineImporter {
 
   /** Reads thread and time in front of an event; answers where the event begins. */
   const readPrefix = (line: string): number => {
-    const at = line.indexOf('@');
-    if (at <= 0 || at > 10) return 0;
-    const prefix = PREFIX.exec(line);
-    if (prefix === null) return 0;
-    const second = Number(prefix[2]);
+    let at = 0;
+    const thread = digitsAt(line, at);
+    at = digitsEnd;
+    if (thread < 0 || line.charCodeAt(at) !== AT_SIGN) return 0;
+    const second = digitsAt(line, at + 1);
+    at = digitsEnd;
+    if (second < 0 || line.charCodeAt(at) !== DOT) return 0;
+    const micros = digitsAt(line, at + 1);
+    if (micros < 0 || digitsEnd !== at + 7 || line.charCodeAt(digitsEnd) !== COLON) return 0;
     if (firstSecond < 0) firstSecond = second;
-    tid = Number(prefix[1]);
-    tNs = (second - firstSecond) * NANOSECONDS + Number(prefix[3]) * 1000;
-    return prefix[0].length;
+    tid = thread;
+    tNs = (second - firstSecond) * NANOSECONDS + micros * 1000;
+    return digitsEnd + 1;
   };
 
   const readSimple = (rest: string): string => {
@@ -76,12 +108,11 @@ function startLog(sink: ImportSink): LineImporter {
       return;
     }
     const handler = HANDLERS.get(name);
-    if (handler === undefined) {
-      sink.skip(TOLD_TWICE.has(name) ? `${name} (told by another event)` : name);
-      return;
-    }
+    if (handler === undefined) return;
     listener.before(name);
-    if (!handler(session, valuesIn(name, text, isSimple))) sink.skip(`${name} (damaged)`);
+    if (!isSimple && readUsual(session, name, text)) return;
+    const told = handler(session, valuesIn(name, text, isSimple));
+    if (told !== true) sink.skip(told === false ? `${name} (damaged)` : `${name} (no call)`);
   };
 
   return {
@@ -89,12 +120,15 @@ function startLog(sink: ImportSink): LineImporter {
       const start = readPrefix(line);
       const space = line.indexOf(' ', start);
       const name = line.slice(start, space === -1 ? line.length : space);
-      const rest = space === -1 ? '' : line.slice(space + 1);
-      if (HANDLERS.has(name) || isListenerEvent(name)) {
-        readEvent(name, rest);
+      const known = KNOWN.get(name);
+      if (known === 'told twice') {
+        listener.before(name);
+        sink.skip(`${name} (told by another event)`);
+      } else if (known !== undefined) {
+        readEvent(name, space === -1 ? '' : line.slice(space + 1));
       } else if (EVENT.test(name)) {
         listener.before(name);
-        sink.skip(TOLD_TWICE.has(name) ? `${name} (told by another event)` : name);
+        sink.skip(name);
       } else if (line.startsWith('  ')) {
         sink.skip('second line of an event');
       } else {

@@ -1,5 +1,4 @@
-import type { DescriptorKind, IoctlCall } from '../../call.ts';
-import type { PartialNote } from '../../partial.ts';
+import type { DescriptorKind, IoctlCall, PartialNote } from '../../call.ts';
 import type { ImportSink } from '../importer.ts';
 
 /** A device that the log names. */
@@ -83,13 +82,16 @@ export function createSession(sink: ImportSink): QemuSession {
       // The first event comes from the main thread, whose number is that of the process.
       if (pid === 0 && thread !== null) pid = thread;
     },
-    ioctl({ fd, kind, cmd, arg, out, result, missing = [], newFd }) {
+    ioctl({ fd, kind, cmd, arg, out, result, missing = NOTHING, newFd = null }) {
       const call: Omit<IoctlCall, 'seq'> = {
         op: 'ioctl',
-        ...shared(),
+        pid,
+        tid,
+        tNs,
+        extra: null,
         replied: result !== null,
-        ret: result?.ret ?? 0,
-        errno: result?.errno ?? 0,
+        ret: result === null ? 0 : result.ret,
+        errno: result === null ? 0 : result.errno,
         fd,
         kind,
         cmd,
@@ -97,9 +99,9 @@ export function createSession(sink: ImportSink): QemuSession {
         argFault: false,
         arg,
         out,
-        mem: [],
-        newFd: newFd ?? null,
-        partial: { missing: missingOf(out, result, missing) },
+        mem: NO_BUFFERS,
+        newFd,
+        partial: noteOf(out, result, missing),
       };
       sink.call(call);
     },
@@ -125,10 +127,27 @@ export function createSession(sink: ImportSink): QemuSession {
   };
 }
 
-function missingOf(out: Uint8Array | null, result: EventResult | null, more: readonly string[]): string[] {
+const NOTHING: readonly string[] = [];
+const NO_BUFFERS: IoctlCall['mem'] = [];
+
+/** Notes that were made, by what they say: a log has few different ones and many calls. */
+const NOTES = new Map<readonly string[], PartialNote[]>();
+
+function noteOf(out: Uint8Array | null, result: EventResult | null, more: readonly string[]): PartialNote {
+  const which = (out === null ? 1 : 0) + (result === null ? 2 : result.unnamed ? 4 : 0);
+  const known = NOTES.get(more);
+  const found = known?.[which];
+  if (found !== undefined) return found;
   const missing = ['argp', ...more];
   if (out === null) missing.push('out');
   if (result === null) missing.push('ret');
   if (result?.unnamed) missing.push('errno');
-  return missing;
+  const made: PartialNote = { missing };
+  // Lists that a handler made for one call are no key: they would be kept for ever.
+  if (SHARED_LISTS.has(more)) NOTES.set(more, Object.assign(known ?? [], { [which]: made }));
+  return made;
 }
+
+/** What a map lacks: the only lists that are worth remembering. */
+export const MEMORY_MISSING: readonly string[] = ['memory'];
+const SHARED_LISTS: ReadonlySet<readonly string[]> = new Set([NOTHING, MEMORY_MISSING]);

@@ -1,5 +1,6 @@
 import { findIoctl } from '../../../uapi/index.ts';
 import type { DescriptorKind } from '../../call.ts';
+import { copyDescriptor } from '../copy-descriptor.ts';
 import { createDescriptorTable, kindOfLink, kindOfPath } from '../descriptors.ts';
 import type { ImportSink } from '../importer.ts';
 import { isOurCommand, kindOfCommand, noteNewDescriptors, observedIoctl } from '../observed-call.ts';
@@ -134,10 +135,11 @@ export function createCalls(sink: ImportSink): StraceCalls {
     return true;
   };
 
-  /** The capture has no record of a copy: what is done on the copy is done on the file. */
-  const copy = ({ pid, args, done }: Seen): void => {
+  const copy = ({ at, pid, args, done }: Seen): boolean => {
     const from = descriptorIn(args[0]);
-    if (from !== null && done !== null && done.ret >= 0n) table.copied(pid, from.fd, Number(done.ret));
+    if (from === null || done === null || done.ret < 0n) return false;
+    kindOf(pid, from.fd, from.link);
+    return copyDescriptor(sink, table, at, from.fd, Number(done.ret));
   };
 
   const mmap = ({ at, pid, args, done }: Seen): boolean => {
@@ -203,6 +205,16 @@ export function createCalls(sink: ImportSink): StraceCalls {
     return true;
   };
 
+  /** Another program runs now, without what was opened to be closed then. */
+  const exec = ({ at, pid, done }: Seen): boolean => {
+    if (done === null || done.ret < 0n) return false;
+    const closed = table.executed(pid);
+    const partial = { missing: [], implied: 'closed on exec' };
+    for (const { fd, kind } of closed)
+      sink.call({ op: 'close', ...at, replied: true, ret: 0, errno: 0, fd, kind, partial });
+    return closed.length > 0;
+  };
+
   const wait = ({ at, done }: Seen): boolean => {
     if (done === null || done.ret <= 0n) return false;
     const child = Number(done.ret);
@@ -237,17 +249,18 @@ export function createCalls(sink: ImportSink): StraceCalls {
       case 'clone':
       case 'clone3':
         return fork(seen);
+      case 'execve':
+      case 'execveat':
+        return exec(seen);
       case 'wait4':
       case 'waitid':
         return wait(seen);
       case 'dup':
       case 'dup2':
       case 'dup3':
-        copy(seen);
-        return false;
+        return copy(seen);
       case 'fcntl':
-        if (/^F_DUPFD/.test(seen.args[1] ?? '')) copy(seen);
-        return false;
+        return /^F_DUPFD/.test(seen.args[1] ?? '') && copy(seen);
       default:
         return false;
     }

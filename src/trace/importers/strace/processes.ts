@@ -1,8 +1,8 @@
 /**
- * Which process a thread belongs to. strace shows threads by their own numbers; whose they are is told by the
- * clone that made them, where that is in the log. A thread that nothing introduces is taken to be one of the
- * process that came first: strace follows what one program starts, and a filter such as `-e trace=ioctl` leaves
- * clone out.
+ * Which process a thread belongs to. strace shows threads by their own numbers; whose they are is told by
+ * the clone that made them, where that is in the log. A thread that nothing introduces is taken to be one of
+ * the process that came first: strace follows what one program starts, and a filter such as `-e trace=ioctl`
+ * leaves clone out.
  */
 export interface Processes {
   processOf(tid: number): number;

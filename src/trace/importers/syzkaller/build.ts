@@ -1,5 +1,4 @@
-import type { MemoryBuffer } from '../../call.ts';
-import type { NamedNumber } from '../../partial.ts';
+import type { MemoryBuffer, NamedNumber } from '../../call.ts';
 import { bytesOf, offsetsIn, type SyzCall, type SyzField } from '../../syzkaller/index.ts';
 import type { SyzValue } from './parse.ts';
 

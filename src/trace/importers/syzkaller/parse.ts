@@ -1,6 +1,6 @@
 /**
- * The syntax of syzkaller's programs (docs/program_syntax.md): calls with values, pointers to values, structs,
- * arrays, unions, strings, and names of results. What a value means is not known here.
+ * The syntax of syzkaller's programs (docs/program_syntax.md): calls with values, pointers to values,
+ * structs, arrays, unions, strings, and names of results. What a value means is not known here.
  */
 export type SyzValue =
   | { readonly is: 'number'; readonly value: bigint }
@@ -31,7 +31,7 @@ export interface SyzLine {
   readonly properties: string;
 }
 
-class SyntaxProblem extends Error {}
+class SyzSyntaxError extends Error {}
 
 /** Values inside of values; deeper is no program that syzkaller writes. */
 const DEPTH_MAX = 64;
@@ -49,7 +49,7 @@ export function parseSyzLine(text: string): SyzLine | null {
     if (!/^(?:\([^()]{0,200}\))?$/.test(properties)) return null;
     return { defines: head[1] ?? null, name: head[2]!, args, properties };
   } catch (error) {
-    if (error instanceof SyntaxProblem) return null;
+    if (error instanceof SyzSyntaxError) return null;
     throw error;
   }
 }
@@ -57,7 +57,7 @@ export function parseSyzLine(text: string): SyzLine | null {
 function createReader(text: string, start: number) {
   let at = start;
   const fail = (): never => {
-    throw new SyntaxProblem();
+    throw new SyzSyntaxError();
   };
   const blanks = (): void => {
     while (text[at] === ' ' || text[at] === '\t') at += 1;

@@ -1,6 +1,5 @@
 import { CMD, findIoctl } from '../../../uapi/index.ts';
-import type { DescriptorKind } from '../../call.ts';
-import type { NamedNumber, PartialNote } from '../../partial.ts';
+import type { DescriptorKind, NamedNumber, PartialNote } from '../../call.ts';
 import { findSyzCall, type SyzCall } from '../../syzkaller/index.ts';
 import { kindOfPath } from '../descriptors.ts';
 import type { ImportSink } from '../importer.ts';
