@@ -1,4 +1,4 @@
-import { CMD, IOMMUFD_IOCTLS, SELFTEST_IOCTLS, type StructLayout } from '../uapi/index.ts';
+import { CMD, IOMMUFD_IOCTLS, SELFTEST_IOCTLS } from '../uapi/index.ts';
 import { ioasChangeProcess } from './change-process.ts';
 import { BAD_USER_POINTER, UNKNOWN_TAIL } from './check.ts';
 import { destroy } from './destroy.ts';
@@ -18,6 +18,7 @@ import { option } from './option.ts';
 import { reason } from './reason.ts';
 import { selftest } from './selftest.ts';
 import type { Context } from './state.ts';
+import { sizeIn } from './struct-sizes.ts';
 import { copyStructIn, type UserCall } from './user-call.ts';
 import { canRespond } from './user-copy.ts';
 import { vdeviceAlloc } from './vdevice.ts';
@@ -110,12 +111,6 @@ function operationsOf(release: Release): readonly (Operation | undefined)[] {
     };
   }
   return operations;
-}
-
-/** Smallest size and sizeof of a struct in a release: the newest of its sizes that is not newer. */
-function sizeIn(layout: StructLayout, release: Release): { minBytes: number; bytes: number } {
-  const size = layout.sizes?.findLast(({ since }) => levelOf(since) <= levelOf(release));
-  return { minBytes: size?.minBytes ?? layout.minBytes, bytes: size?.bytes ?? layout.sizeBytes };
 }
 
 const OPERATIONS: ReadonlyMap<Release, readonly (Operation | undefined)[]> = new Map(
