@@ -150,6 +150,7 @@ int make_channel(struct state *state, int new_fd)
 	};
 	if (listing.writer.record != NULL) {
 		listing.writer.record->a[0] = state->pid == config.image_pid ? START_PROGRAM : START_FORK;
+		listing.writer.record->a[1] = state->header->parent_pid;
 		scan_descriptors(visit_descriptor, &listing);
 		commit_record(&listing.writer);
 	}

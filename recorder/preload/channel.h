@@ -45,7 +45,7 @@ struct channel_header {
 enum record_type { RECORD_ENTER = 1, RECORD_EXIT = 2, RECORD_WHOLE = 3 };
 
 enum record_op {
-	OP_ATTACH = 1, /* first record of a channel; a[0]: start_reason; sections: DESCRIPTOR */
+	OP_ATTACH = 1, /* first record of a channel; a: start_reason, parent; sections: DESCRIPTOR */
 	OP_OPEN,       /* a: flags, open_how; sections: TEXT path */
 	OP_CLOSE,
 	OP_IOCTL,      /* a: cmd, argument; sections: STRUCT, MEM */

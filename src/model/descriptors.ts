@@ -141,6 +141,15 @@ export function fileOf(kernel: Kernel, process: Process, fd: number): OpenFile |
   return id === undefined ? undefined : kernel.state.files[id];
 }
 
+/** Another number for an open file: dup. False when nobody knows what the first number is. */
+export function duplicateDescriptor(kernel: Kernel, process: Process, fd: number, copy: number): boolean {
+  const file = fileOf(kernel, process, fd);
+  if (file === undefined) return false;
+  holdFile(kernel, file);
+  process.descriptors[copy] = file.id;
+  return true;
+}
+
 /** A number is taken by a file that the model knows nothing of. */
 export function takeDescriptor(kernel: Kernel, process: Process, fd: number): void {
   addFile(kernel, process, fd, 'other', 0, 0);

@@ -4,6 +4,7 @@ import { closeFile } from './close-file.ts';
 import {
   addFile,
   adoptDescriptor,
+  duplicateDescriptor,
   endProcess,
   fileOf,
   noteTaken,
@@ -191,6 +192,8 @@ function open(kernel: Kernel, process: Process, record: OpenCall): Reply {
   const fd = record.replied ? record.ret : record.fd;
   reply.ret = fd;
   noteTaken(process, fd);
+  if (isDuplicate(record) && duplicateDescriptor(kernel, process, Number(record.extra?.['of']), fd))
+    return reply;
   if (target.kind === 'context')
     openContext(kernel, process, fd, record.kind === 'container' ? 'mm' : 'user');
   else if (target.kind === 'container') openContainer(kernel, process, fd);
@@ -198,6 +201,11 @@ function open(kernel: Kernel, process: Process, record: OpenCall): Reply {
   else if (target.kind === 'device') addFile(kernel, process, fd, 'device', 0, target.index);
   else takeDescriptor(kernel, process, fd);
   return reply;
+}
+
+/** A recorder tells of dup as of an open: `via` says so, and `of` which number the new one is a copy of. */
+function isDuplicate({ extra }: OpenCall): boolean {
+  return extra?.['via'] === 'dup';
 }
 
 function close(kernel: Kernel, process: Process, record: CloseCall): Reply {

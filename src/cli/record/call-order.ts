@@ -1,5 +1,5 @@
 import { RECORD_TYPE } from './channel-layout.ts';
-import { argNumberOf, kindOf, type RawRecord } from './raw-record.ts';
+import { argNumberOf, goneRecord, kindOf, type RawRecord } from './raw-record.ts';
 
 /** A call with its answer, if it was given. */
 export interface RecordedCall {
@@ -25,7 +25,7 @@ export interface CallOrder {
   /** Adds the next record of a channel. */
   add(channel: number, record: RawRecord): void;
   /** The process of a channel is gone: what it was about to do stays unanswered. */
-  endChannel(channel: number): void;
+  endChannel(channel: number, pid: number, atNs: number): void;
   /** Takes the next call that stands before a moment; null when there is none, or one is still running. */
   takeBefore(atNs: number): RecordedCall | null;
   /** No record comes any more: calls that run stay unanswered. */
@@ -45,7 +45,7 @@ export function createCallOrder(): CallOrder {
     return call;
   };
 
-  const endChannel = (channel: number): void => {
+  const dropChannel = (channel: number): void => {
     for (const { request, call } of running.get(channel)?.values() ?? []) {
       if (call === null) place(request, null, request.tNs).isOver = true;
       else call.isOver = true;
@@ -80,15 +80,26 @@ export function createCallOrder(): CallOrder {
       found.call.answer = record;
       found.call.isOver = true;
     },
-    endChannel,
+    endChannel(channel, pid, atNs) {
+      dropChannel(channel);
+      place(goneRecord(pid, atNs), null, atNs).isOver = true;
+    },
     takeBefore(atNs) {
       const first = heap[0];
-      return first === undefined || first.atNs >= atNs || !first.isOver ? null : pop(heap);
+      if (first === undefined || first.atNs >= atNs) return null;
+      return first.isOver || isReplaced(first, atNs) ? pop(heap) : null;
     },
     end() {
-      for (const channel of [...running.keys()]) endChannel(channel);
+      for (const channel of [...running.keys()]) dropChannel(channel);
     },
   };
+}
+
+/** A successful exec does not return: one that has not failed by then has succeeded. */
+const EXEC_NS = 1e9;
+
+function isReplaced({ request, atNs }: RecordedCall, nowNs: number): boolean {
+  return request.op === 'exec' && nowNs - atNs > EXEC_NS;
 }
 
 /** Commands that take something away, by kind of descriptor. */

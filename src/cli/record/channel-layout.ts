@@ -28,6 +28,8 @@ export const OPS = [
   ...['', 'attach', 'open', 'close', 'ioctl', 'mmap', 'munmap', 'mremap', 'mprotect', 'read', 'pread'],
   ...['write', 'pwrite', 'dup', 'fork', 'waitpid', 'exec', 'limits', 'poll', 'memfd_create', 'ftruncate'],
   'maps',
+  // Not of a channel: its process is gone.
+  'gone',
 ] as const;
 
 /** Kinds of descriptors by number, as the capture format names them. */

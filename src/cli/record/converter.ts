@@ -42,8 +42,9 @@ export function createConverter(spool: Spool, write: (line: string) => void): Co
     if (frame === null) return false;
     const { index, bytes } = frame;
     if (index === FRAME_WATERMARK) emitBefore(bytes.readDoubleLE(0));
-    else if (index === FRAME_END) order.endChannel(bytes.readUInt32LE(0));
-    else {
+    else if (index === FRAME_END) {
+      order.endChannel(bytes.readUInt32LE(0), bytes.readUInt32LE(4), bytes.readDoubleLE(8));
+    } else {
       for (let at = 0; at < bytes.length; at += bytes.readUInt32LE(at + RECORD.bytes)) {
         order.add(index, readRecord(bytes, at));
       }

@@ -32,7 +32,7 @@ export interface Drain {
 export function createDrain(folder: string, spool: Spool): Drain {
   const channels = new Map<string, Channel>();
   const watermark = Buffer.alloc(8);
-  const ended = Buffer.alloc(4);
+  const ended = Buffer.alloc(16);
   let nextIndex = 0;
   let tornCount = 0;
   let nextSignMs = 0;
@@ -70,6 +70,8 @@ export function createDrain(folder: string, spool: Spool): Drain {
         acknowledge(channel);
       } else if (drainChannel(channel, take)) {
         ended.writeUInt32LE(channel.index, 0);
+        ended.writeUInt32LE(channel.pid, 4);
+        ended.writeDoubleLE(Number(process.hrtime.bigint()), 8);
         spool.append(FRAME_END, ended);
         closeChannel(channel);
         channels.delete(name);
@@ -86,7 +88,8 @@ export function createDrain(folder: string, spool: Spool): Drain {
       openNew();
       let isComplete = true;
       for (const channel of channels.values()) isComplete = drainOne(channel, nowMs) && isComplete;
-      if (isComplete && (taken > 0 || owesWatermark)) {
+      const isDue = nowMs >= nextSignMs;
+      if (isComplete && (taken > 0 || owesWatermark || isDue)) {
         // Whoever reserves a record from now on reads the clock later than this.
         watermark.writeDoubleLE(nowNs, 0);
         spool.append(FRAME_WATERMARK, watermark);
@@ -94,7 +97,7 @@ export function createDrain(folder: string, spool: Spool): Drain {
       } else {
         owesWatermark ||= taken > 0;
       }
-      if (nowMs >= nextSignMs) {
+      if (isDue) {
         nextSignMs = nowMs + SIGN_MS;
         giveSigns();
       }

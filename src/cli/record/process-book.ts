@@ -1,4 +1,5 @@
 import type { RecordedCall } from './call-order.ts';
+import { createMemoryBook } from './memory-book.ts';
 import {
   argNumberOf,
   argOf,
@@ -7,6 +8,7 @@ import {
   kindOf,
   type RawRecord,
   retOf,
+  textOf,
   tidOf,
 } from './raw-record.ts';
 
@@ -22,11 +24,13 @@ export interface ProcessBook {
 }
 
 type Emit = (op: string, keys: string) => void;
-type Descriptors = Map<number, string>;
+/** Kind and path of what a process has open, by number. */
+type Descriptors = Map<number, { readonly kind: string; readonly path: string }>;
 
 /** Starts without processes. */
 export function createProcessBook(emit: Emit): ProcessBook {
   const processes = new Map<number, Descriptors>();
+  const memory = createMemoryBook(emit);
   let lastPid = 0;
 
   const start = (record: RawRecord, op: string): string =>
@@ -42,25 +46,29 @@ export function createProcessBook(emit: Emit): ProcessBook {
       `"pid":${parent},"tid":${tid},"t_ns":${tNs},"op":"fork","child":${child},"ret":${child},"errno":0`,
     );
     processes.set(child, new Map(processes.get(parent)));
+    memory.fork(parent, child);
   };
 
   /** The first record of a program: what it has open from before. */
   const attach = (record: RawRecord, isFork: boolean): void => {
     const { pid } = record;
     const isNew = !processes.has(pid);
-    if (isNew && lastPid !== 0) fork(lastPid, lastPid, record.tNs, pid);
-    const known = processes.get(pid) ?? new Map<number, string>();
+    const parent = processes.has(argNumberOf(record, 1)) ? argNumberOf(record, 1) : lastPid;
+    // Replay takes a new process as a fork of the last one that acted: that is said, and what is not so closed.
+    if (isNew && parent !== 0) fork(parent, parent, record.tNs, pid);
+    const known = processes.get(pid) ?? new Map();
     processes.set(pid, known);
+    if (!isFork) memory.exec(record);
     const listed = descriptorsOf(record);
     const open = new Set(listed.map(({ fd }) => fd));
-    for (const [fd, kind] of known) {
+    for (const [fd, { kind }] of known) {
       if (open.has(fd)) continue;
       known.delete(fd);
       close(record, fd, kind, isFork ? 'fork' : 'exec');
     }
     for (const { fd, kind, flags, path } of listed) {
       if (known.has(fd) || kind === 'memfd') continue;
-      known.set(fd, kind);
+      known.set(fd, { kind, path });
       emit(
         'open',
         `${start(record, 'open')},"fd":${fd},"kind":"${kind}","path":${JSON.stringify(path)},"flags":"${flags}","via":"inherited","ret":${fd},"errno":0`,
@@ -69,13 +77,47 @@ export function createProcessBook(emit: Emit): ProcessBook {
   };
 
   const exec = (record: RawRecord): void => {
+    memory.exec(record);
     const known = processes.get(record.pid);
     for (const { fd, closesOnExec } of descriptorsOf(record)) {
-      const kind = known?.get(fd);
-      if (!closesOnExec || kind === undefined) continue;
+      const file = known?.get(fd);
+      if (!closesOnExec || file === undefined) continue;
       known?.delete(fd);
-      close(record, fd, kind, 'exec');
+      close(record, fd, file.kind, 'exec');
     }
+  };
+
+  /** The new number may have been another descriptor, which dup2 closes. */
+  const duplicate = (record: RawRecord): void => {
+    const known = processes.get(record.pid);
+    const fd = retOf(record);
+    const kind = kindOf(record);
+    const before = known?.get(fd);
+    if (before !== undefined) close(record, fd, before.kind, 'dup');
+    known?.delete(fd);
+    if (kind === '?') return;
+    const path = known?.get(record.fd)?.path ?? '';
+    known?.set(fd, { kind, path });
+    emit(
+      'open',
+      `${start(record, 'open')},"fd":${fd},"kind":"${kind}","path":${JSON.stringify(path)},"flags":"0x0","via":"dup","of":${record.fd},"ret":${fd},"errno":0`,
+    );
+  };
+
+  /** True when the process was not known to be gone. */
+  const end = (pid: number): boolean => {
+    memory.end(pid);
+    return processes.delete(pid);
+  };
+  /** Nobody waited for it yet. The last one takes everything with it. */
+  const gone = (record: RawRecord): void => {
+    const { pid } = record;
+    if (!end(pid) || processes.size === 0) return;
+    const other = processes.has(lastPid) ? lastPid : [...processes.keys()][0]!;
+    emit(
+      'waitpid',
+      `"pid":${other},"tid":${other},"t_ns":${record.tNs},"op":"waitpid","child":${pid},"status":0,"ret":${pid},"errno":0,"by":"exit"`,
+    );
   };
 
   const limits = (record: RawRecord): void => {
@@ -90,7 +132,8 @@ export function createProcessBook(emit: Emit): ProcessBook {
   };
 
   return {
-    handle({ request, answer }) {
+    handle(call) {
+      const { request, answer } = call;
       switch (request.op) {
         case 'attach':
           attach(request, argNumberOf(request, 0) === 1);
@@ -106,23 +149,34 @@ export function createProcessBook(emit: Emit): ProcessBook {
         case 'limits':
           limits(request);
           return true;
+        case 'dup':
+          duplicate(request);
+          return true;
+        case 'gone':
+          gone(request);
+          return true;
+        case 'waitpid':
+          return !end(retOf(request));
         case 'maps':
         case 'mprotect':
         case 'mremap':
         case 'mmap':
         case 'munmap':
+          memory.take(call);
           return true;
         default:
           lastPid = request.pid;
+          memory.before(request);
           return false;
       }
     },
     after({ request, answer }) {
       const known = processes.get(request.pid);
       if (known === undefined || answer === null || errnoOf(answer) !== 0) return;
-      if (request.op === 'open') known.set(request.fd, kindOf(request));
+      if (request.op === 'open') {
+        known.set(request.fd, { kind: kindOf(request), path: textOf(request) });
+      }
       if (request.op === 'close') known.delete(request.fd);
-      if (request.op === 'dup') known.set(retOf(answer), kindOf(request));
     },
   };
 }

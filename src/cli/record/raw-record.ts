@@ -32,6 +32,11 @@ export function readRecord(bytes: Buffer, at: number): RawRecord {
   };
 }
 
+/** Says that a process is gone; no process writes that by itself. */
+export function goneRecord(pid: number, tNs: number): RawRecord {
+  return { bytes: Buffer.alloc(RECORD.size), at: 0, type: 0, op: 'gone', pid, tNs, call: 0, fd: -1 };
+}
+
 export const tidOf = ({ bytes, at }: RawRecord): number => bytes.readUInt32LE(at + RECORD.tid);
 export const errnoOf = ({ bytes, at }: RawRecord): number => bytes.readUInt32LE(at + RECORD.error);
 export const retOf = ({ bytes, at }: RawRecord): number => numberAt(bytes, at + RECORD.ret);
