@@ -31,9 +31,8 @@ export { type Prediction, type PredictSummary, predictTrace } from './predict.ts
 export {
   createExitWatch,
   digestOf,
-  type Outcome,
   type ReplayOptions,
   type ReplayResult,
   replayTrace,
 } from './replayer.ts';
-export type { ReplayWatcher } from './watcher.ts';
+export type { Outcome, ReplayWatcher } from './watcher.ts';

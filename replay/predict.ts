@@ -65,7 +65,7 @@ export function predictTrace(
     const call = partials.resolve(record);
     const reply = execute(kernel, call);
     if (call.partial !== undefined) partials.applied(kernel, call, reply);
-    if (call.op !== 'note') {
+    if (call.op !== 'note' && call.op !== 'dma') {
       const prediction = describe(kernel, call, reply);
       calls += 1;
       if (prediction.unknown !== undefined) unknown += 1;

@@ -12,15 +12,12 @@ import {
 import type { Call } from '../src/trace/index.ts';
 import type { Store, TraceInfo } from '../store/index.ts';
 import { adoptAnswer, applyCall, verdictOn } from './apply.ts';
-import { callName, describeDivergence, type Verdict } from './compare.ts';
+import { callName, describeDivergence } from './compare.ts';
 import type { Divergence } from './divergence.ts';
 import { findExits } from './lifetimes.ts';
 import { type ChosenModel, chooseModel, createModel, type ModelChoice } from './model-choice.ts';
 import { createPartialCalls, isUnreadable, type PartialCalls } from './partial-calls.ts';
-import { type ReplayWatcher, tellBoth } from './watcher.ts';
-
-/** What came of one call. `unanswered`: the model knows the call, and no reply was recorded. */
-export type Outcome = Verdict | 'not-modelled' | 'unanswered';
+import { type Outcome, type ReplayWatcher, tellBoth } from './watcher.ts';
 
 export interface ReplayOptions extends ModelChoice {
   /** Last call to apply. */
@@ -217,7 +214,7 @@ function applyAll(
     const learnedBefore = tally.learned;
     watcher?.before(call);
     const outcome = applyOne(kernel, call, tally, maxDivergences);
-    watcher?.after(call);
+    watcher?.after(call, outcome);
     if (outcome !== null) onCall?.(call, outcome, tally.learned - learnedBefore);
     exits.after(call);
     const goesOn = visit?.(call, outcome) !== false;
@@ -236,7 +233,7 @@ function applyOne(kernel: Kernel, record: Call, tally: Tally, maxDivergences: nu
   const call = record.partial === undefined ? record : partials.resolve(record);
   const applied = applyCall(kernel, call);
   if (call.partial !== undefined || call.op === 'note') partials.applied(kernel, call, applied.reply);
-  if (call.op === 'note') return null;
+  if (call.op === 'note' || call.op === 'dma') return null;
   tally.calls += 1;
   tally.learned += applied.learned;
   const { reply } = applied;

@@ -1,5 +1,9 @@
 import { type EffectSink, NO_EFFECTS } from '../src/model/index.ts';
 import type { Call } from '../src/trace/index.ts';
+import type { Verdict } from './compare.ts';
+
+/** What came of one call. `unanswered`: the model knows the call, and no reply was recorded. */
+export type Outcome = Verdict | 'not-modelled' | 'unanswered';
 
 /**
  * Watches a replay from inside: what is told between `before` and `after` is caused by that call; what is
@@ -9,8 +13,11 @@ import type { Call } from '../src/trace/index.ts';
 export interface ReplayWatcher {
   readonly effects: EffectSink;
   before(call: Call): void;
-  /** The kernel has answered; its reply is still there to be looked at. */
-  after(call: Call): void;
+  /**
+   * The kernel has answered; its reply is still there to be looked at. `outcome` is null for what is no call
+   * (a note, an access of a device).
+   */
+  after(call: Call, outcome?: Outcome | null): void;
 }
 
 /** Tells each effect to both, the first one first; what the second does not listen to costs nothing. */

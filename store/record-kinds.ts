@@ -30,7 +30,7 @@ const OPS = [
     'waitpid',
     'note',
   ],
-  ...['poll', 'memfd_create', 'ftruncate', 'cap_set_proc', 'procstatus', 'call'],
+  ...['poll', 'memfd_create', 'ftruncate', 'cap_set_proc', 'procstatus', 'call', 'dma'],
 ] as readonly CallOp[];
 
 const OPS_ON_DESCRIPTORS: ReadonlySet<CallOp> = new Set<CallOp>([

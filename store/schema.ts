@@ -163,6 +163,8 @@ export const MIGRATIONS: readonly string[] = [
   AUDIT_SCHEMA,
   // Records of kind `call`: stores of the versions before lack their number.
   RECORD_KIND_ROWS.replace('INSERT', 'INSERT OR IGNORE'),
+  // Records of kind `dma`.
+  RECORD_KIND_ROWS.replace('INSERT', 'INSERT OR IGNORE'),
 ];
 
 /** `PRAGMA user_version` that this program writes. */

@@ -98,7 +98,7 @@ function* iommufdDomains(history: History, kernel: Kernel): Generator<DomainSket
         driver: domain.driver,
         nestParent: hwpt.nestParent,
         tracking: hwpt.tracking,
-        facts: factsOf(kernel, domain, hwpt, known?.tracked ?? false),
+        facts: formatFacts(kernel, domain, hwpt, known?.tracked ?? false),
         stepCount: known?.steps.length ?? 0,
       };
     }
@@ -128,7 +128,7 @@ function* type1Domains(history: History, kernel: Kernel): Generator<DomainSketch
         driver: iommu.driver,
         nestParent: false,
         tracking: false,
-        facts: factsOf(kernel, domain, { nestParent: false, enforceCacheCoherency }, false),
+        facts: formatFacts(kernel, domain, { nestParent: false, enforceCacheCoherency }, false),
         stepCount: history.domains.get(key)?.steps.length ?? 0,
       };
     }
@@ -140,7 +140,8 @@ function usualFormat({ driver }: Iommu): string {
   return { vtd: 'vtd-ss', amd: 'amdv1', riscv: 'riscv', smmuv3: 'smmu-s1', mock: '' }[driver];
 }
 
-function factsOf(
+/** What the format of a domain's table follows from. */
+export function formatFacts(
   kernel: Kernel,
   domain: Pick<PagingDomain, 'iommu' | 'format' | 'pageSizes' | 'aperture' | 'driver'>,
   { nestParent, enforceCacheCoherency }: Pick<HwptPaging, 'nestParent' | 'enforceCacheCoherency'>,

@@ -93,7 +93,13 @@ export function afterCall(history: History, kernel: Kernel, call: Call, diverged
   if (call.op === 'ioctl' && call.cmd === CMD.IOMMU_HWPT_SET_DIRTY_TRACKING) noteTracking(history, kernel);
   if (!history.stale) return;
   followDomains(history, kernel);
+  history.stale = false;
   if (diverged) for (const each of history.spaces.values()) followAreas(history, kernel, each);
+}
+
+/** After what no record tells: the exit of a process. */
+export function afterExit(history: History, kernel: Kernel): void {
+  if (history.stale) followDomains(history, kernel);
   history.stale = false;
 }
 

@@ -2,6 +2,7 @@
 export { type Comparison, compareDump, type TableDifference } from './compare-dump.ts';
 export type { DeviceSlot, HardwareDomain, HardwareView, SlotState } from './domain.ts';
 export { type Dump, type DumpedEntry, type DumpedTable, parseDump } from './dumps/index.ts';
+export * from './iotlb/index.ts';
 export { type LookOptions, lookAt, lookAtAll } from './look.ts';
 export type { PageTable, TableEntry, WalkFault, WalkResult, WalkStep } from './page-table.ts';
 export { compareSmmuDump } from './smmu-compare.ts';

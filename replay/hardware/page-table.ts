@@ -74,6 +74,13 @@ export interface PageTable {
   find(page: number): Segment | null;
   /** What hardware lets through where iommufd mapped `prot`. */
   grants(prot: number): number;
+  /** Whether an unmap of these pages would take tables away. */
+  coversTable(page: number, pageCount: number): boolean;
+  /**
+   * First page of the first table of a level (1 is the last) that begins at or above a page; Infinity when
+   * there is none.
+   */
+  nextTable(level: number, page: number): number;
 }
 
 interface State {
@@ -106,7 +113,24 @@ export function createPageTable(format: TableFormat): PageTable {
     walk: (page, access) => walk(state, page, access),
     find: (page) => find(state, page),
     grants: (prot) => state.granted[prot]!,
+    coversTable: (page, pageCount) => coversTable(state, page, pageCount),
+    nextTable: (level, page) => nextTable(state, level, page),
   };
+}
+
+function coversTable(state: State, page: number, pageCount: number): boolean {
+  const end = page + pageCount;
+  for (let level = 1; level < state.levels; level += 1) {
+    const span = spanPages(state, level);
+    if (numberFrom(state.tables[level]!, Math.ceil(page / span)) <= Math.floor(end / span) - 1) return true;
+  }
+  return false;
+}
+
+function nextTable(state: State, level: number, page: number): number {
+  if (level >= state.levels) return Number.POSITIVE_INFINITY;
+  const span = spanPages(state, level);
+  return numberFrom(state.tables[level]!, Math.ceil(page / span)) * span;
 }
 
 function grantedBy(format: TableFormat, prot: number): number {

@@ -1,3 +1,4 @@
+import type { DriverLog, LogDomain } from './driver-op.ts';
 import { applySteps } from './fills.ts';
 import { type ArmGeometry, armGeometry, inputBitsOf } from './formats/arm-lpae.ts';
 import { armStage1 } from './formats/arm-stage1.ts';
@@ -7,14 +8,13 @@ import { createPageTable, type PageTable } from './page-table.ts';
 import type { SmmuCommand, TlbRange } from './smmu-commands.ts';
 import type { SmmuFeatures } from './smmu-features.ts';
 import { domainCommands, invalidatingTable } from './smmu-invalidation.ts';
-import type { SmmuDomainFacts, SmmuLog } from './smmu-log.ts';
 import { entry } from './smmu-words.ts';
 import type { Word } from './table-format.ts';
 
 /** State of the SMMUv3 driver while it executes a log: its domains, its streams and its command queue. */
 
 export interface DriverDomain {
-  readonly facts: SmmuDomainFacts;
+  readonly facts: LogDomain;
   readonly geometry: ArmGeometry;
   readonly table: PageTable;
   /**
@@ -53,7 +53,7 @@ export const EMPTY_ENTRY: MemoryEntry = { words: entry(), domain: null };
 
 export interface Driver {
   readonly features: SmmuFeatures;
-  readonly log: SmmuLog;
+  readonly log: DriverLog;
   readonly history: History;
   readonly options: SmmuOptions;
   readonly domains: Map<number, DriverDomain>;
@@ -90,7 +90,7 @@ export interface QueuedCommand {
 }
 
 export function createDriver(
-  log: SmmuLog,
+  log: DriverLog,
   history: History,
   features: SmmuFeatures,
   options: SmmuOptions,
@@ -145,7 +145,7 @@ export function idOf({ options }: Driver, { facts, rank }: DriverDomain): number
   return own === null || rank === 0 ? null : own + rank;
 }
 
-function newDomain(driver: Driver, facts: SmmuDomainFacts, rank: number): DriverDomain | null {
+function newDomain(driver: Driver, facts: LogDomain, rank: number): DriverDomain | null {
   const { features } = driver;
   const sizes = {
     pageSizes: facts.pageSizes,
@@ -161,15 +161,16 @@ function newDomain(driver: Driver, facts: SmmuDomainFacts, rank: number): Driver
   return { facts, geometry, table: createPageTable(format), rank, users: 0, done: 0 };
 }
 
-export function forcesWriteBack({ features }: Pick<Driver, 'features'>, facts: SmmuDomainFacts): boolean {
+export function forcesWriteBack({ features }: Pick<Driver, 'features'>, facts: LogDomain): boolean {
   return facts.nestParent && features.forcesWriteBack;
 }
 
 /** A DMA domain of the kernel: stage 1 where the SMMU has it. Its key is below all of the log's. */
 function ownDomain(driver: Driver, device: number): DriverDomain {
   const { features, options } = driver;
-  const facts: SmmuDomainFacts = {
+  const facts: LogDomain = {
     key: -1 - device,
+    iommu: driver.log.iommu ?? '',
     stage: features.stage1 ? 1 : 2,
     nestParent: false,
     tracksDirty: false,

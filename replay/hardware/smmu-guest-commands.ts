@@ -69,19 +69,32 @@ const ENTRY_LEN = 20;
 const ENTRY_NUM = 24;
 
 /** The commands that an HWPT_INVALIDATE points to; null when the trace does not hold their bytes. */
-export function guestCommands({ arg, mem }: Pick<IoctlCall, 'arg' | 'mem'>): GuestCommand[] | null {
+export function guestCommands(call: Pick<IoctlCall, 'arg' | 'mem'>): GuestCommand[] | null {
+  const entries = guestEntries(call, COMMAND_BYTES);
+  return (
+    entries?.map((entry) => ({
+      first: entry.getBigUint64(0, true),
+      second: entry.getBigUint64(8, true),
+    })) ?? null
+  );
+}
+
+/** The entries of an HWPT_INVALIDATE as structs of so many bytes; null when the trace does not hold them. */
+export function guestEntries(
+  { arg, mem }: Pick<IoctlCall, 'arg' | 'mem'>,
+  structBytes: number,
+): DataView[] | null {
   if (arg === null) return null;
   const struct = new DataView(arg.buffer, arg.byteOffset, arg.length);
   const at = struct.getBigUint64(DATA_UPTR, true);
   const entryBytes = struct.getUint32(ENTRY_LEN, true);
   const count = struct.getUint32(ENTRY_NUM, true);
   const bytes = mem.find(({ addr }) => addr === at)?.before;
-  if (!(bytes instanceof Uint8Array) || bytes.length < entryBytes * count) return null;
+  if (!(bytes instanceof Uint8Array) || entryBytes === 0 || bytes.length < entryBytes * count) return null;
   return Array.from({ length: count }, (_, index) => {
     // A shorter entry is one whose rest is zero.
-    const own = new Uint8Array(COMMAND_BYTES);
-    own.set(bytes.subarray(index * entryBytes, index * entryBytes + Math.min(entryBytes, COMMAND_BYTES)));
-    const view = new DataView(own.buffer);
-    return { first: view.getBigUint64(0, true), second: view.getBigUint64(8, true) };
+    const own = new Uint8Array(structBytes);
+    own.set(bytes.subarray(index * entryBytes, index * entryBytes + Math.min(entryBytes, structBytes)));
+    return new DataView(own.buffer);
   });
 }

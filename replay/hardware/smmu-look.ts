@@ -2,13 +2,14 @@ import type { Kernel, PhysicalDevice } from '../../src/model/index.ts';
 import type { Call } from '../../src/trace/index.ts';
 import type { Store, TraceInfo } from '../../store/index.ts';
 import { followTrace } from '../replayer.ts';
+import { type DriverRecorder, recordDrivers } from './driver-log.ts';
+import type { DriverLog } from './driver-op.ts';
 import { afterCall, createHistory, type History, historySink } from './history.ts';
 import type { Driver, SmmuDevice, SmmuOptions } from './smmu-driver.ts';
 import { expectationOfDriver, type SmmuExpectation } from './smmu-expectation.ts';
 import { type SmmuFeatures, smmuFeatures } from './smmu-features.ts';
 import { guestMemory, type NotedMemory, noteMemory } from './smmu-guest-memory.ts';
 import { type GuestTables, readGuestTables } from './smmu-guest-tables.ts';
-import { recordSmmu, type SmmuLog, type SmmuRecorder } from './smmu-log.ts';
 import { runSmmu } from './smmu-run.ts';
 import { guestConfig, guestEntry } from './smmu-stream-table.ts';
 
@@ -35,9 +36,11 @@ export interface SmmuLookOptions {
 }
 
 interface Follower {
+  /** Name of the SMMU. */
+  readonly iommu: string;
   readonly kernel: Kernel;
   readonly history: History;
-  readonly recorder: SmmuRecorder;
+  readonly recorder: DriverRecorder;
   readonly noted: NotedMemory;
   /** What guests' tables hold at each point, by device. */
   readonly guests: Map<number, Map<number, GuestTables>>;
@@ -62,12 +65,12 @@ export function lookAtSmmu(
     if (follower !== null) visit(follower, running, call, outcome === 'diverged', points);
   });
   const end = follower as Follower | null;
-  const features = end === null ? null : featuresOfIommu(end.kernel, end.recorder.log.iommu);
+  const features = end === null ? null : featuresOfIommu(end.kernel, end.iommu);
   if (end === null || features === null) return null;
   const { log } = end.recorder;
   return points.map((seq, at) => {
     const run = (own: OwnIds): Driver =>
-      runSmmu(log, end.history, features, optionsOf(end.kernel, features, log, own), seq);
+      runSmmu(log, end.history, features, optionsOf(end.kernel, features, end.iommu, own), seq);
     const driver = run(options.ownIds?.(run(NO_IDS), seq) ?? NO_IDS);
     return expectationAt(end, driver, points[at - 1] ?? -1, at === 0, seq);
   });
@@ -79,9 +82,9 @@ function follow(kernel: Kernel, name: string | undefined): Follower | null {
   );
   if (iommu === undefined) return null;
   const history = createHistory();
-  const recorder = recordSmmu(kernel, history, historySink(history, kernel), iommu.name);
+  const recorder = recordDrivers(kernel, history, historySink(history, kernel), iommu.name);
   kernel.effects = recorder.sink;
-  return { kernel, history, recorder, noted: new Map(), guests: new Map() };
+  return { iommu: iommu.name, kernel, history, recorder, noted: new Map(), guests: new Map() };
 }
 
 function visit(
@@ -98,9 +101,9 @@ function visit(
 }
 
 /** Reads the tables of every guest whose device is attached through stage 1. */
-function guestsNow({ noted, recorder }: Follower, kernel: Kernel): Map<number, GuestTables> {
+function guestsNow({ iommu, noted, recorder }: Follower, kernel: Kernel): Map<number, GuestTables> {
   const guests = new Map<number, GuestTables>();
-  const features = featuresOfIommu(kernel, recorder.log.iommu);
+  const features = featuresOfIommu(kernel, iommu);
   for (const { index, group } of kernel.machine.devices) {
     const owner = kernel.state.vfio.owners[group];
     const context = owner === undefined ? undefined : kernel.state.contexts[owner.context];
@@ -119,21 +122,22 @@ function guestsNow({ noted, recorder }: Follower, kernel: Kernel): Map<number, G
 }
 
 /** Record of the last commands that a guest on this nest parent gave; negative when there were none. */
-function announcedBy({ ops }: SmmuLog, domain: number): number {
+function announcedBy({ ops }: DriverLog, domain: number): number {
   return ops.findLast((op) => op.op === 'guest' && op.domain === domain)?.seq ?? -1;
 }
 
-function featuresOfIommu(kernel: Kernel, name: string): SmmuFeatures | null {
+export function featuresOfIommu(kernel: Kernel, name: string): SmmuFeatures | null {
   const stated = kernel.machine.iommus.find((iommu) => iommu.name === name)?.hwInfo?.bytes;
   const learned = kernel.state.learned[name]?.hwInfo;
   const bytes = stated ?? (learned === undefined ? null : new Uint8Array(Buffer.from(learned, 'hex')));
   return bytes === null ? null : smmuFeatures(bytes);
 }
 
-function optionsOf(
+/** What the driver has to know of the machine. */
+export function optionsOf(
   { machine, profile }: Kernel,
   features: SmmuFeatures,
-  { iommu }: SmmuLog,
+  iommu: string,
   { asids, vmids }: OwnIds,
 ): SmmuOptions {
   const [major = 0, minor = 0] = profile.release.split('.').map(Number);

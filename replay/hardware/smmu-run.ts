@@ -1,3 +1,4 @@
+import type { DriverLog, DriverOp } from './driver-op.ts';
 import type { History } from './history.ts';
 import { attachBlocked, attachNested, attachPaging, detachPasid } from './smmu-attach.ts';
 import {
@@ -12,20 +13,16 @@ import {
 } from './smmu-driver.ts';
 import type { SmmuFeatures } from './smmu-features.ts';
 import { queueGuestCommands } from './smmu-guest-commands.ts';
-import type { SmmuLog, SmmuOp } from './smmu-log.ts';
 
 /** Executes a log from the boot of the machine up to a call: every entry, table and command of the SMMU. */
 export function runSmmu(
-  log: SmmuLog,
+  log: DriverLog,
   history: History,
   features: SmmuFeatures,
   options: SmmuOptions,
   untilSeq = Number.POSITIVE_INFINITY,
 ): Driver {
-  const driver = createDriver(log, history, features, options);
-  for (const stream of driver.streams.values()) attachPaging(driver, stream, stream.own, 0);
-  // What the boot queued is no part of the trace.
-  driver.queue.length = 0;
+  const driver = bootSmmu(log, history, features, options);
   for (const op of log.ops) {
     if (op.seq > untilSeq) break;
     driver.seq = op.seq;
@@ -34,7 +31,22 @@ export function runSmmu(
   return driver;
 }
 
-function execute(driver: Driver, op: SmmuOp): void {
+/** The driver once the machine is up: each device has a domain of the kernel's own. */
+export function bootSmmu(
+  log: DriverLog,
+  history: History,
+  features: SmmuFeatures,
+  options: SmmuOptions,
+): Driver {
+  const driver = createDriver(log, history, features, options);
+  for (const stream of driver.streams.values()) attachPaging(driver, stream, stream.own, 0);
+  // What the boot queued is no part of the trace.
+  driver.queue.length = 0;
+  return driver;
+}
+
+/** Does one thing of the log. */
+export function execute(driver: Driver, op: DriverOp): void {
   switch (op.op) {
     case 'alloc':
       allocateDomain(driver, op.domain);
@@ -70,7 +82,7 @@ function streamsOf(driver: Driver, devices: readonly number[]): DriverStream[] {
   return devices.flatMap((device) => driver.streams.get(device) ?? []);
 }
 
-function attach(driver: Driver, { devices, pasid, to }: Extract<SmmuOp, { op: 'attach' }>): void {
+function attach(driver: Driver, { devices, pasid, to }: Extract<DriverOp, { op: 'attach' }>): void {
   const domain = driver.domains.get(to.domain);
   if (domain === undefined) return;
   for (const stream of streamsOf(driver, devices)) {
@@ -79,7 +91,7 @@ function attach(driver: Driver, { devices, pasid, to }: Extract<SmmuOp, { op: 'a
   }
 }
 
-function runGuest(driver: Driver, { domain, commands, streams }: Extract<SmmuOp, { op: 'guest' }>): void {
+function runGuest(driver: Driver, { domain, commands, streams }: Extract<DriverOp, { op: 'guest' }>): void {
   const parent = driver.domains.get(domain);
   if (parent === undefined) return;
   const queue = {

@@ -4,7 +4,8 @@ import { errnoName } from '../../src/uapi/index.ts';
 import type { Store, TraceInfo } from '../../store/index.ts';
 import type { Divergence } from '../divergence.ts';
 import type { ModelChoice } from '../model-choice.ts';
-import { type Outcome, replayTrace } from '../replayer.ts';
+import { replayTrace } from '../replayer.ts';
+import type { Outcome } from '../watcher.ts';
 import { type MinimizeGoal, NothingToMinimizeError } from './minimize.ts';
 
 /** What a replay of the whole trace says of one call. */

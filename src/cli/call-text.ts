@@ -2,6 +2,7 @@ import {
   type ApiCall,
   type ByteString,
   type Call,
+  type DmaAccess,
   encodeHex,
   type IoctlCall,
   isSkipped,
@@ -76,11 +77,20 @@ function renderWhole(call: Call): string {
       return `waitpid(${call.child})${resultOf(call)}${suffix(`status ${hex(call.status)}`)}`;
     case 'call':
       return renderApiCall(call);
+    case 'dma':
+      return renderDma(call);
     case 'note':
       return `note ${call.kind} ${fieldsText(call.fields)}`;
     default:
       return `${call.op} ${fieldsText(call.fields)}`;
   }
+}
+
+/** `dma 0000:01:00.0 pasid 1 w 0x1000 64 bytes [hit]`. */
+function renderDma({ device, pasid, access, iova, len, result, physical }: DmaAccess): string {
+  const slot = pasid === 0 ? device : `${device} pasid ${pasid}`;
+  const to = physical === null ? '' : ` -> ${hex(physical)}`;
+  return `dma ${slot} ${access} ${hex(iova)}${to} ${len} bytes${suffix(result ?? '')}`;
 }
 
 function renderIoctl(call: IoctlCall): string {

@@ -7,8 +7,8 @@ import type { Target } from './target.ts';
 /** Findings for a person, and as JSON. */
 
 /**
- * `{"findings":[{"id","severity","seq","chain":[{"seq","role","says"}],"message","fix"}]}`, and beside it what
- * the findings rest on.
+ * `{"findings":[{"id","severity","seq","chain":[{"seq","role","says"}],"message","fix"}]}`, and beside it
+ * what the findings rest on.
  */
 export function jsonOfLint({ label }: Target, { findings, counts, replay }: LintResult): object {
   return {

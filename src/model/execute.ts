@@ -84,6 +84,7 @@ export function execute(kernel: Kernel, call: Call): Reply {
     case 'poll':
       return pollDescriptor(kernel, process, call);
     case 'procstatus':
+    case 'dma':
       return reply;
     default:
       reply.modelled = false;

@@ -1,5 +1,5 @@
 import { encodeByteString, encodeHex } from './bytes.ts';
-import type { ByteString, Call, IoctlCall, JsonValue, MemoryBuffer, MmapCall } from './call.ts';
+import type { ByteString, Call, DmaAccess, IoctlCall, JsonValue, MemoryBuffer, MmapCall } from './call.ts';
 import { hexOf, U64_LAST } from './fields.ts';
 import { partialJson } from './partial.ts';
 
@@ -71,6 +71,9 @@ function addBody(record: WritableRecord, call: Call): void {
       addOptional(record, 'out', call.out);
       addReply(record, call);
       break;
+    case 'dma':
+      addDma(record, call);
+      break;
     case 'note':
       record['kind'] = call.kind;
       addKeys(record, call.fields);
@@ -78,6 +81,14 @@ function addBody(record: WritableRecord, call: Call): void {
     default:
       addKeys(record, call.fields);
   }
+}
+
+function addDma(record: WritableRecord, call: DmaAccess): void {
+  record['device'] = call.device;
+  addOptional(record, 'pasid', call.pasid === 0 ? null : call.pasid);
+  addKeys(record, { iova: hexOf(call.iova), len: call.len, access: call.access });
+  addOptional(record, 'result', call.result);
+  addOptional(record, 'physical', call.physical === null ? null : hexOf(call.physical));
 }
 
 function addIoctl(record: WritableRecord, call: IoctlCall): void {

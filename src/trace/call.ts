@@ -191,6 +191,25 @@ export interface OtherCall extends Recorded {
 }
 
 /**
+ * An access of a device to memory: no call, but what a bus analyser, an emulated IOMMU or a test program saw.
+ */
+export interface DmaAccess extends Recorded {
+  readonly op: 'dma';
+  /** Address (`0000:01:00.0`) or path of the device. */
+  readonly device: string;
+  /** 0: a request without PASID. */
+  readonly pasid: number;
+  readonly iova: bigint;
+  /** Bytes from there on; at least 1. */
+  readonly len: number;
+  readonly access: 'r' | 'w' | 'x';
+  /** What became of it, where that was seen: answered from a cache, by a walk, or refused. */
+  readonly result: 'hit' | 'miss' | 'fault' | null;
+  /** Physical address that the first byte went to, where that was seen. */
+  readonly physical: bigint | null;
+}
+
+/**
  * A call of a generation of the API that has no binary layout, or of a function inside the kernel: arguments
  * and results by name, as docs/capture-format-calls.md lists them.
  */
@@ -219,6 +238,7 @@ export type Call =
   | WaitpidCall
   | Note
   | OtherCall
+  | DmaAccess
   | ApiCall;
 
 export type CallOp = Call['op'];

@@ -1,5 +1,5 @@
 import { decodeByteString } from './bytes.ts';
-import type { ApiCall, ByteString, Call, CallOp, JsonValue, Note, OtherCall } from './call.ts';
+import type { ApiCall, ByteString, Call, CallOp, DmaAccess, JsonValue, Note, OtherCall } from './call.ts';
 import { RecordError } from './errors.ts';
 import {
   type Extra,
@@ -32,6 +32,7 @@ const WRITE_KEYS = known('fd', 'kind', 'addr', 'len', 'arg', 'ret', 'errno');
 const FORK_KEYS = known('child', 'ret', 'errno');
 const WAITPID_KEYS = known('child', 'status', 'ret', 'errno');
 const API_KEYS = known('generation', 'name', 'fd', 'args', 'out', 'ret', 'errno');
+const DMA_KEYS = known('device', 'pasid', 'iova', 'len', 'access', 'result', 'physical');
 const NOTE_KEYS = known('kind');
 const OTHER_KEYS = known();
 const withOffset = (keys: ReadonlySet<string>): ReadonlySet<string> => new Set([...keys, 'off']);
@@ -117,6 +118,8 @@ function callOf(record: JsonRecord, seq: number): Call | undefined {
     case 'cap_set_proc':
     case 'procstatus':
       return otherCallOf(record, seq, op);
+    case 'dma':
+      return dmaAccessOf(record, seq);
     case 'call':
       return apiCallOf(record, seq);
     default:
@@ -200,6 +203,42 @@ function otherCallOf(record: JsonRecord, seq: number, op: OtherCall['op']): Othe
   const [shared, extra] = recordedOf(record, seq, null);
   if (op === 'poll' || op === 'memfd_create' || op === 'ftruncate') intOf(record, 'fd');
   return { op, ...shared, fields: fieldsOf(record, OTHER_KEYS), extra };
+}
+
+/** A transfer of more than this is none that one device request makes. */
+const DMA_BYTES_MAX = 2 ** 32;
+/** PASIDs have 20 bits. */
+const PASIDS = 2 ** 20;
+
+function dmaAccessOf(record: JsonRecord, seq: number): DmaAccess {
+  const [shared, extra] = recordedOf(record, seq, extraOf(record, DMA_KEYS));
+  const len = optionalIntOf(record, 'len') ?? 1;
+  const pasid = optionalIntOf(record, 'pasid') ?? 0;
+  const iova = u64Of(record, 'iova');
+  if (len < 1 || len > DMA_BYTES_MAX) throw new RecordError('"len" must be between 1 and 2^32');
+  if (pasid < 0 || pasid >= PASIDS) throw new RecordError('"pasid" must be below 2^20');
+  if (iova + BigInt(len) - 1n > U64_LAST) throw new RecordError('"iova" and "len" must end below 2^64');
+  return {
+    op: 'dma',
+    ...shared,
+    device: textOf(record, 'device'),
+    pasid,
+    iova,
+    len,
+    access: oneOf(record, 'access', ['r', 'w', 'x']) ?? 'r',
+    result: oneOf(record, 'result', ['hit', 'miss', 'fault']),
+    physical: record['physical'] === undefined ? null : u64Of(record, 'physical'),
+    extra,
+  };
+}
+
+/** One of the texts, or null when the key is absent. */
+function oneOf<T extends string>(record: JsonRecord, key: string, texts: readonly T[]): T | null {
+  const value = record[key];
+  if (value === undefined || value === null) return null;
+  const found = texts.find((text) => text === value);
+  if (found === undefined) throw new RecordError(`"${key}" must be one of ${texts.join(', ')}`);
+  return found;
 }
 
 function apiCallOf(record: JsonRecord, seq: number): ApiCall {

@@ -32,3 +32,11 @@ export function openDescriptors({ kernel }: LintWorld, physical: number): string
       .map(([fd]) => `${fd} of process ${pid}`),
   );
 }
+
+/** Context and object of the VFIO device behind the descriptor of the call; null when it is not bound. */
+export function boundDeviceOf(
+  world: LintWorld,
+): { readonly context: number; readonly object: number } | null {
+  const bound = world.kernel.state.vfio.devices[physicalOf(world)];
+  return bound === undefined || bound.context === 0 ? null : bound;
+}

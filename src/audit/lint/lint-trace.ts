@@ -1,10 +1,15 @@
-import { type ModelChoice, type ReplayResult, replayTrace } from '../../../replay/index.ts';
+import {
+  type ModelChoice,
+  type ReplayOptions,
+  type ReplayResult,
+  replayTrace,
+} from '../../../replay/index.ts';
 import type { Store } from '../../../store/index.ts';
 import type { Call } from '../../trace/index.ts';
 import { RULES } from '../rules/index.ts';
 import type { LintFinding } from './finding.ts';
 import type { Rule } from './rule.ts';
-import { type LintFindings, type LintWatch, watchForLint } from './watch.ts';
+import { byCall, type LintFindings, type LintPass, type LintWatch, watchForLint } from './watch.ts';
 
 export interface LintOptions extends ModelChoice {
   /** Rules to look for; all when not given. */
@@ -28,7 +33,8 @@ export interface LintResult {
 const MOST_FINDINGS = 10_000;
 
 /**
- * Looks for hazards and bugs in a trace: one replay from its first call, watched by the rules. Deterministic:
+ * Looks for hazards and bugs in a trace: one replay from its first call, watched by the rules, and where the
+ * trace tells of accesses of devices a second one that follows the caches of the IOMMUs. Deterministic:
  * the same calls and the same kernel give the same findings in the same order.
  */
 export function lintTrace(store: Store, traceId: number, options: LintOptions = {}): LintResult {
@@ -37,16 +43,38 @@ export function lintTrace(store: Store, traceId: number, options: LintOptions = 
     for (const call of store.readCallsExact(traceId, { fromSeq: seq, toSeq: seq })) return call;
     return null;
   };
-  let watch: LintWatch | null = null;
-  const replay = replayTrace(store, traceId, {
-    ...choice,
-    maxDivergences: maxFindings,
-    watch: (kernel) => {
-      watch = watchForLint(kernel, rules, maxFindings, recordAt);
-      return watch.watcher;
-    },
-  });
-  const nothing: LintFindings = { findings: [], counts: {} };
-  const found = (watch as LintWatch | null)?.finish(replay.divergences) ?? nothing;
-  return { ...found, replay };
+  const run = (pass: LintPass, some: readonly Rule[], report: Partial<ReplayOptions>): LintPassResult => {
+    let watch: LintWatch | null = null;
+    const replay = replayTrace(store, traceId, {
+      ...choice,
+      ...report,
+      watch: (kernel) => {
+        watch = watchForLint(kernel, some, maxFindings, recordAt, pass);
+        return watch.watcher;
+      },
+    });
+    if (watch === null) throw new Error('the replay made no watcher');
+    return { ...(watch as LintWatch).finish(pass === 'calls' ? replay.divergences : []), replay };
+  };
+  const first = run('calls', rules, { maxDivergences: maxFindings });
+  const cached = rules.filter(({ seesCaches }) => seesCaches === true);
+  const { replay, accesses, findings, counts } = first;
+  if (accesses === 0 || cached.length === 0) return { findings, counts, replay };
+  const second = run('caches', cached, { maxDivergences: 0 });
+  return {
+    findings: [...findings, ...second.findings].sort(byCall),
+    counts: sum(counts, second.counts),
+    replay,
+  };
+}
+
+interface LintPassResult extends LintFindings {
+  readonly replay: ReplayResult;
+}
+
+function sum(
+  counts: Readonly<Record<string, number>>,
+  more: Readonly<Record<string, number>>,
+): Record<string, number> {
+  return Object.fromEntries(Object.entries(counts).map(([id, count]) => [id, count + (more[id] ?? 0)]));
 }

@@ -5,6 +5,7 @@ import type { AreaBook } from './area-book.ts';
 import type { Attachments } from './attachments.ts';
 import type { FaultBook } from './fault-book.ts';
 import type { ChainLink, LintFinding, Severity } from './finding.ts';
+import type { IotlbBook } from './iotlb-book.ts';
 import type { LintCall } from './lint-call.ts';
 import type { ObjectLives } from './object-lives.ts';
 import type { PasidBook } from './pasid-book.ts';
@@ -31,6 +32,8 @@ export interface Rule {
   /** One line. */
   readonly title: string;
   readonly doc: RuleDoc;
+  /** Looks at the caches of the IOMMUs too: it is started once more when the trace tells of accesses. */
+  readonly seesCaches?: true;
   /** Begins to watch a trace. */
   readonly start: (world: LintWorld, report: Report) => RuleListener;
 }
@@ -45,6 +48,8 @@ export interface LintWorld {
   readonly attachments: Attachments;
   readonly faults: FaultBook;
   readonly pasids: PasidBook;
+  /** Null in the pass that does not follow the caches of the IOMMUs. */
+  readonly iotlb: IotlbBook | null;
   /** A record with all that was recorded, thread and time too; for the end of the trace, it reads the log. */
   readonly recordAt: (seq: number) => Call | null;
 }

@@ -4,6 +4,7 @@ import { createAreaBook } from './area-book.ts';
 import { createAttachments } from './attachments.ts';
 import { createFaultBook } from './fault-book.ts';
 import type { ChainLink, LintFinding } from './finding.ts';
+import { createIotlbBook } from './iotlb-book.ts';
 import { beginCall, createLintCall, endCall } from './lint-call.ts';
 import { createObjectLives } from './object-lives.ts';
 import { createPasidBook } from './pasid-book.ts';
@@ -20,7 +21,15 @@ export interface LintFindings {
   readonly findings: readonly LintFinding[];
   /** All findings by rule, also those that were not kept. */
   readonly counts: Readonly<Record<string, number>>;
+  /** Records that tell of accesses of devices. */
+  readonly accesses: number;
 }
+
+/**
+ * `calls`: everything but the caches of the IOMMUs, which cost as much as the rest together and hold nothing
+ * without accesses. `caches`: these, for the rules that look at them.
+ */
+export type LintPass = 'calls' | 'caches';
 
 /** Rules by what they listen to; a call looks up each table once. */
 interface Tables {
@@ -36,6 +45,7 @@ export function watchForLint(
   rules: readonly Rule[],
   most: number,
   recordAt: LintWorld['recordAt'],
+  pass: LintPass,
 ): LintWatch {
   const call = createLintCall();
   const world: LintWorld = {
@@ -44,11 +54,12 @@ export function watchForLint(
     recordAt,
     faults: createFaultBook(kernel, call),
     pasids: createPasidBook(kernel),
+    iotlb: pass === 'caches' ? createIotlbBook(kernel) : null,
     lives: createObjectLives(),
     areas: createAreaBook(),
     attachments: createAttachments(),
   };
-  const { faults, pasids } = world;
+  const { faults, pasids, iotlb } = world;
   const findings: LintFinding[] = [];
   const counts: Record<string, number> = {};
   const listeners = rules.map((rule) => {
@@ -59,6 +70,8 @@ export function watchForLint(
     });
   });
   const tables = tablesOf(listeners);
+  let accesses = 0;
+  if (iotlb !== null) listeners.push({ watcher: iotlb.watcher, finish: () => iotlb.watcher.finish() });
   if (pasids.isHeard()) listeners.push({ watcher: pasids.watcher, finish: () => pasids.finish() });
   const watchers = listeners.flatMap(({ watcher }) => watcher ?? []);
   return {
@@ -70,10 +83,11 @@ export function watchForLint(
         for (let at = 0; at < watchers.length; at += 1) watchers[at]!.before(record);
         if (call.cmd !== 0) tell(tables.before.get(call.cmd), world);
       },
-      after(record) {
+      after(record, outcome) {
+        if (record.op === 'dma' || (record.op === 'note' && record.kind === 'edu_dma')) accesses += 1;
         endCall(call, kernel);
         faults.after();
-        for (let at = 0; at < watchers.length; at += 1) watchers[at]!.after(record);
+        for (let at = 0; at < watchers.length; at += 1) watchers[at]!.after(record, outcome);
         if (call.cmd !== 0) tell(tables.after.get(call.cmd), world);
         if (call.reason !== null) tell(tables.refused.get(call.reason.id), world);
         tell(tables.ops.get(record.op), world);
@@ -83,7 +97,7 @@ export function watchForLint(
     finish(divergences) {
       for (const { diverged } of listeners) if (diverged) divergences.forEach(diverged);
       for (const { finish } of listeners) finish?.();
-      return { findings: findings.sort(byCall), counts };
+      return { findings: findings.sort(byCall), counts, accesses };
     },
   };
 }
@@ -116,7 +130,7 @@ function inOrder(chain: readonly ChainLink[]): ChainLink[] {
   return once.sort((a, b) => a.seq - b.seq);
 }
 
-function byCall(a: LintFinding, b: LintFinding): number {
+export function byCall(a: LintFinding, b: LintFinding): number {
   if (a.seq !== b.seq) return a.seq - b.seq;
   if (a.id !== b.id) return a.id < b.id ? -1 : 1;
   return 0;

@@ -76,7 +76,10 @@ function tellSwap(
   const left = count(space.areas.count, 'area');
   const first = areas.of(space)?.seq[0];
   report({
-    message: `the VFIO calls are moved from ${label('ioas', old)} to ${now}, and ${left} of the old one stay mapped`,
+    message: text(
+      `the VFIO calls are moved from ${label('ioas', old)} to ${now}, and ${left} of the old one stay`,
+      'mapped',
+    ),
     chain: [
       ...(setSeq === null ? [] : [{ seq: setSeq, role: 'set', says: `makes ${label('ioas', old)} theirs` }]),
       ...(first === undefined
@@ -100,7 +103,10 @@ function tellNone(
   const life = lives.find(context, was.id);
   const name = callName(call.record);
   report({
-    message: `${name} finds no IOAS: ${label('ioas', was.id)}, which call ${was.seq} set, is no longer theirs`,
+    message: text(
+      `${name} finds no IOAS: ${label('ioas', was.id)}, which call ${was.seq} set, is no longer`,
+      'theirs',
+    ),
     chain: [
       { seq: was.seq, role: 'set', says: `makes ${label('ioas', was.id)} that of the VFIO calls` },
       ...(life === undefined ? [] : diedLinks(life)),

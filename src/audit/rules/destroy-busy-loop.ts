@@ -20,9 +20,10 @@ export const destroyBusyLoop: Rule = {
   severity: 'warning',
   title: 'A busy object is destroyed over and over',
   doc: {
-    detects:
-      `${ATTEMPTS} or more IOMMU_DESTROY of one object that are refused with EBUSY while the same holders hold ` +
-      'it. Told at the third; later ones of the same loop are not told again.',
+    detects: text(
+      'Three or more IOMMU_DESTROY of one object that are refused with EBUSY while the same holders',
+      'hold it. Told at the third; later ones of the same loop are not told again.',
+    ),
     why: text(
       'EBUSY of IOMMU_DESTROY is not a matter of time: nothing but a call of the program lets go of',
       'the object. A loop that waits never ends.',

@@ -72,7 +72,15 @@ export const dirtyTrackingWindow: Rule = {
         deviceReplaced(context, device, from, to) {
           if (live.size > 0) lookAtMove(world, report, live, context, device, from, to);
         },
-        objectDestroyed: (context, _, id) => void live.delete(keyOf(context, id)),
+        objectDestroyed(context, _, id) {
+          const tracking = live.get(keyOf(context, id));
+          if (tracking === undefined) return;
+          live.delete(keyOf(context, id));
+          tellNeverRead(world, report, tracking);
+        },
+      },
+      finish() {
+        for (const tracking of live.values()) tellNeverRead(world, report, tracking);
       },
     };
   },
@@ -99,7 +107,10 @@ function lookAtSwitch(
   const on: ChainLink = { seq: sinceSeq, role: 'tracking on', says: `HWPT ${hwpt} tracks dirty pages` };
   if (isOn(call)) {
     report({
-      message: `dirty tracking of HWPT ${hwpt} is switched on again, which clears what it has found since call ${sinceSeq}`,
+      message: text(
+        `dirty tracking of HWPT ${hwpt} is switched on again, which clears what it has found since`,
+        `call ${sinceSeq}`,
+      ),
       chain: [on, hereLink(world, 'on again', 'clears all dirty bits')],
     });
     return;
@@ -107,7 +118,10 @@ function lookAtSwitch(
   const unread = unreadAreas(world, tracking);
   if (unread.length === 0) return;
   report({
-    message: `dirty tracking of HWPT ${hwpt} is switched off, and ${count(unread.length, 'area')} of it was never read: ${areaSpan(space, unread[0]!)}${unread.length > 1 ? ' …' : ''}`,
+    message: text(
+      `dirty tracking of HWPT ${hwpt} is switched off, and ${count(unread.length, 'area')} of it was`,
+      `never read: ${areaSpan(space, unread[0]!)}${unread.length > 1 ? ' …' : ''}`,
+    ),
     chain: [
       on,
       ...mappedLinks(world.areas.of(space), unread[0]!),
@@ -136,8 +150,28 @@ function noteRead(world: LintWorld, report: Report, live: Map<string, Tracking>,
   }
   if (objectOf(world.kernel, context, hwpt)?.type !== 'hwpt-paging') return;
   report({
-    message: `${callName(call.record)} of HWPT ${hwpt}, which tracks nothing: the bitmap says nothing about what devices wrote`,
+    message: text(
+      `${callName(call.record)} of HWPT ${hwpt}, which tracks nothing: the bitmap says nothing about`,
+      'what devices wrote',
+    ),
     chain: [hereLink(world, 'read', 'reads dirty bits')],
+  });
+}
+
+/** Tracking that was on and asked for nothing, until its page table went or the trace ended. */
+function tellNeverRead(world: LintWorld, report: Report, { hwpt, space, sinceSeq, reads }: Tracking): void {
+  const slot = firstArea(space.areas);
+  if (reads.size > 0 || slot === NO_AREA) return;
+  report({
+    seq: sinceSeq,
+    message: text(
+      `HWPT ${hwpt} tracks dirty pages of ${count(space.areas.count, 'area')} since call ${sinceSeq},`,
+      'and nobody ever reads them',
+    ),
+    chain: [
+      { seq: sinceSeq, role: 'tracking on', says: `HWPT ${hwpt} tracks dirty pages` },
+      ...mappedLinks(world.areas.of(space), slot),
+    ],
   });
 }
 
@@ -195,7 +229,10 @@ function lookAtMove(
   const tracking = live.get(keyOf(context, from));
   if (tracking === undefined || live.has(keyOf(context, to))) return;
   report({
-    message: `device ${device} is moved from HWPT ${from}, which tracks dirty pages, to HWPT ${to}, which does not`,
+    message: text(
+      `device ${device} is moved from HWPT ${from}, which tracks dirty pages, to HWPT ${to}, which`,
+      'does not',
+    ),
     chain: [
       { seq: tracking.sinceSeq, role: 'tracking on', says: `HWPT ${from} tracks dirty pages` },
       hereLink(world, 'moved', `what device ${device} writes from now on is not tracked`),

@@ -46,7 +46,10 @@ function tellStory(report: Report, story: FaultStory): void {
   const end = endSeq === null ? 'it still waits at the end' : `call ${endSeq} made the kernel answer INVALID`;
   report({
     seq: endSeq ?? reportedSeq,
-    message: `a page request of device ${device}${pasid}${at} on ${label('fault', queue)} was ${read}: ${end}`,
+    message: text(
+      `a page request of device ${device}${pasid}${at} on ${label('fault', queue)} was ${read}:`,
+      `${end}`,
+    ),
     chain: faultLinks(story),
   });
 }

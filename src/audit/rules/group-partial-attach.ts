@@ -87,7 +87,10 @@ function tellPartial(world: LintWorld, report: Report, own: Partial, isUnbound: 
   const until = isUnbound ? `until call ${world.call.seq} unbound it` : 'to the end of the trace';
   report({
     seq: sinceSeq,
-    message: `device ${device} of group ${group} was never attached ${until}, while ${listed([`device ${sibling}`])} attached the whole group`,
+    message: text(
+      `device ${device} of group ${group} was never attached ${until}, while`,
+      `${listed([`device ${sibling}`])} attached the whole group`,
+    ),
     chain: [
       ...boundLinks(world, context, device),
       ...boundLinks(world, context, sibling),

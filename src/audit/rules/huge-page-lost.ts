@@ -5,7 +5,7 @@ import type { LintWorld, Report, Rule } from '../lint/rule.ts';
 import { ioasOfTable, spaceOfTable } from '../lint/tables.ts';
 import { address, areaSpan, hex, label, text } from '../lint/text.ts';
 
-/** Pages of 4096 bytes in a large page of 2 MiB: the smallest large page of VT-d, AMD, RISC-V and Arm with 4K. */
+/** Pages of 4096 bytes in 2 MiB: the smallest large page of VT-d, AMD, RISC-V, and of Arm with 4K pages. */
 const LARGE_PAGES = 512;
 const LARGE_BYTES = 2 ** 21;
 const SMALL_BYTES = 4096;

@@ -1,4 +1,3 @@
-import { boundLinks } from '../lint/bound.ts';
 import type { ChainLink } from '../lint/finding.ts';
 import type { LintCall } from '../lint/lint-call.ts';
 import { bornLink, type Life } from '../lint/object-lives.ts';
@@ -35,11 +34,14 @@ export const objectLeakAtClose: Rule = {
   },
   start(world, report) {
     const { call, lives } = world;
-    const orphans = new Set<number>();
+    const orphans = new Map<number, Orphan>();
     let gone: Life[] = [];
     let goneAt = -1;
     return {
-      ops: { close: (closing) => tellOrphan(world, report, closing, orphans) },
+      ops: { close: (closing) => noteOrphans(world, closing, orphans) },
+      finish() {
+        for (const orphan of orphans.values()) tellOrphan(world, report, orphan);
+      },
       effects: {
         objectDestroyed(context, _, id) {
           if (call.record.op !== 'close' || call.isOver) return;
@@ -67,26 +69,49 @@ function tellLeft(world: LintWorld, report: Report, life: Life): void {
   });
 }
 
-/** The context of /dev/iommu has no descriptor left and lives on. */
-function tellOrphan(world: LintWorld, report: Report, { record }: LintCall, orphans: Set<number>): void {
+/** A context of which /dev/iommu was closed and that something kept alive: who did, at that time. */
+interface Orphan {
+  readonly context: number;
+  readonly seq: number;
+  readonly names: readonly string[];
+  readonly links: readonly ChainLink[];
+}
+
+/** Contexts that have no descriptor left after a close, and live on. */
+function noteOrphans(
+  { kernel, lives }: LintWorld,
+  { record, seq }: LintCall,
+  orphans: Map<number, Orphan>,
+): void {
   if (record.op !== 'close' || record.kind !== 'iommufd') return;
-  const { kernel, lives } = world;
   const files = Object.values(kernel.state.files);
-  for (const context of Object.values(kernel.state.contexts)) {
-    const isReachable = files.some((file) => file.kind === 'iommufd' && file.context === context.id);
-    if (isReachable || orphans.has(context.id)) continue;
-    orphans.add(context.id);
-    const holders = lives.living(context.id).filter(({ type }) => HOLDERS.has(type));
-    const links = holders.flatMap((life): ChainLink[] =>
-      life.type === 'device' ? boundLinks(world, context.id, life.id) : [bornLink(life)],
-    );
-    const names = holders.map(({ type, id }) => label(type, id));
-    report({
-      severity: 'warning',
-      message: `closing /dev/iommu releases nothing: ${listed(names)} keep ${count(lives.living(context.id).length, 'object')} alive`,
-      chain: [...links, hereLink(world, 'closed', 'closes the last descriptor of the context')],
+  for (const { id: context } of Object.values(kernel.state.contexts)) {
+    const isReachable = files.some((file) => file.kind === 'iommufd' && file.context === context);
+    if (isReachable || orphans.has(context)) continue;
+    const holders = lives.living(context).filter(({ type }) => HOLDERS.has(type));
+    orphans.set(context, {
+      context,
+      seq,
+      names: holders.map(({ type, id }) => label(type, id)),
+      links: holders.map(bornLink),
     });
   }
+}
+
+function tellOrphan({ kernel, lives }: LintWorld, report: Report, orphan: Orphan): void {
+  const { context, seq, names, links } = orphan;
+  // Devices that are closed right after /dev/iommu release it, and all is well.
+  if (kernel.state.contexts[context] === undefined) return;
+  const left = count(lives.living(context).length, 'object');
+  report({
+    seq,
+    severity: 'warning',
+    message: text(
+      `closing /dev/iommu released nothing, and nothing ever did: ${listed(names)} kept it, ${left}`,
+      'still live',
+    ),
+    chain: [...links, { seq, role: 'closed', says: 'closes the last descriptor of the context' }],
+  });
 }
 
 /** Objects with a descriptor of their own, which holds the context. */

@@ -1,10 +1,9 @@
 import { callName, objectsNamed } from '../../../replay/index.ts';
-import { askedRange, pageOf, slotsIn } from '../lint/asked.ts';
+import { askedRange, slotsIn } from '../lint/asked.ts';
 import type { ChainLink } from '../lint/finding.ts';
 import { contextOf } from '../lint/lint-call.ts';
-import { findSeq } from '../lint/page-seqs.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { areaSpan, label, spanOf, text } from '../lint/text.ts';
+import { areaSpan, label, text } from '../lint/text.ts';
 
 /** A refusal, and the call that made it one: whether two threads made them is looked up at the end. */
 interface Candidate {
@@ -34,9 +33,9 @@ export const orderHazard: Rule = {
   title: 'A call of one thread fails because of what another thread did just before',
   doc: {
     detects: text(
-      'A call that is refused because another thread (or process) has destroyed the object, mapped',
-      'the range or unmapped it: the other way round both calls would have succeeded. Needs a',
-      'recorder that tells threads (`tid`), or several processes.',
+      'A call that is refused because another thread (or process) has destroyed the object that it',
+      'names, or has mapped the range that it maps: had it come first, it would have succeeded. Needs',
+      'a recorder that tells threads (`tid`), or several processes.',
     ),
     why: text(
       'The outcome depends on which thread comes first. On another day the same program fails',
@@ -63,7 +62,6 @@ export const orderHazard: Rule = {
       refused: {
         ...Object.fromEntries(GONE.map((id) => [id, () => lookAtObjects(world, add)])),
         'iova-already-mapped': () => lookAtOverlap(world, add),
-        'nothing-mapped': () => lookAtGone(world, add),
       },
       finish() {
         for (const candidate of candidates) tellThreads(world, report, candidate);
@@ -90,13 +88,6 @@ function lookAtOverlap({ kernel, call, areas }: LintWorld, add: Add): void {
   add(areas.of(asked.space)?.seq[slot] ?? -1, `${areaSpan(asked.space, slot)} was mapped`);
 }
 
-function lookAtGone({ kernel, call, areas }: LintWorld, add: Add): void {
-  const asked = askedRange(kernel, call);
-  const book = asked === null ? undefined : areas.of(asked.space);
-  if (asked === null || book === undefined) return;
-  add(findSeq(book.gone, pageOf(asked.first)), `${spanOf(asked.first, asked.length)} was unmapped`);
-}
-
 function tellThreads({ recordAt }: LintWorld, report: Report, candidate: Candidate): void {
   const { seq, name, causeSeq, what } = candidate;
   const [cause, refused] = [recordAt(causeSeq), recordAt(seq)];
@@ -109,7 +100,10 @@ function tellThreads({ recordAt }: LintWorld, report: Report, candidate: Candida
   ];
   report({
     seq,
-    message: `${name} of thread ${other} fails because ${what} by thread ${one} in call ${causeSeq}; the other way round both succeed`,
+    message: text(
+      `${name} of thread ${other} fails because ${what} by thread ${one} in call ${causeSeq}; had it`,
+      'come first, it would have succeeded',
+    ),
     chain,
   });
 }

@@ -53,7 +53,10 @@ export const pasidFreeWhileAttached: Rule = {
         [CMD.IOMMU_DESTROY]: (call) => {
           if (held.length === 0 || call.errno !== 0) return;
           report({
-            message: `device ${held[0]!.device} is destroyed with ${listed(held.map(({ pasid }) => `PASID ${pasid}`))} attached`,
+            message: text(
+              `device ${held[0]!.device} is destroyed with`,
+              `${listed(held.map(({ pasid }) => `PASID ${pasid}`))} attached`,
+            ),
             chain: [...held.map(attachedLink), hereLink(world, 'destroyed', callName(call.record))],
           });
         },

@@ -42,7 +42,10 @@ function tellTenure(report: Report, ends: Map<number, TenureRow>, tenure: Tenure
   const left = old?.to_seq ?? null;
   report({
     seq: from_seq,
-    message: `PASID ${pasid} is taken again by call ${from_seq}, and nothing has flushed it since ${left === null ? 'its last holder' : `call ${left}`} let it go`,
+    message: text(
+      `PASID ${pasid} is taken again by call ${from_seq}, and nothing has flushed it since`,
+      `${left === null ? 'its last holder' : `call ${left}`} let it go`,
+    ),
     chain: [
       ...(old === undefined
         ? []

@@ -79,7 +79,10 @@ function tellGap(
   if (ioas?.type !== 'ioas' || before == null || gap.seq === call.seq) return;
   // Another member of the group may have kept the table in place.
   report({
-    message: `device ${device}, ${slotName(pasid)}, had no page table from call ${gap.seq} to ${call.seq}, on its way from HWPT ${gap.hwpt} (${count(gap.areas, 'area')}) to HWPT ${hwpt}`,
+    message: text(
+      `device ${device}, ${slotName(pasid)}, had no page table from call ${gap.seq} to ${call.seq},`,
+      `on its way from HWPT ${gap.hwpt} (${count(gap.areas, 'area')}) to HWPT ${hwpt}`,
+    ),
     chain: [
       attachedLink(before),
       ...detachedLinks(before),

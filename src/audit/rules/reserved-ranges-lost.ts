@@ -117,7 +117,10 @@ function tellLost(
     const chain = [...links, hereLink(world, 'refused', `${name} fails, and takes the ranges away`)];
     const texts = attached.map(({ owner, first, last }) => `${span(first, last)} of device ${idOf(owner)}`);
     report({
-      message: `the failed ${name} deleted reserved ranges from ${label('ioas', id)}, a bug of the kernel: ${listed(texts)}`,
+      message: text(
+        `the failed ${name} deleted reserved ranges from ${label('ioas', id)}, a bug of the kernel:`,
+        `${listed(texts)}`,
+      ),
       chain,
     });
     const space = spaceOf(kernel, ioas);
@@ -145,7 +148,10 @@ function tellMapped(
   if (hit === undefined) return;
   const range = areaSpan(space, slot);
   report({
-    message: `${range} of ${label('ioas', ioas)} is mapped over ${span(hit.first, hit.last)}, which device ${hit.device} reserves and the kernel has forgotten`,
+    message: text(
+      `${range} of ${label('ioas', ioas)} is mapped over ${span(hit.first, hit.last)}, which device`,
+      `${hit.device} reserves and the kernel has forgotten`,
+    ),
     chain: [...hit.chain, hereLink(world, 'mapped', `maps ${range}, which should be refused`)],
   });
 }

@@ -13,7 +13,12 @@ export const rlimitNear: Rule = {
   severity: 'warning',
   title: 'Pinned memory comes near RLIMIT_MEMLOCK, or meets it',
   doc: {
-    detects: `Pages charged to a user or a process beyond ${NEAR * 100} % of its RLIMIT_MEMLOCK (told when that is crossed, and again only after it fell below ${FAR * 100} %), and a call that is refused with ENOMEM because the limit would be passed. It needs to know the limit: from records of the process, or from a refusal.`,
+    detects: text(
+      `Pages charged to a user or a process beyond ${NEAR * 100} % of its RLIMIT_MEMLOCK (told when`,
+      `that is crossed, and again only after it fell below ${FAR * 100} %), and a call that is`,
+      'refused with ENOMEM because the limit would be passed. It needs to know the limit: from',
+      'records of the process, or from a refusal.',
+    ),
     why: text(
       'ENOMEM of a map or an attach does not tell the limit from memory that is really short. The',
       'count is of the user: other processes of the same user fill it too, and BARs of devices count',
@@ -60,7 +65,10 @@ function lookAtPayers(world: LintWorld, report: Report, near: Set<string>): void
     const who = isUser ? `user ${payer.uid}` : `the process with address space ${payer.mm}`;
     const [has, most] = [pages * PAGE_KIB, payer.limitPages * PAGE_KIB];
     report({
-      message: `${who} has ${has} KiB pinned of ${most} KiB that RLIMIT_MEMLOCK allows (${percent(pages, payer.limitPages)})`,
+      message: text(
+        `${who} has ${has} KiB pinned of ${most} KiB that RLIMIT_MEMLOCK allows`,
+        `(${percent(pages, payer.limitPages)})`,
+      ),
       chain: [hereLink(world, 'mapped', 'the map that crosses the mark')],
     });
   }

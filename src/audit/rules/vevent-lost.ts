@@ -1,14 +1,13 @@
 import { CMD, IOMMU_TEST_OP } from '../../uapi/index.ts';
 import type { ChainLink } from '../lint/finding.ts';
+import { objectOf } from '../lint/holders.ts';
 import { argU32, type LintCall } from '../lint/lint-call.ts';
 import { bornLink } from '../lint/object-lives.ts';
 import { hereLink } from '../lint/refusal.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
 import { label, text } from '../lint/text.ts';
+import { readVevents } from '../lint/vevents.ts';
 
-/** IOMMU_VEVENTQ_FLAG_LOST_EVENTS in a header of its own. */
-const LOST = 1;
-const HEADER_BYTES = 8;
 /** Offset of the operation in struct iommu_test_cmd. */
 const OP = 4;
 
@@ -56,7 +55,10 @@ function tellFull(world: LintWorld, report: Report, told: Set<string>): void {
       told.add(key);
       const life = lives.find(context.id, object.id);
       report({
-        message: `${label('veventq', object.id)} is full with ${object.depth} events unread, and drops the next ones`,
+        message: text(
+          `${label('veventq', object.id)} is full with ${object.depth} events unread, and drops the`,
+          'next ones',
+        ),
         chain: [
           ...(life === undefined ? [] : [bornLink(life)]),
           hereLink(world, 'dropped', 'an event is lost'),
@@ -74,20 +76,13 @@ function tellRead(world: LintWorld, report: Report, { record, seq }: LintCall, t
   const key = `${file.context} ${file.object}`;
   // Once it is read, the next overflow is another one.
   if (told.delete(key)) return;
-  const lost = lostSequence(record.out);
-  if (lost === null) return;
+  const queue = objectOf(kernel, file.context, file.object);
+  const lost = queue?.type === 'veventq' ? readVevents(record.out, queue.eventType)?.lost : null;
+  if (lost == null) return;
   const life = lives.find(file.context, file.object);
   const chain: ChainLink[] = life === undefined ? [] : [bornLink(life)];
   report({
     message: `${label('veventq', file.object)} lost events: the last one that was dropped has number ${lost}`,
     chain: [...chain, { seq, role: 'read', says: 'a header with LOST_EVENTS' }],
   });
-}
-
-/** The header that tells of lost events is the last thing that a read returns. */
-function lostSequence(bytes: Uint8Array): number | null {
-  if (bytes.length < HEADER_BYTES) return null;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const at = bytes.length - HEADER_BYTES;
-  return view.getUint32(at, true) === LOST ? view.getUint32(at + 4, true) : null;
 }

@@ -1,58 +1,15 @@
 import type { Context, EffectSink, HwptPaging, Kernel } from '../../src/model/index.ts';
-import type { Call, IoctlCall } from '../../src/trace/index.ts';
+import type { Call } from '../../src/trace/index.ts';
+import { CMD } from '../../src/uapi/index.ts';
+import { formatFacts } from './domain-view.ts';
+import { type DriverLog, type DriverOp, type DriverTarget, type LogDomain, nestedName } from './driver-op.ts';
+import { invalidationOf } from './guest-invalidation.ts';
 import type { History } from './history.ts';
-import { type GuestCommand, guestCommands } from './smmu-guest-commands.ts';
 
-/**
- * What happened to the domains and devices of one SMMU, in the driver's own terms and order. A replay writes
- * it, and `runSmmu` executes it when somebody looks: which page sizes a map gets, and so which commands an
- * unmap queues, depends on physical pages, which a trace tells only after the call.
- */
-export type SmmuOp = { readonly seq: number } & (
-  | { readonly op: 'claim' | 'release'; readonly devices: readonly number[] }
-  | { readonly op: 'alloc' | 'free'; readonly domain: number }
-  /** Steps of the domain's history, up to this many. */
-  | { readonly op: 'steps'; readonly domain: number; readonly end: number; silent: boolean }
-  | {
-      readonly op: 'attach';
-      readonly devices: readonly number[];
-      readonly pasid: number;
-      readonly to: SmmuTarget;
-    }
-  | { readonly op: 'detach'; readonly devices: readonly number[]; readonly pasid: number }
-  | {
-      readonly op: 'guest';
-      readonly domain: number;
-      readonly commands: readonly GuestCommand[];
-      /** Device of each virtual stream id. */
-      readonly streams: ReadonlyMap<number, number>;
-    }
-);
-
-export type SmmuTarget =
-  | { readonly kind: 'paging'; readonly domain: number }
-  | { readonly kind: 'nested'; readonly domain: number; readonly data: Uint8Array };
-
-/** A paging domain, from `PagingDomain`. */
-export interface SmmuDomainFacts {
-  readonly key: number;
-  readonly stage: 1 | 2;
-  readonly nestParent: boolean;
-  readonly tracksDirty: boolean;
-  readonly pageSizes: bigint;
-  /** Inclusive last page of the aperture. */
-  readonly apertureLastPage: number;
-}
-
-export interface SmmuLog {
-  /** Name of the IOMMU in the topology. */
-  readonly iommu: string;
-  readonly ops: SmmuOp[];
-  readonly domains: Map<number, SmmuDomainFacts>;
-}
+/** Writes down what a replay does to IOMMUs, in their drivers' terms: see driver-op.ts. */
 
 interface Recorder {
-  readonly log: SmmuLog;
+  readonly log: DriverLog;
   readonly kernel: Kernel;
   readonly history: History;
   /** Keys of domains by context and object. */
@@ -60,6 +17,8 @@ interface Recorder {
   /** Steps that the log has, by domain. */
   readonly taken: Map<number, number>;
   readonly claimed: Set<number>;
+  /** Domains with dirty tracking on. */
+  readonly tracked: Set<number>;
   /** Record that is being applied. */
   seq: number;
   /** Ops of the calls before this one. */
@@ -69,15 +28,26 @@ interface Recorder {
 /**
  * Hooks for a replay: the sink instead of the history's own, then `after` each record after the history's.
  */
-export interface SmmuRecorder {
-  readonly log: SmmuLog;
+export interface DriverRecorder {
+  readonly log: DriverLog;
   readonly sink: EffectSink;
   after(call: Call): void;
+  /** Takes in what was told after the last record: the exit of a process. */
+  settle(): void;
+  /** Takes the ops out of the log: for a reader that executes them as they come. */
+  take(): DriverOp[];
 }
 
-/** Records what a kernel does to one of its SMMUs; `base` is the history's sink. */
-export function recordSmmu(kernel: Kernel, history: History, base: EffectSink, iommu: string): SmmuRecorder {
-  const log: SmmuLog = { iommu, ops: [], domains: new Map() };
+/**
+ * Records what a kernel does to one of its IOMMUs, or with null to all; `base` is the history's sink.
+ */
+export function recordDrivers(
+  kernel: Kernel,
+  history: History,
+  base: EffectSink,
+  iommu: string | null,
+): DriverRecorder {
+  const log: DriverLog = { iommu, ops: [], domains: new Map(), formats: new Map() };
   const recorder: Recorder = {
     log,
     kernel,
@@ -85,6 +55,7 @@ export function recordSmmu(kernel: Kernel, history: History, base: EffectSink, i
     keys: new Map(),
     taken: new Map(),
     claimed: new Set(),
+    tracked: new Set(),
     seq: 0,
     start: 0,
   };
@@ -126,27 +97,42 @@ export function recordSmmu(kernel: Kernel, history: History, base: EffectSink, i
       noteDetach(recorder, context, device, pasid);
     },
   };
-  return { log, sink, after: (call) => afterCall(recorder, call) };
+  return {
+    log,
+    sink,
+    after: (call) => afterCall(recorder, call),
+    settle: () => closeCall(recorder),
+    take() {
+      recorder.start = 0;
+      return log.ops.splice(0);
+    },
+  };
 }
 
 type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never;
 
-function push({ log, seq }: Recorder, op: WithoutSeq<SmmuOp>): void {
+function push({ log, seq }: Recorder, op: WithoutSeq<DriverOp>): void {
   // Effects come before `after` tells the number of the call; it is put in there.
-  log.ops.push({ ...op, seq } as SmmuOp);
+  log.ops.push({ ...op, seq } as DriverOp);
 }
 
 function noteDomain(recorder: Recorder, context: number, id: number): void {
   const hwpt = recorder.kernel.state.contexts[context]?.objects[id];
-  if (hwpt?.type !== 'hwpt-paging' || hwpt.domain.iommu !== recorder.log.iommu) return;
+  if (hwpt?.type !== 'hwpt-paging' || !isOurs(recorder, hwpt.domain.iommu)) return;
   recorder.keys.set(`${context}:${id}`, hwpt.domain.key);
   recorder.log.domains.set(hwpt.domain.key, factsOf(hwpt));
+  recorder.log.formats.set(hwpt.domain.key, formatFacts(recorder.kernel, hwpt.domain, hwpt, false));
   push(recorder, { op: 'alloc', domain: hwpt.domain.key });
 }
 
-function factsOf({ domain, nestParent }: HwptPaging): SmmuDomainFacts {
+function isOurs({ log }: Recorder, iommu: string): boolean {
+  return log.iommu === null ? iommu !== '' : log.iommu === iommu;
+}
+
+function factsOf({ domain, nestParent }: HwptPaging): LogDomain {
   return {
     key: domain.key,
+    iommu: domain.iommu,
     stage: domain.format === 'smmu-s2' ? 2 : 1,
     nestParent,
     tracksDirty: domain.dirtyOps,
@@ -171,10 +157,10 @@ function silenceSplit({ log, start }: Recorder): void {
   }
 }
 
-/** Devices of the machine behind this SMMU in the same group. */
-function groupDevices({ kernel, log }: Recorder, group: number): number[] {
-  return kernel.machine.devices
-    .filter((device) => device.group === group && device.iommu.name === log.iommu)
+/** Devices of the machine behind these IOMMUs in the same group. */
+function groupDevices(recorder: Recorder, group: number): number[] {
+  return recorder.kernel.machine.devices
+    .filter((device) => device.group === group && isOurs(recorder, device.iommu.name))
     .map(({ index }) => index);
 }
 
@@ -197,13 +183,18 @@ function noteAttach(
   if (to !== null && devices.length > 0) push(recorder, { op: 'attach', devices, pasid, to });
 }
 
-function targetOf(context: Context, id: number): SmmuTarget | null {
+function targetOf(context: Context, id: number): DriverTarget | null {
   const hwpt = context.objects[id];
   if (hwpt?.type === 'hwpt-paging') return { kind: 'paging', domain: hwpt.domain.key };
   if (hwpt?.type !== 'hwpt-nested') return null;
   const parent = context.objects[hwpt.parent];
   if (parent?.type !== 'hwpt-paging') return null;
-  return { kind: 'nested', domain: parent.domain.key, data: new Uint8Array(Buffer.from(hwpt.data, 'hex')) };
+  return {
+    kind: 'nested',
+    domain: parent.domain.key,
+    nested: nestedName(context.id, id),
+    data: new Uint8Array(Buffer.from(hwpt.data, 'hex')),
+  };
 }
 
 function noteDetach(recorder: Recorder, contextId: number, deviceId: number, pasid: number): void {
@@ -215,14 +206,38 @@ function noteDetach(recorder: Recorder, contextId: number, deviceId: number, pas
 }
 
 function afterCall(recorder: Recorder, call: Call): void {
-  const { log } = recorder;
+  const { log, kernel } = recorder;
   recorder.seq = call.seq;
-  for (let at = recorder.start; at < log.ops.length; at += 1)
-    log.ops[at] = { ...log.ops[at]!, seq: call.seq };
-  noteOwners(recorder);
-  for (const domain of log.domains.keys()) takeSteps(recorder, domain);
-  if (call.op === 'ioctl' && call.kind === 'iommufd') noteInvalidation(recorder, call);
+  closeCall(recorder, call.op !== 'ioctl' || call.kind !== 'iommufd');
+  if (call.op === 'ioctl' && call.kind === 'iommufd') {
+    const op = invalidationOf(kernel, call, (iommu) => isOurs(recorder, iommu));
+    if (op !== null) push(recorder, op);
+    if (call.cmd === CMD.IOMMU_HWPT_SET_DIRTY_TRACKING) noteTracking(recorder);
+  }
   recorder.start = log.ops.length;
+}
+
+/** What effects did not tell in so many words; everything since the last record gets its number. */
+function closeCall(recorder: Recorder, mayChangeOwners = true): void {
+  const { log, seq } = recorder;
+  for (let at = recorder.start; at < log.ops.length; at += 1) log.ops[at] = { ...log.ops[at]!, seq };
+  // No command of /dev/iommu itself claims or releases a group.
+  if (mayChangeOwners) noteOwners(recorder);
+  for (const domain of log.domains.keys()) takeSteps(recorder, domain);
+  recorder.start = log.ops.length;
+}
+
+function noteTracking(recorder: Recorder): void {
+  for (const context of Object.values(recorder.kernel.state.contexts)) {
+    for (const object of Object.values(context.objects)) {
+      if (object.type !== 'hwpt-paging' || !recorder.log.domains.has(object.domain.key)) continue;
+      const { key } = object.domain;
+      if (recorder.tracked.has(key) === object.tracking) continue;
+      if (object.tracking) recorder.tracked.add(key);
+      else recorder.tracked.delete(key);
+      push(recorder, { op: 'tracking', domain: key, on: object.tracking });
+    }
+  }
 }
 
 /** iommu_device_claim_dma_owner, before anything else that the call does; its release comes last. */
@@ -240,42 +255,4 @@ function noteOwners(recorder: Recorder): void {
     claimed.add(group);
     log.ops.splice(start, 0, { op: 'claim', devices: groupDevices(recorder, group), seq });
   }
-}
-
-const HWPT_INVALIDATE = 0x3b8d;
-const EIO = 5;
-
-/** Commands that a guest gave and the kernel took, or took in part. */
-function noteInvalidation(recorder: Recorder, call: IoctlCall): void {
-  if (call.cmd !== HWPT_INVALIDATE || call.arg === null) return;
-  const { kernel } = recorder;
-  const { modelled, errno } = kernel.reply;
-  if (!modelled || (errno !== 0 && errno !== EIO)) return;
-  const process = kernel.state.processes[call.pid];
-  const file = kernel.state.files[process?.descriptors[call.fd] ?? 0];
-  const context = kernel.state.contexts[file?.context ?? 0];
-  const view = new DataView(call.arg.buffer, call.arg.byteOffset, call.arg.length);
-  const viommu = context?.objects[view.getUint32(4, true)];
-  if (context === undefined || viommu?.type !== 'viommu' || viommu.iommu !== recorder.log.iommu) return;
-  const parent = context.objects[viommu.hwpt];
-  const commands = guestCommands(call);
-  if (parent?.type !== 'hwpt-paging' || commands === null) return;
-  push(recorder, {
-    op: 'guest',
-    domain: parent.domain.key,
-    commands,
-    streams: virtualStreams(context, Object.values(viommu.vdevices)),
-  });
-}
-
-/** Stream ids have 32 bits: a vDEVICE with a larger virtual id can not be named by a command. */
-function virtualStreams(context: Context, vdevices: readonly number[]): Map<number, number> {
-  const streams = new Map<number, number>();
-  for (const id of vdevices) {
-    const vdevice = context.objects[id];
-    if (vdevice?.type !== 'vdevice' || vdevice.virtPage >= 2 ** 20) continue;
-    const device = context.objects[vdevice.device];
-    if (device?.type === 'device') streams.set(vdevice.virtPage * 4096 + vdevice.virtOffset, device.physical);
-  }
-  return streams;
 }

@@ -1,0 +1,117 @@
+import type { DriverOp, DriverTarget } from '../driver-op.ts';
+import { createAmd } from './amd.ts';
+import type { CacheDriver } from './cache-driver.ts';
+import {
+  allocate,
+  deviceOf,
+  type LiveState,
+  nestedTag,
+  ownTag,
+  pagingTag,
+  type SlotNow,
+  setSlot,
+  slotNow,
+  takeSteps,
+} from './live-state.ts';
+import { createRiscv } from './riscv.ts';
+import { createSmmu, type SmmuCaches } from './smmu.ts';
+import { createVtd } from './vtd.ts';
+
+/** Executes a driver log: slots, tables, and through the state's `tell` every invalidation. */
+export interface Executor {
+  readonly state: LiveState;
+  execute(op: DriverOp): void;
+}
+
+interface Drivers {
+  readonly state: LiveState;
+  readonly byName: Readonly<Record<string, CacheDriver>>;
+  readonly smmus: Map<string, SmmuCaches>;
+}
+
+const BLOCKED: SlotNow = { kind: 'blocked', tag: null };
+
+export function createExecutor(state: LiveState): Executor {
+  const byName = { vtd: createVtd(state), amd: createAmd(state), riscv: createRiscv(state) };
+  const drivers: Drivers = { state, byName, smmus: new Map() };
+  return {
+    state,
+    execute(op) {
+      state.seq = op.seq;
+      for (const { name, driver } of state.kernel.machine.iommus)
+        if (driver === 'smmuv3') smmuOf(drivers, name).execute(op);
+      execute(drivers, op);
+    },
+  };
+}
+
+function smmuOf({ smmus, state }: Drivers, name: string): SmmuCaches {
+  let smmu = smmus.get(name);
+  if (smmu === undefined) {
+    smmu = createSmmu(state, name);
+    smmus.set(name, smmu);
+  }
+  return smmu;
+}
+
+/** Null for an SMMUv3, whose driver executes the log by itself. */
+function driverOf({ byName, state }: Drivers, device: number): CacheDriver | null {
+  return byName[deviceOf(state, device).iommu.driver] ?? null;
+}
+
+function driverOfDomain({ byName, state }: Drivers, key: number): CacheDriver | null {
+  const iommu = state.log.domains.get(key)?.iommu;
+  const driver = state.kernel.machine.iommus.find(({ name }) => name === iommu)?.driver ?? '';
+  return byName[driver] ?? null;
+}
+
+function execute(drivers: Drivers, op: DriverOp): void {
+  const { state, byName } = drivers;
+  switch (op.op) {
+    case 'alloc':
+      allocate(state, op.domain);
+      return;
+    case 'free':
+      state.domains.delete(op.domain);
+      return;
+    case 'steps': {
+      const watch = op.silent ? null : (driverOfDomain(drivers, op.domain)?.watch(op.domain) ?? null);
+      takeSteps(state, op.domain, op.end, watch);
+      return;
+    }
+    case 'claim':
+      for (const device of op.devices) move(drivers, device, 0, BLOCKED);
+      return;
+    case 'release':
+      for (const device of op.devices) move(drivers, device, 0, { kind: 'own', tag: ownTag(device) });
+      return;
+    case 'detach':
+      for (const device of op.devices) move(drivers, device, op.pasid, BLOCKED);
+      return;
+    case 'attach':
+      for (const device of op.devices) move(drivers, device, op.pasid, slotOf(op.to));
+      return;
+    case 'invalidate':
+      byName['vtd']?.invalidate(op.nested, op.ranges);
+      return;
+    case 'tracking':
+      driverOfDomain(drivers, op.domain)?.track(op.domain);
+      return;
+    case 'guest':
+      return;
+  }
+}
+
+function slotOf(to: DriverTarget): SlotNow {
+  if (to.kind === 'paging') return { kind: 'paging', tag: pagingTag(to.domain), domain: to.domain };
+  return { ...to, tag: nestedTag(to.nested) };
+}
+
+/** A device's entry, or that of one of its PASIDs, changes. */
+function move(drivers: Drivers, device: number, pasid: number, to: SlotNow): void {
+  const { state } = drivers;
+  const driver = driverOf(drivers, device);
+  if (slotNow(state, device, pasid).kind !== 'blocked') driver?.leave(device, pasid);
+  setSlot(state, device, pasid, to);
+  if (to.kind !== 'blocked') driver?.enter(device, pasid, to);
+}

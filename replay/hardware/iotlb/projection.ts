@@ -1,0 +1,259 @@
+import type { EffectSink, Kernel } from '../../../src/model/index.ts';
+import type { Call } from '../../../src/trace/index.ts';
+import type { Outcome, ReplayWatcher } from '../../watcher.ts';
+import { type DriverRecorder, recordDrivers } from '../driver-log.ts';
+import type { DriverOp } from '../driver-op.ts';
+import { afterCall, afterExit, createHistory, type History, historySink } from '../history.ts';
+import { type NotedMemory, noteMemory } from '../smmu-guest-memory.ts';
+import { type AccessAnswer, type AccessRequest, accessPage } from './access.ts';
+import { applyInvalidation, type Caches, createCaches } from './caches.ts';
+import { accessesOf } from './dma-records.ts';
+import type { Entry, Span } from './entry.ts';
+import { createExecutor, type Executor } from './executor.ts';
+import type { Geometry } from './geometry.ts';
+import { type Invalidation, LAST_PAGE, type Tag } from './invalidation.ts';
+import { createLiveState, deviceOf, type LiveState } from './live-state.ts';
+import { recheck } from './stale.ts';
+
+/**
+ * What the caches of all IOMMUs hold, followed through a replay. Give `watchIotlb` to `replayTrace` as its
+ * watcher; what happened is told call by call, and can be asked for between calls.
+ */
+
+/** Everything that one record did to the caches, in the order in which it happened. */
+export interface IotlbStep {
+  readonly seq: number;
+  /** What the kernel invalidated, and what user space made it invalidate. */
+  readonly invalidations: readonly Invalidation[];
+  /** Accesses of devices: what they met, and what they left behind. */
+  readonly accesses: readonly AccessAnswer[];
+  /**
+   * Entries that a change of this record made untrue and that no invalidation of it reached: `stale` of each
+   * says what a walk gives now, and who would have had to invalidate what.
+   */
+  readonly becameStale: readonly Entry[];
+  /** Stale entries that were forgotten at last. */
+  readonly forgotten: readonly Entry[];
+}
+
+export interface IotlbOptions {
+  /** Bounds of the IOTLBs; without, whatever hardware may hold is held. */
+  readonly geometry?: Geometry | null;
+  /** Told of each record that did anything. */
+  readonly onStep?: (step: IotlbStep) => void;
+}
+
+export interface IotlbProjection extends ReplayWatcher {
+  /** After the last record: takes in what the exit of a process did. */
+  finish(): void;
+  /** An access of a device now. */
+  access(request: AccessRequest): AccessAnswer;
+  /** Entries of all caches, by IOMMU, cache, tag, PASID and page. */
+  entries(): Entry[];
+  /** Those of them that are stale. */
+  stale(): Entry[];
+  readonly caches: ReadonlyMap<string, Caches>;
+  readonly state: LiveState;
+}
+
+interface Running {
+  readonly kernel: Kernel;
+  readonly history: History;
+  readonly recorder: DriverRecorder;
+  readonly executor: Executor;
+  readonly noted: NotedMemory;
+  readonly caches: Map<string, Caches>;
+  readonly unbounded: boolean;
+  readonly onStep: ((step: IotlbStep) => void) | null;
+  step: Collected;
+}
+
+/** An IotlbStep while it is put together. */
+interface Collected {
+  readonly invalidations: Invalidation[];
+  readonly accesses: AccessAnswer[];
+  readonly becameStale: Entry[];
+  readonly forgotten: Entry[];
+}
+
+/** Follows the caches of a kernel's IOMMUs; the kernel must not have been stepped yet. */
+export function watchIotlb(kernel: Kernel, options: IotlbOptions = {}): IotlbProjection {
+  const running = start(kernel, options);
+  const { executor } = running;
+  return {
+    effects: running.recorder.sink,
+    before: () => settle(running),
+    after: (call, outcome) => after(running, call, outcome),
+    finish: () => settle(running),
+    access: (request) => access(running, request, executor.state.seq),
+    entries: () => allEntries(running),
+    stale: () => allEntries(running).filter(({ stale }) => stale !== null),
+    caches: running.caches,
+    state: executor.state,
+  };
+}
+
+function start(kernel: Kernel, { geometry = null, onStep }: IotlbOptions): Running {
+  const history = createHistory();
+  const base: EffectSink = historySink(history, kernel);
+  const recorder = recordDrivers(kernel, history, base, null);
+  const caches = new Map<string, Caches>();
+  for (const { name } of kernel.machine.iommus) caches.set(name, createCaches(name, geometry));
+  const tell = (invalidation: Invalidation): void => invalidate(running, invalidation);
+  const state = createLiveState(kernel, history, recorder.log, tell);
+  const running: Running = {
+    kernel,
+    history,
+    recorder,
+    executor: createExecutor(state),
+    noted: new Map(),
+    caches,
+    unbounded: geometry === null,
+    onStep: onStep ?? null,
+    step: newStep(),
+  };
+  return running;
+}
+
+function newStep(): Collected {
+  return { invalidations: [], accesses: [], becameStale: [], forgotten: [] };
+}
+
+function invalidate(running: Running, invalidation: Invalidation): void {
+  running.step.invalidations.push(invalidation);
+  const own = running.caches.get(invalidation.iommu);
+  if (own !== undefined) applyInvalidation(own, invalidation, running.step.forgotten);
+}
+
+/** What came after the last record belongs to it: the exit of a process. */
+function settle(running: Running): void {
+  const { recorder, history, kernel } = running;
+  afterExit(history, kernel);
+  recorder.settle();
+  execute(running, recorder.take());
+  finishStep(running, running.executor.state.seq);
+}
+
+function after(running: Running, call: Call, outcome: Outcome | null | undefined): void {
+  const { history, kernel, recorder, noted, executor } = running;
+  afterCall(history, kernel, call, outcome === 'diverged');
+  recorder.after(call);
+  executor.state.seq = call.seq;
+  execute(running, recorder.take());
+  if (call.op === 'note') {
+    noteMemory(noted, kernel, call);
+    recheckNested(running, call.seq);
+  }
+  for (const request of accessesOf(kernel, executor.state, call)) access(running, request, call.seq);
+  finishStep(running, call.seq);
+}
+
+function finishStep(running: Running, seq: number): void {
+  const { step, onStep } = running;
+  const { invalidations, accesses, becameStale, forgotten } = step;
+  if (invalidations.length + accesses.length + becameStale.length + forgotten.length === 0) return;
+  running.step = newStep();
+  onStep?.({ seq, ...step });
+}
+
+function access(running: Running, request: AccessRequest, seq: number): AccessAnswer {
+  const { executor, noted, caches, unbounded, step } = running;
+  const { name } = deviceOf(executor.state, request.device).iommu;
+  const context = { state: executor.state, noted, caches: caches.get(name)!, seq, unbounded };
+  const answer = accessPage(context, request);
+  step.accesses.push(answer);
+  return answer;
+}
+
+function execute(running: Running, ops: readonly DriverOp[]): void {
+  const { executor, history } = running;
+  const { state } = executor;
+  for (const op of ops) {
+    const done = op.op === 'steps' ? (state.domains.get(op.domain)?.done ?? 0) : 0;
+    executor.execute(op);
+    if (isEmpty(running)) continue;
+    if (op.op === 'steps') {
+      const steps = history.domains.get(op.domain)?.steps.slice(done, op.end) ?? [];
+      const spans = steps.map(({ fill }) => ({
+        firstPage: fill.page,
+        lastPage: fill.page + fill.pageCount - 1,
+      }));
+      recheckDomain(running, `d${op.domain}`, spans, op.seq);
+    } else if (op.op !== 'alloc' && op.op !== 'guest' && op.op !== 'invalidate' && op.op !== 'tracking') {
+      recheckAll(running, op.seq);
+    }
+  }
+}
+
+function isEmpty({ caches }: Running): boolean {
+  for (const { iotlb, walks, deviceTlb } of caches.values())
+    if (iotlb.size() + walks.size() + deviceTlb.size() > 0) return false;
+  return true;
+}
+
+function eachStore(running: Running, see: (caches: Caches, store: Caches['iotlb']) => void): void {
+  for (const caches of running.caches.values())
+    for (const store of [caches.iotlb, caches.walks, caches.deviceTlb]) see(caches, store);
+}
+
+function check(running: Running, entry: Entry, seq: number): void {
+  const { executor, noted, step } = running;
+  if (recheck(executor.state, noted, entry, seq)) step.becameStale.push(entry);
+}
+
+/** Entries of a domain whose pages changed, and all that are nested on it. */
+function recheckDomain(running: Running, tag: Tag, spans: readonly Span[], seq: number): void {
+  const { state } = running.executor;
+  state.changing = 'parent';
+  eachStore(running, (caches, store) => {
+    for (const { firstPage, lastPage } of spans) {
+      for (const key of caches.keys.get(tag) ?? [])
+        store.visit(key, firstPage, lastPage, (entry) => check(running, entry, seq));
+    }
+    store.visit(null, 0, LAST_PAGE, (entry) => {
+      const isPerDevice = entry.cache === 'device-tlb' || entry.tag.startsWith('g');
+      if (entry.parent === tag || isPerDevice) check(running, entry, seq);
+    });
+  });
+  state.changing = 'nothing';
+}
+
+/** A slot changed hands: tags may have no user any more. */
+function recheckAll(running: Running, seq: number): void {
+  const { state } = running.executor;
+  state.changing = 'parent';
+  eachStore(running, (_caches, store) =>
+    store.visit(null, 0, LAST_PAGE, (entry) => check(running, entry, seq)),
+  );
+  state.changing = 'nothing';
+}
+
+/** A note told of memory: tables of guests may read otherwise now. */
+function recheckNested(running: Running, seq: number): void {
+  eachStore(running, (_caches, store) =>
+    store.visit(null, 0, LAST_PAGE, (entry) => {
+      if (entry.parent !== null) check(running, entry, seq);
+    }),
+  );
+}
+
+const CACHE_ORDER = ['iotlb', 'walk', 'device-tlb'];
+
+function allEntries(running: Running): Entry[] {
+  const entries: Entry[] = [];
+  eachStore(running, (_caches, store) => store.visit(null, 0, LAST_PAGE, (entry) => entries.push(entry)));
+  return entries.sort(
+    (a, b) =>
+      compareText(a.iommu, b.iommu) ||
+      CACHE_ORDER.indexOf(a.cache) - CACHE_ORDER.indexOf(b.cache) ||
+      compareText(a.tag, b.tag) ||
+      a.pasid - b.pasid ||
+      a.firstPage - b.firstPage ||
+      b.lastPage - a.lastPage ||
+      a.filledAt - b.filledAt,
+  );
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
