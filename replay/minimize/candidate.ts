@@ -118,8 +118,8 @@ function takeDescriptors(
 }
 
 /**
- * Asks the kernel, and sets the ids in the recorded answer to those that the kernel gave, before anybody looks
- * at that answer.
+ * Asks the kernel, and sets the ids in the recorded answer to those that the kernel gave, before anybody
+ * looks at that answer.
  */
 function answerWithNumbers(
   kernel: Kernel,

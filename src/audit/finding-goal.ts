@@ -14,8 +14,8 @@ export interface FindingChoice {
 const BATCH = 4096;
 
 /**
- * The goal that a rule still finds the same thing at the same call. A shorter trace is judged as any other: it
- * is imported into a store of its own and linted from its first call.
+ * The goal that a rule still finds the same thing at the same call. A shorter trace is judged as any other:
+ * it is imported into a store of its own and linted from its first call.
  * @throws NothingToMinimizeError when the rule finds nothing there.
  */
 export function findingGoal(
