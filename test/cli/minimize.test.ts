@@ -8,17 +8,17 @@ import { builtCli, EXAMPLE, ROOT, runCli, temporaryFolder } from './run-cli.ts';
 const folder = temporaryFolder();
 
 describe('ioasis minimize', () => {
-  test('prints the calls that a refusal needs', () => {
-    const run = runCli(['minimize', EXAMPLE, '--errno', '64']);
+  test('prints the calls that a refusal needs', async () => {
+    const run = await runCli(['minimize', EXAMPLE, '--errno', '64']);
     expect(run).toMatchObject({ code: 0, stderr: '' });
     const [head, ...lines] = run.stdout.trimEnd().split('\n');
     expect(head).toMatch(/: 5 of 17 calls, none can be left out \(\d+ tries\)$/);
     expect(lines.map((line) => Number.parseInt(line, 10))).toEqual([55, 56, 57, 63, 64]);
   });
 
-  test('writes them as a capture, and as a C program', () => {
+  test('writes them as a capture, and as a C program', async () => {
     const out = join(folder, 'small.jsonl');
-    const run = runCli(['minimize', EXAMPLE, '--errno', '64', '--out', out, '--json']);
+    const run = await runCli(['minimize', EXAMPLE, '--errno', '64', '--out', out, '--json']);
     expect(JSON.parse(run.stdout)).toMatchObject({
       of: 17,
       calls: 5,
@@ -27,30 +27,30 @@ describe('ioasis minimize', () => {
       out,
     });
     expect(parseCapture(readFileSync(out, 'utf8'), out).calls).toHaveLength(5);
-    expect(runCli(['replay', out]).code).toBe(0);
+    expect((await runCli(['replay', out])).code).toBe(0);
     const c = join(folder, 'small.c');
-    expect(runCli(['minimize', EXAMPLE, '--errno', '64', '--out', c, '--format', 'c']).code).toBe(0);
+    expect((await runCli(['minimize', EXAMPLE, '--errno', '64', '--out', c, '--format', 'c'])).code).toBe(0);
     expect(readFileSync(c, 'utf8')).toContain('put32(a, 8, v->ioas_0);');
   });
 
-  test('says what is wrong with what it is asked', () => {
-    const stderrOf = (...args: string[]): string => {
-      const run = runCli(['minimize', EXAMPLE, ...args]);
+  test('says what is wrong with what it is asked', async () => {
+    const stderrOf = async (...args: string[]): Promise<string> => {
+      const run = await runCli(['minimize', EXAMPLE, ...args]);
       expect(run.code).toBe(2);
       return run.stderr;
     };
-    expect(stderrOf()).toContain('--finding, --errno or --divergence, one of them');
-    expect(stderrOf('--errno', '64', '--divergence', '64')).toContain('one of them');
-    expect(stderrOf('--errno', '56')).toContain('call 56 did not fail');
-    expect(stderrOf('--divergence', '64')).toContain('call 64 does not diverge');
-    expect(stderrOf('--finding', 'no-such-rule')).toContain('no such rule');
-    expect(stderrOf('--finding', 'use-after-destroy')).toContain('finds nothing');
+    expect(await stderrOf()).toContain('--finding, --errno or --divergence, one of them');
+    expect(await stderrOf('--errno', '64', '--divergence', '64')).toContain('one of them');
+    expect(await stderrOf('--errno', '56')).toContain('call 56 did not fail');
+    expect(await stderrOf('--divergence', '64')).toContain('call 64 does not diverge');
+    expect(await stderrOf('--finding', 'no-such-rule')).toContain('no such rule');
+    expect(await stderrOf('--finding', 'use-after-destroy')).toContain('finds nothing');
   });
 
   test('leaves the smallest trace so far on Ctrl-C', async () => {
     const out = join(folder, 'stopped.jsonl');
     const trace = join(ROOT, 'test/fixtures/linux-6.12-vfio-pci/device-calls.jsonl.gz');
-    const lines = runCli(['show', trace, '--failed']).stdout.trimEnd().split('\n');
+    const lines = (await runCli(['show', trace, '--failed'])).stdout.trimEnd().split('\n');
     const seq = Number.parseInt(lines.at(-1)!, 10);
     const child = spawn(
       process.execPath,
