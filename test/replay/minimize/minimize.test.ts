@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
@@ -10,7 +11,14 @@ import {
   replayTrace,
 } from '../../../replay/index.ts';
 import { findingGoal, lintTrace, RULES } from '../../../src/audit/index.ts';
-import { type Call, type Capture, setValueAt, sitesOf } from '../../../src/trace/index.ts';
+import {
+  type ApiCall,
+  type Call,
+  type Capture,
+  parseCapture,
+  setValueAt,
+  sitesOf,
+} from '../../../src/trace/index.ts';
 import type { Store, TraceInfo } from '../../../store/index.ts';
 import { readFixture } from '../../support/fixtures.ts';
 import { withStored } from '../../support/stored.ts';
@@ -132,6 +140,17 @@ describe('a trace minimized to a finding', () => {
       (store, trace) => lintTrace(store, trace).findings,
     );
     expect(left.map((each) => [each.id, each.seq])).toContainEqual([id, seq]);
+  });
+});
+
+describe('a trace of a generation without structs', () => {
+  test('holds together, and keeps what its calls build on', () => {
+    const name = join(import.meta.dirname, '../../../examples/proposal/july-conflict-one-slot.jsonl');
+    const { header, calls } = parseCapture(readFileSync(name, 'utf8'), name);
+    const small = minimized({ header, calls }, (store, trace) => errnoGoal(store, trace, 13));
+    expectValid(header, small.calls, name);
+    expect(small.calls.map(({ seq }) => seq)).toEqual([1, 2, 3, 6, 8, 10, 11, 13]);
+    expect((small.calls.at(-1) as ApiCall).args['ioasid']).toBe(1);
   });
 });
 
