@@ -118,8 +118,8 @@ function takeDescriptors(
 }
 
 /**
- * Asks the kernel, and sets the ids in the recorded answer to those that the kernel gave, before anybody looks
- * at that answer.
+ * Asks the kernel, and sets the ids in the recorded answer to those that the kernel gave, before anybody
+ * looks at that answer.
  */
 function answerWithNumbers(
   kernel: Kernel,
@@ -128,6 +128,14 @@ function answerWithNumbers(
   numbers: Map<number, bigint>,
 ): Reply {
   const reply = execute(kernel, own as Call);
+  if (own.op === 'call') {
+    for (const { resource } of gives)
+      numbers.set(
+        resource.index,
+        reply.modelled && reply.errno === 0 ? BigInt(reply.ret) : resource.recorded,
+      );
+    setGiven(own, gives, numbers);
+  }
   if (own.op !== 'ioctl' || gives.length === 0) return reply;
   const struct = reply.modelled && reply.errno === 0 ? predictedStruct(kernel, own as IoctlCall) : null;
   const unknown = new Set(kernel.call.unknown.map(({ at }) => at));

@@ -42,9 +42,9 @@ export class NothingToMinimizeError extends Error {
 }
 
 /**
- * Makes a trace smaller while it shows a goal: first slices by what builds on what, then delta debugging, to a
- * trace of which no single call can be taken out. Yields each smaller trace that it finds, and now and then in
- * between; the last one is minimal. Deterministic: the same trace and goal give the same trace.
+ * Makes a trace smaller while it shows a goal: first slices by what builds on what, then delta debugging, to
+ * a trace of which no single call can be taken out. Yields each smaller trace that it finds, and now and then
+ * in between; the last one is minimal. Deterministic: the same trace and goal give the same trace.
  * @throws NothingToMinimizeError when not even the whole trace shows it.
  */
 export function* minimizeTrace(

@@ -1,4 +1,11 @@
-import { type Call, type CallLinks, type IoctlCall, type Link, setValueAt } from '../../src/trace/index.ts';
+import {
+  type ApiCall,
+  type Call,
+  type CallLinks,
+  type IoctlCall,
+  type Link,
+  setValueAt,
+} from '../../src/trace/index.ts';
 
 /** Numbers of resources in the shorter trace, by index; memory stays where it was. */
 export type Numbers = ReadonlyMap<number, bigint>;
@@ -16,8 +23,18 @@ export function withNumbers(call: Call, links: CallLinks, numbers: Numbers): Own
   if (fd !== null && 'fd' in own) own.fd = Number(fd);
   if (fd !== null && 'fields' in own) own.fields = { ...own.fields, fd: Number(fd) };
   if (own.op === 'ioctl') rewriteStruct(own, links.uses, numbers);
+  if (own.op === 'call') own.args = withArguments(own.args, links.uses, numbers);
   if ((own.op === 'write' || own.op === 'pwrite') && own.arg instanceof Uint8Array)
     own.arg = withCookies(own.arg, links.uses, numbers);
+  return own;
+}
+
+function withArguments(args: ApiCall['args'], links: readonly Link[], numbers: Numbers): ApiCall['args'] {
+  const own = { ...args };
+  for (const { resource, place } of links) {
+    const number = numbers.get(resource.index);
+    if (place.at === 'args' && number !== undefined) own[place.key] = Number(number);
+  }
   return own;
 }
 

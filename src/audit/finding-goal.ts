@@ -14,8 +14,8 @@ export interface FindingChoice {
 const BATCH = 4096;
 
 /**
- * The goal that a rule still finds the same thing at the same call. A shorter trace is judged as any other: it
- * is imported into a store of its own and linted from its first call.
+ * The goal that a rule still finds the same thing at the same call. A shorter trace is judged as any other:
+ * it is imported into a store of its own and linted from its first call.
  * @throws NothingToMinimizeError when the rule finds nothing there.
  */
 export function findingGoal(
@@ -24,7 +24,9 @@ export function findingGoal(
   { rule, seq }: FindingChoice,
   choice: ModelChoice = {},
 ): MinimizeGoal & { readonly finding: LintFinding } {
-  const { findings } = lintTrace(store, trace.id, { ...choice, rules: [rule] });
+  // The one at a call may stand behind any number of others.
+  const most = seq === null ? {} : { maxFindings: trace.callCount + 1 };
+  const { findings } = lintTrace(store, trace.id, { ...choice, rules: [rule], ...most });
   const finding = findings.find((each) => each.id === rule.id && (seq === null || each.seq === seq));
   if (finding === undefined) {
     const others = findings.map((each) => each.seq).slice(0, 5);

@@ -72,7 +72,15 @@ export const dirtyTrackingWindow: Rule = {
         deviceReplaced(context, device, from, to) {
           if (live.size > 0) lookAtMove(world, report, live, context, device, from, to);
         },
-        objectDestroyed: (context, _, id) => void live.delete(keyOf(context, id)),
+        objectDestroyed(context, _, id) {
+          const tracking = live.get(keyOf(context, id));
+          if (tracking === undefined) return;
+          live.delete(keyOf(context, id));
+          tellNeverRead(world, report, tracking);
+        },
+      },
+      finish() {
+        for (const tracking of live.values()) tellNeverRead(world, report, tracking);
       },
     };
   },
@@ -147,6 +155,23 @@ function noteRead(world: LintWorld, report: Report, live: Map<string, Tracking>,
       'what devices wrote',
     ),
     chain: [hereLink(world, 'read', 'reads dirty bits')],
+  });
+}
+
+/** Tracking that was on and asked for nothing, until its page table went or the trace ended. */
+function tellNeverRead(world: LintWorld, report: Report, { hwpt, space, sinceSeq, reads }: Tracking): void {
+  const slot = firstArea(space.areas);
+  if (reads.size > 0 || slot === NO_AREA) return;
+  report({
+    seq: sinceSeq,
+    message: text(
+      `HWPT ${hwpt} tracks dirty pages of ${count(space.areas.count, 'area')} since call ${sinceSeq},`,
+      'and nobody ever reads them',
+    ),
+    chain: [
+      { seq: sinceSeq, role: 'tracking on', says: `HWPT ${hwpt} tracks dirty pages` },
+      ...mappedLinks(world.areas.of(space), slot),
+    ],
   });
 }
 

@@ -4,7 +4,8 @@ import { codeOfCall } from './c/call.ts';
 import { canMake } from './c/expressions.ts';
 import { commentOf, createLiterals, quote } from './c/literals.ts';
 import { createNames, type Plan, planProgram } from './c/plan.ts';
-import { LIMITS, PRELUDE, PROCESSES } from './c/prelude.ts';
+import { PRELUDE } from './c/prelude.ts';
+import { LIMITS, PROCESSES } from './c/prelude-processes.ts';
 import { createProcesses } from './c/processes.ts';
 import { createExportTally, type ExportSource, type ExportSummary, type WriteText } from './source.ts';
 

@@ -9,6 +9,7 @@ import {
   type Descriptor,
   linkTo,
   linkToAddress,
+  newContext,
   newResource,
   openDescriptor,
   type TracedProcess,
@@ -100,12 +101,7 @@ function usedDescriptor(
   const known = process.descriptors.get(fd);
   if (known !== undefined) return known;
   if (!exists) return null;
-  return openDescriptor(world, process, kind, fd, null, newContextOf(kind));
-}
-
-/** The ids that begin with a descriptor of this kind. */
-export function newContextOf(kind: string): ContextIds | null {
-  return kind === 'iommufd' || kind === 'container' ? { objects: new Map() } : null;
+  return openDescriptor(world, process, kind, fd, null, newContext(kind));
 }
 
 /** A device is bound to a context, and a group put in a container, by a call that names it. */

@@ -39,8 +39,9 @@ export function linksOfIovas(
     if (owner === null) continue;
     const iovas = chosenIovasOf(world, owner);
     const place = { at: 'struct', site } as const;
-    if (site.dir === 'inout' && !isFixed(call, arg)) {
-      if (!succeeded || call.out === null) continue;
+    if (site.dir === 'inout') {
+      // A fixed one is the caller's own choice, wherever it lies.
+      if (isFixed(call, arg) || !succeeded || call.out === null) continue;
       const lengthBytes = lengthOf(call, arg);
       const iova = newResource(world, 'iova', 'iova', valueAt(call.out, site), call.seq, lengthBytes);
       iovas.map(iova.recorded, lengthBytes, iova);

@@ -35,6 +35,8 @@ export type Place =
   | { readonly at: 'addr' }
   /** The address of a recorded buffer, by its index. */
   | { readonly at: 'mem'; readonly index: number }
+  /** An argument of a call by name. */
+  | { readonly at: 'args'; readonly key: string }
   /** In the bytes of a read or write, as a little-endian u32. */
   | { readonly at: 'bytes'; readonly offset: number };
 

@@ -1,5 +1,6 @@
 import type { Call, MmapCall, MunmapCall, Note, OtherCall, ReadCall, WriteCall } from '../call.ts';
-import { linksOfIoctl, newContextOf } from './ioctl-links.ts';
+import { linksOfApiCall } from './api-links.ts';
+import { linksOfIoctl } from './ioctl-links.ts';
 import { linksOfNames } from './named-links.ts';
 import type { CallLinks, Link, Resource } from './resource.ts';
 import { wordAt } from './site.ts';
@@ -10,6 +11,7 @@ import {
   type InitialMemory,
   linkTo,
   linkToAddress,
+  newContext,
   newResource,
   openDescriptor,
   type TracedProcess,
@@ -63,7 +65,7 @@ function linksOf(world: World, process: TracedProcess, call: Call): CallLinks {
     case 'open': {
       const fd = call.replied ? call.ret : call.fd;
       if (fd < 0) return NO_LINKS;
-      const opened = openDescriptor(world, process, call.kind, fd, call.seq, newContextOf(call.kind));
+      const opened = openDescriptor(world, process, call.kind, fd, call.seq, newContext(call.kind));
       return { ...NO_LINKS, gives: [linkTo(opened.resource, { at: 'ret' })] };
     }
     case 'close': {
@@ -94,6 +96,8 @@ function linksOf(world: World, process: TracedProcess, call: Call): CallLinks {
       return { ...NO_LINKS, begins: { pid: call.child, parent: call.pid } };
     case 'note':
       return { ...NO_LINKS, uses: linksOfNote(process, call) };
+    case 'call':
+      return linksOfApiCall(world, process, call);
     case 'memfd_create':
     case 'ftruncate':
     case 'poll':

@@ -27,6 +27,8 @@ export interface World {
   readonly processes: Map<number, TracedProcess>;
   /** The process of the record before; the one that an unknown process is a copy of. */
   lastPid: number | null;
+  /** Ids of the functions inside the kernel, which are called on no descriptor. */
+  readonly functionIds: ContextIds;
   /** Resources of numbers that are named and not told, by name. */
   readonly named: Map<string, Resource>;
   /** IOVAs that the kernel chose, by the index of IOAS, HWPT or access: those of one IOAS are one map. */
@@ -46,6 +48,7 @@ export function createWorld(initial: readonly InitialMemory[]): World {
     resources: [],
     processes: new Map(),
     lastPid: null,
+    functionIds: { objects: new Map() },
     named: new Map(),
     chosenIovas: new Map(),
     initialMemory: createAddressSpace(),
@@ -117,4 +120,9 @@ export function chosenIovasOf({ chosenIovas }: World, owner: Resource): AddressS
   const made = createAddressSpace();
   chosenIovas.set(owner.index, made);
   return made;
+}
+
+/** The ids that begin with a descriptor of this kind. */
+export function newContext(kind: string): ContextIds | null {
+  return kind === 'iommufd' || kind === 'container' ? { objects: new Map() } : null;
 }
