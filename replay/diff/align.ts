@@ -51,11 +51,11 @@ export function align(a: Side, b: Side, tell: (difference: CallDifference) => vo
   for (;;) {
     const [one, other] = [a.peek(0), b.peek(0)];
     if (one === null && other === null) return { matches, equal };
-    if (one !== null && other !== null && one.shape === other.shape) {
+    if (one !== null && other !== null && isEqual(one, other, matches)) {
       pair(a.take(1)[0]!, b.take(1)[0]!);
       continue;
     }
-    const { takeA, takeB, pairs } = resynchronize(a, b);
+    const { takeA, takeB, pairs } = resynchronize(a, b, matches);
     const [callsA, callsB] = [a.take(takeA), b.take(takeB)];
     let [atA, atB] = [0, 0];
     for (const [nextA, nextB] of [...pairs, [takeA, takeB] as const]) {
@@ -67,11 +67,11 @@ export function align(a: Side, b: Side, tell: (difference: CallDifference) => vo
 }
 
 /** Where both sides go on alike, and which calls before that are the same. */
-function resynchronize(a: Side, b: Side) {
+function resynchronize(a: Side, b: Side, matches: ObjectMatches) {
   for (let size = WINDOW_CALLS; ; size *= 4) {
     const [windowA, windowB] = [peekMany(a, size), peekMany(b, size)];
     const isAll = windowA.length < size && windowB.length < size;
-    const [shapesA, shapesB] = intern(windowA, windowB);
+    const [shapesA, shapesB] = intern(windowA, windowB, matches);
     const found = matchLists(shapesA, shapesB, MOST_EDITS);
     const whole = { takeA: windowA.length, takeB: windowB.length };
     if (isAll) return { ...whole, pairs: found ?? [] };
@@ -94,14 +94,25 @@ function peekMany(side: Side, count: number): Meaning[] {
   return calls;
 }
 
-function intern(a: readonly Meaning[], b: readonly Meaning[]): readonly [Int32Array, Int32Array] {
+/** Calls as numbers: the same for calls that say the same of the same objects, as far as these are known. */
+function intern(
+  a: readonly Meaning[],
+  b: readonly Meaning[],
+  { toB, toA }: ObjectMatches,
+): readonly [Int32Array, Int32Array] {
   const numbers = new Map<string, number>();
-  const number = ({ shape }: Meaning): number => {
-    const known = numbers.get(shape) ?? numbers.size;
-    numbers.set(shape, known);
-    return known;
+  const number = ({ shape, fields }: Meaning, known: (object: number) => number | undefined): number => {
+    let text = shape;
+    // The number in A of each object that both have.
+    for (const { object } of fields) if (object !== null) text += ` ${known(object) ?? '?'}`;
+    const found = numbers.get(text) ?? numbers.size;
+    numbers.set(text, found);
+    return found;
   };
-  return [Int32Array.from(a, number), Int32Array.from(b, number)];
+  return [
+    Int32Array.from(a, (call) => number(call, (object) => (toB.has(object) ? object : undefined))),
+    Int32Array.from(b, (call) => number(call, (object) => toA.get(object))),
+  ];
 }
 
 /** Place of the end of the last row of matches without a gap that is long enough; -1 when there is none. */
@@ -140,11 +151,15 @@ function pairLeftOvers(
 
 /** Calls of one name on descriptors of one kind, where at most half of what they say differs. */
 function isSameKind(one: Meaning, other: Meaning): boolean {
-  if (one.name !== other.name) return false;
+  if (one.name !== other.name || one.kind !== other.kind) return false;
   const texts = new Map(other.fields.map(({ name, text }) => [name, text]));
-  if (texts.get('on') !== one.fields.find(({ name }) => name === 'on')?.text) return false;
   const same = one.fields.filter(({ name, text }) => texts.get(name) === text).length;
   return 2 * same >= Math.max(one.fields.length, other.fields.length);
+}
+
+function isEqual(one: Meaning, other: Meaning, matches: ObjectMatches): boolean {
+  if (one.shape !== other.shape) return false;
+  return one.fields.every((field, at) => isSame(field, other.fields[at]!, matches));
 }
 
 function differingFields(one: Meaning, other: Meaning, matches: ObjectMatches): FieldDifference[] {

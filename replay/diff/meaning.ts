@@ -3,6 +3,8 @@ export interface Meaning {
   readonly seq: number;
   /** Name of the command or operation. */
   readonly name: string;
+  /** Kind of its descriptor, as recorded; empty for a call that has none. */
+  readonly kind: string;
   readonly fields: readonly MeaningField[];
   /** All of it but which objects are meant, as one text: equal for calls that may stand for each other. */
   readonly shape: string;

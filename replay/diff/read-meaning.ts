@@ -13,6 +13,8 @@ import type { Meaning, MeaningField } from './meaning.ts';
 /** Numbers of objects by their node in the object graph. */
 export interface Names {
   readonly automatic: AutomaticIovas;
+  /** Containers by their open file, in the order in which calls came to them. */
+  readonly containers: Map<number, number>;
   /** Objects made by the call in progress. */
   readonly made: readonly number[];
   /** As before the call. */
@@ -42,6 +44,7 @@ export function meaningOf(
   return {
     seq: call.seq,
     name,
+    kind: 'kind' in call ? call.kind : '',
     fields,
     shape: `${name} ${fields.map((field) => `${field.name}=${field.text}`).join(' ')}`,
     made: [...names.made],
@@ -85,7 +88,12 @@ function descriptorField(
 ): MeaningField {
   const file = state.files[state.processes[pid]?.descriptors[fd] ?? 0];
   if (file === undefined) return plain(name, otherwise);
-  const { kind, context, object } = file;
+  const { kind, context, object, id } = file;
+  if (kind === 'container' || (kind === 'iommufd' && otherwise === 'container')) {
+    // Whether the classic driver or iommufd serves it is for the answers to tell.
+    if (!names.containers.has(id)) names.containers.set(id, names.containers.size + 1);
+    return plain(name, `container no. ${names.containers.get(id)}`);
+  }
   if (kind === 'device') {
     const device = machine.devices[object];
     return plain(name, `device ${device === undefined ? '' : device.bdf || device.path}`);
@@ -124,16 +132,33 @@ function argumentFields(reader: Reader): MeaningField[] {
 }
 
 function structFields(reader: Reader, call: IoctlCall): MeaningField[] {
-  const layout = findIoctl(call.kind, call.cmd)?.layout;
-  if (call.arg === null)
-    return layout ? [plain('argument', 'bad')] : [plain('argument', valueText(call.argp))];
-  if (!layout) return [plain('struct', bytesText(call.arg)), plain('answer', bytesText(call.out))];
+  const entry = findIoctl(call.kind, call.cmd);
+  // Whatever a register holds is passed where there is no argument.
+  if (entry?.argument === 'none') return [];
+  if (call.arg === null) return [plain('argument', entry?.layout ? 'bad' : valueText(call.argp))];
+  if (entry?.argument === 'string') return [plain('argument', stringText(call.arg))];
+  const layout = entry?.layout;
+  if (!layout) return [plain('struct', bytesText(call.arg)), plain('answer bytes', bytesText(call.out))];
   const given = contextOf(reader, call);
   const fields = sideFields(reader, call, layout, call.arg, given, 'arg');
   if (call.errno === 0 && call.out !== null)
     fields.push(...sideFields(reader, call, layout, call.out, given, 'out'));
   for (const [index, buffer] of call.mem.entries()) fields.push(plain(`buffer ${index}`, bufferText(buffer)));
   return fields;
+}
+
+/** Up to its end: what lies behind it is nobody's business. */
+function stringText(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString('latin1');
+}
+
+/**
+ * Whether the kernel reads bytes that no field covers. In a struct of VFIO that it fills in it writes there: the
+ * caller's bytes are whatever was in that memory before.
+ */
+function readsTail({ kind }: IoctlCall, { fields }: Layout): boolean {
+  return kind === 'iommufd' || !fields.some(({ dir }) => dir === 'out');
 }
 
 /** The context that ids of the call belong to; 0 when none. */
@@ -163,7 +188,8 @@ function sideFields(
     const id = objects.get(field.name);
     if (id !== undefined && typeof value === 'number') return [objectField(reader, context, name, id, side)];
     if (field.refers === 'fd' && typeof value === 'number') return [fdField(reader, call, name, value, side)];
-    if (field.refers === 'va' && typeof value === 'bigint') return addressField(reader, call, name, value);
+    if (field.refers === 'va' && typeof value === 'bigint')
+      return addressField(reader, call, name, value, values);
     if (field.refers === 'iova' && typeof value === 'bigint')
       return iovaField(reader, call, values, ioasOf(reader, context, values), name, field, value);
     return [plain(name, valueText(value))];
@@ -174,10 +200,24 @@ function sideFields(
     ...member.flatMap((field) =>
       one(field, (decoded.member?.fields as Record<string, unknown>)?.[field.name]),
     ),
-    ...(side === 'arg'
+    ...(side === 'arg' && readsTail(call, layout)
       ? decoded.raw.map((piece) => plain(`bytes at ${piece.offset}`, bytesText(piece.bytes)))
       : []),
+    ...(side === 'out' && !readsTail(call, layout) ? tailField(call, layout, bytes, values['argsz']) : []),
   ];
+}
+
+/** Capabilities behind a struct that the kernel filled in: written whole, or not at all where room was lacking. */
+function tailField(
+  { arg }: IoctlCall,
+  { sizeBytes }: Layout,
+  bytes: Uint8Array,
+  argsz: unknown,
+): MeaningField[] {
+  if (typeof argsz !== 'number' || arg === null || argsz > arg.length || argsz > bytes.length) return [];
+  return argsz <= sizeBytes
+    ? []
+    : [plain('answer.capabilities', bytesText(bytes.subarray(sizeBytes, argsz)))];
 }
 
 function objectField(
@@ -204,7 +244,7 @@ function fdField(
 ): MeaningField {
   if (side === 'out') return plain(name, 'new descriptor');
   if (fd < 0 || fd === 0xffffffff) return plain(name, 'none');
-  return descriptorField(kernel, names, pid, fd, name, 'descriptor');
+  return descriptorField(kernel, names, pid, fd, name, name === 'container_fd' ? 'container' : 'descriptor');
 }
 
 /** Memory by its role; a pointer to a buffer of the call says nothing beside the buffer. */
@@ -213,12 +253,13 @@ function addressField(
   call: IoctlCall,
   name: string,
   address: bigint,
+  values: Values,
 ): MeaningField[] {
   if (address === 0n) return [plain(name, '0')];
   if (call.mem.some(({ addr }) => addr === address)) return [];
   const process = kernel.state.processes[call.pid];
   if (process === undefined) return [];
-  const role = roleOfUserPage(roles, kernel, process.mm, Number(address >> 12n));
+  const role = roleOfUserPage(roles, kernel, process.mm, Number(address >> 12n), pagesOf(address, values));
   const offset = address & 0xfffn;
   return [plain(name, `${roleText(role)}${offset === 0n ? '' : ` + 0x${offset.toString(16)}`}`)];
 }
@@ -254,6 +295,13 @@ function iovaField(
   const text = chosenText(automatic, ioas, value) ?? valueText(value);
   if (call.cmd === CMD.IOMMU_IOAS_UNMAP && call.errno === 0) forgetChosen(automatic, ioas, value);
   return [plain(name, text)];
+}
+
+/** Pages of 4096 bytes that a struct speaks of. */
+function pagesOf(address: bigint, values: Values): number {
+  const length = values['length'] ?? values['size'];
+  if (typeof length !== 'bigint' || length === 0n || length > 1n << 60n) return 1;
+  return Number(((address & 0xfffn) + length + 4095n) >> 12n);
 }
 
 function answerFields({ kernel, call }: Reader): MeaningField[] {

@@ -88,6 +88,7 @@ function createNames(): SideNames {
   };
   return {
     automatic: createAutomaticIovas(),
+    containers: new Map(),
     keys,
     types,
     made,

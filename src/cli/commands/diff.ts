@@ -1,12 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { diffTraces } from '../../../replay/index.ts';
-import { printDiff } from '../diff-report.ts';
+import { jsonOfDiff, printDiff } from '../diff-report.ts';
 import { withTwo } from '../diff-target.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { addModelOptions, type ModelFlags, modelChoiceOf } from '../model-options.ts';
 import { addExamples, parseInteger } from '../options.ts';
 import type { Runner, Session } from '../session.ts';
-import { jsonOf } from '../state-report.ts';
 
 interface DiffFlags extends ModelFlags {
   readonly ignore?: readonly string[];
@@ -58,7 +57,7 @@ async function diff(session: Session, names: readonly [string, string], flags: D
   return await withTwo(session, names, options, (a, b) => {
     const { ignore, traffic = false } = flags;
     const found = diffTraces(a, b, { ...(ignore === undefined ? {} : { ignore }), traffic });
-    if (session.json) session.print(jsonOf(found));
+    if (session.json) session.print(jsonOfDiff(found));
     else printDiff(session, a, b, found, flags.context);
     return found.isEqual ? EXIT.clean : EXIT.finding;
   });
