@@ -20,6 +20,8 @@ export interface FieldDifference {
 export interface ObjectMatches {
   readonly toB: Map<number, number>;
   readonly toA: Map<number, number>;
+  /** Objects of A that calls of both have used since: which they are is certain. */
+  readonly certain: Set<number>;
 }
 
 export interface Aligned {
@@ -40,17 +42,22 @@ const MOST_EDITS = 3000;
  * Calls are matched by what they say; objects, by the calls that made them.
  */
 export function align(a: Side, b: Side, tell: (difference: CallDifference) => void): Aligned {
-  const matches: ObjectMatches = { toB: new Map(), toA: new Map() };
+  const matches: ObjectMatches = { toB: new Map(), toA: new Map(), certain: new Set() };
   let equal = 0;
   const pair = (one: Meaning, other: Meaning): void => {
+    matchUsed(one, other, a, b, matches);
     const fields = differingFields(one, other, matches);
-    if (fields.length === 0) equal += 1;
-    else tell({ a: one, b: other, fields });
+    if (fields.length === 0) {
+      equal += 1;
+      for (const { object, name } of one.fields)
+        if (object !== null && !name.startsWith('answer')) matches.certain.add(object);
+    } else tell({ a: one, b: other, fields });
     matchMade(one, other, a, b, matches);
   };
   for (;;) {
     const [one, other] = [a.peek(0), b.peek(0)];
     if (one === null && other === null) return { matches, equal };
+    if (one !== null && other !== null && one.shape === other.shape) matchUsed(one, other, a, b, matches);
     if (one !== null && other !== null && isEqual(one, other, matches)) {
       pair(a.take(1)[0]!, b.take(1)[0]!);
       continue;
@@ -98,20 +105,25 @@ function peekMany(side: Side, count: number): Meaning[] {
 function intern(
   a: readonly Meaning[],
   b: readonly Meaning[],
-  { toB, toA }: ObjectMatches,
+  { toA, certain }: ObjectMatches,
 ): readonly [Int32Array, Int32Array] {
   const numbers = new Map<string, number>();
   const number = ({ shape, fields }: Meaning, known: (object: number) => number | undefined): number => {
     let text = shape;
-    // The number in A of each object that both have.
+    // The number in A of each object that both have for certain.
     for (const { object } of fields) if (object !== null) text += ` ${known(object) ?? '?'}`;
     const found = numbers.get(text) ?? numbers.size;
     numbers.set(text, found);
     return found;
   };
   return [
-    Int32Array.from(a, (call) => number(call, (object) => (toB.has(object) ? object : undefined))),
-    Int32Array.from(b, (call) => number(call, (object) => toA.get(object))),
+    Int32Array.from(a, (call) => number(call, (object) => (certain.has(object) ? object : undefined))),
+    Int32Array.from(b, (call) =>
+      number(call, (object) => {
+        const same = toA.get(object);
+        return same !== undefined && certain.has(same) ? same : undefined;
+      }),
+    ),
   ];
 }
 
@@ -188,6 +200,28 @@ function isSame(one: MeaningField, other: MeaningField, { toB, toA }: ObjectMatc
   const expected = toB.get(one.object);
   if (expected !== undefined) return expected === other.object;
   return one.name.startsWith('answer') && !toA.has(other.object);
+}
+
+/**
+ * Several calls may be made alike, and their objects be used in turn: an object that nobody has used yet may turn
+ * out to be another one than the order of the calls that made them suggests.
+ */
+function matchUsed(one: Meaning, other: Meaning, a: Side, b: Side, matches: ObjectMatches): void {
+  const { toB, toA, certain } = matches;
+  for (const [at, { object, name }] of one.fields.entries()) {
+    const field = other.fields[at];
+    if (object === null || field === undefined || field.object === null || field.name !== name) continue;
+    const used = field.object;
+    const expected = toB.get(object);
+    if (name.startsWith('answer') || expected === used || certain.has(object)) continue;
+    const holder = toA.get(used);
+    if (holder !== undefined && certain.has(holder)) continue;
+    if (typeOf(a, object) !== typeOf(b, used)) continue;
+    if (expected !== undefined) toA.delete(expected);
+    if (holder !== undefined) toB.delete(holder);
+    toB.set(object, used);
+    toA.set(used, object);
+  }
 }
 
 function matchMade(one: Meaning, other: Meaning, a: Side, b: Side, { toB, toA }: ObjectMatches): void {

@@ -161,6 +161,10 @@ function readsTail({ kind }: IoctlCall, { fields }: Layout): boolean {
   return kind === 'iommufd' || !fields.some(({ dir }) => dir === 'out');
 }
 
+function writtenBytes(before: Uint8Array, after: Uint8Array, from: number, to: number): Uint8Array {
+  return after.subarray(from, to).map((byte, at) => (byte === before[from + at] ? 0 : byte));
+}
+
 /** The context that ids of the call belong to; 0 when none. */
 function contextOf({ kernel: { state } }: Reader, { pid, fd }: IoctlCall): number {
   const file = state.files[state.processes[pid]?.descriptors[fd] ?? 0];
@@ -207,7 +211,10 @@ function sideFields(
   ];
 }
 
-/** Capabilities behind a struct that the kernel filled in: written whole, or not at all where room was lacking. */
+/**
+ * Capabilities behind a struct that the kernel filled in: written whole, or not at all where room was lacking. What
+ * lies between two of them it leaves as it was: such bytes count as zero.
+ */
 function tailField(
   { arg }: IoctlCall,
   { sizeBytes }: Layout,
@@ -217,7 +224,7 @@ function tailField(
   if (typeof argsz !== 'number' || arg === null || argsz > arg.length || argsz > bytes.length) return [];
   return argsz <= sizeBytes
     ? []
-    : [plain('answer.capabilities', bytesText(bytes.subarray(sizeBytes, argsz)))];
+    : [plain('answer.capabilities', bytesText(writtenBytes(arg, bytes, sizeBytes, argsz)))];
 }
 
 function objectField(
