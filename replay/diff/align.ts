@@ -38,8 +38,8 @@ const RUN_CALLS = 8;
 const MOST_EDITS = 3000;
 
 /**
- * Goes through both sides, in memory that does not grow with their length, and tells each difference in order.
- * Calls are matched by what they say; objects, by the calls that made them.
+ * Goes through both sides, in memory that does not grow with their length, and tells each difference in
+ * order. Calls are matched by what they say; objects, by the calls that made them.
  */
 export function align(a: Side, b: Side, tell: (difference: CallDifference) => void): Aligned {
   const matches: ObjectMatches = { toB: new Map(), toA: new Map(), certain: new Set() };
@@ -203,8 +203,8 @@ function isSame(one: MeaningField, other: MeaningField, { toB, toA }: ObjectMatc
 }
 
 /**
- * Several calls may be made alike, and their objects be used in turn: an object that nobody has used yet may turn
- * out to be another one than the order of the calls that made them suggests.
+ * Several calls may be made alike, and their objects be used in turn: an object that nobody has used yet
+ * may turn out to be another one than the order of the calls that made them suggests.
  */
 function matchUsed(one: Meaning, other: Meaning, a: Side, b: Side, matches: ObjectMatches): void {
   const { toB, toA, certain } = matches;

@@ -1,4 +1,7 @@
-/** A call of a trace by what it means: without the numbers that another run of the same program has others of. */
+/**
+ * A call of a trace by what it means: without the numbers that another run of the same program has others
+ * of.
+ */
 export interface Meaning {
   readonly seq: number;
   /** Name of the command or operation. */

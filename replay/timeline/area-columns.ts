@@ -53,8 +53,9 @@ export function dropArea(columns: AreaColumns, slot: number): void {
 const scratch = sum();
 
 /**
- * The sum of an area, valid until the next one is asked for. `automatic`: the how-manieth it is of those whose
- * IOVA the kernel chose, which depends on where its memory happens to lie; 0 for one at an IOVA of the caller's.
+ * The sum of an area, valid until the next one is asked for. `automatic`: the how-manieth it is of those
+ * whose IOVA the kernel chose, which depends on where its memory happens to lie; 0 for one at an IOVA of
+ * the caller's.
  */
 export function sumOfArea(
   roles: MemoryRoles,

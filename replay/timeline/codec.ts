@@ -5,8 +5,8 @@ import type { Piece } from './memory-roles.ts';
 import type { Tracker, TrackerState } from './tracker.ts';
 
 /**
- * A point of a timeline as bytes: the kernel, and what was tracked beside it. Columns are written in the order
- * of areas, which is the order of the slots of a restored kernel.
+ * A point of a timeline as bytes: the kernel, and what was tracked beside it. Columns are written in the
+ * order of areas, which is the order of the slots of a restored kernel.
  */
 
 interface Head {

@@ -3,9 +3,10 @@ import type { Call, MmapCall } from '../../src/trace/index.ts';
 
 /**
  * Names of user memory that do not change from run to run: a page is named after the mapping that it belongs
- * to, and a mapping after how it came to be: its length, protection, flags and what it maps, and the how-manieth
- * of these it is. Memory that no record mentions is cut into pieces that were used together, each named after the
- * first range of it that anybody used: pieces are moved as a whole, and each on its own.
+ * to, and a mapping after how it came to be: its length, protection, flags and what it maps, and the
+ * how-manieth of these it is. Memory that no record mentions is cut into pieces that were used together,
+ * each named after the first range of it that anybody used: pieces are moved as a whole, and each on its
+ * own.
  */
 export interface MemoryRoles {
   /** Names by object of UserMemory. */
@@ -16,7 +17,9 @@ export interface MemoryRoles {
   readonly pieces: Map<number, Piece[]>;
 }
 
-/** Pages first..last of an address space; what is used close to it belongs to it, too, and makes it larger. */
+/**
+ * Pages first..last of an address space; what is used close to it belongs to it, too, and makes it larger.
+ */
 export interface Piece {
   first: number;
   last: number;

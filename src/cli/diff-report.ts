@@ -95,7 +95,8 @@ function printSide(
 function effectText({ happened, changedHardware, reached }: CallEffect): string {
   const what = happened.length === 0 ? 'changes nothing' : happened.join(', ');
   if (!changedHardware) return `${what}; what the hardware holds stays as it is`;
-  return `${what}; the hardware holds something else then${reached.length === 0 ? '' : `, for ${reached.join(', ')}`}`;
+  const devices = reached.length === 0 ? '' : `, for ${reached.join(', ')}`;
+  return `${what}; the hardware holds something else then${devices}`;
 }
 
 function differenceText({ a, b, fields }: CallDifference): string {

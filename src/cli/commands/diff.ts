@@ -21,7 +21,7 @@ export function registerDiff(program: Command, run: Runner): void {
     .command('diff')
     .description(
       'compare two traces, or two points of one, by what their calls mean: the first call that differs,\n' +
-        'then the state and the hardware at the end. Numbers that differ from run to run are not compared:\n' +
+        'then the state and the hardware at the end. What differs from run to run is not compared:\n' +
         'pids, descriptors, ids, and where memory happens to lie.',
     )
     .argument('<a>', 'name of a trace, a capture file, or TRACE@SEQ for its state after a call')
