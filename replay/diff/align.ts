@@ -20,6 +20,8 @@ export interface FieldDifference {
 export interface ObjectMatches {
   readonly toB: Map<number, number>;
   readonly toA: Map<number, number>;
+  /** Objects of A that calls of both have used since: which they are is certain. */
+  readonly certain: Set<number>;
 }
 
 export interface Aligned {
@@ -36,26 +38,31 @@ const RUN_CALLS = 8;
 const MOST_EDITS = 3000;
 
 /**
- * Goes through both sides, in memory that does not grow with their length, and tells each difference in order.
- * Calls are matched by what they say; objects, by the calls that made them.
+ * Goes through both sides, in memory that does not grow with their length, and tells each difference in
+ * order. Calls are matched by what they say; objects, by the calls that made them.
  */
 export function align(a: Side, b: Side, tell: (difference: CallDifference) => void): Aligned {
-  const matches: ObjectMatches = { toB: new Map(), toA: new Map() };
+  const matches: ObjectMatches = { toB: new Map(), toA: new Map(), certain: new Set() };
   let equal = 0;
   const pair = (one: Meaning, other: Meaning): void => {
+    matchUsed(one, other, a, b, matches);
     const fields = differingFields(one, other, matches);
-    if (fields.length === 0) equal += 1;
-    else tell({ a: one, b: other, fields });
+    if (fields.length === 0) {
+      equal += 1;
+      for (const { object, name } of one.fields)
+        if (object !== null && !name.startsWith('answer')) matches.certain.add(object);
+    } else tell({ a: one, b: other, fields });
     matchMade(one, other, a, b, matches);
   };
   for (;;) {
     const [one, other] = [a.peek(0), b.peek(0)];
     if (one === null && other === null) return { matches, equal };
-    if (one !== null && other !== null && one.shape === other.shape) {
+    if (one !== null && other !== null && one.shape === other.shape) matchUsed(one, other, a, b, matches);
+    if (one !== null && other !== null && isEqual(one, other, matches)) {
       pair(a.take(1)[0]!, b.take(1)[0]!);
       continue;
     }
-    const { takeA, takeB, pairs } = resynchronize(a, b);
+    const { takeA, takeB, pairs } = resynchronize(a, b, matches);
     const [callsA, callsB] = [a.take(takeA), b.take(takeB)];
     let [atA, atB] = [0, 0];
     for (const [nextA, nextB] of [...pairs, [takeA, takeB] as const]) {
@@ -67,11 +74,11 @@ export function align(a: Side, b: Side, tell: (difference: CallDifference) => vo
 }
 
 /** Where both sides go on alike, and which calls before that are the same. */
-function resynchronize(a: Side, b: Side) {
+function resynchronize(a: Side, b: Side, matches: ObjectMatches) {
   for (let size = WINDOW_CALLS; ; size *= 4) {
     const [windowA, windowB] = [peekMany(a, size), peekMany(b, size)];
     const isAll = windowA.length < size && windowB.length < size;
-    const [shapesA, shapesB] = intern(windowA, windowB);
+    const [shapesA, shapesB] = intern(windowA, windowB, matches);
     const found = matchLists(shapesA, shapesB, MOST_EDITS);
     const whole = { takeA: windowA.length, takeB: windowB.length };
     if (isAll) return { ...whole, pairs: found ?? [] };
@@ -94,14 +101,30 @@ function peekMany(side: Side, count: number): Meaning[] {
   return calls;
 }
 
-function intern(a: readonly Meaning[], b: readonly Meaning[]): readonly [Int32Array, Int32Array] {
+/** Calls as numbers: the same for calls that say the same of the same objects, as far as these are known. */
+function intern(
+  a: readonly Meaning[],
+  b: readonly Meaning[],
+  { toA, certain }: ObjectMatches,
+): readonly [Int32Array, Int32Array] {
   const numbers = new Map<string, number>();
-  const number = ({ shape }: Meaning): number => {
-    const known = numbers.get(shape) ?? numbers.size;
-    numbers.set(shape, known);
-    return known;
+  const number = ({ shape, fields }: Meaning, known: (object: number) => number | undefined): number => {
+    let text = shape;
+    // The number in A of each object that both have for certain.
+    for (const { object } of fields) if (object !== null) text += ` ${known(object) ?? '?'}`;
+    const found = numbers.get(text) ?? numbers.size;
+    numbers.set(text, found);
+    return found;
   };
-  return [Int32Array.from(a, number), Int32Array.from(b, number)];
+  return [
+    Int32Array.from(a, (call) => number(call, (object) => (certain.has(object) ? object : undefined))),
+    Int32Array.from(b, (call) =>
+      number(call, (object) => {
+        const same = toA.get(object);
+        return same !== undefined && certain.has(same) ? same : undefined;
+      }),
+    ),
+  ];
 }
 
 /** Place of the end of the last row of matches without a gap that is long enough; -1 when there is none. */
@@ -140,11 +163,15 @@ function pairLeftOvers(
 
 /** Calls of one name on descriptors of one kind, where at most half of what they say differs. */
 function isSameKind(one: Meaning, other: Meaning): boolean {
-  if (one.name !== other.name) return false;
+  if (one.name !== other.name || one.kind !== other.kind) return false;
   const texts = new Map(other.fields.map(({ name, text }) => [name, text]));
-  if (texts.get('on') !== one.fields.find(({ name }) => name === 'on')?.text) return false;
   const same = one.fields.filter(({ name, text }) => texts.get(name) === text).length;
   return 2 * same >= Math.max(one.fields.length, other.fields.length);
+}
+
+function isEqual(one: Meaning, other: Meaning, matches: ObjectMatches): boolean {
+  if (one.shape !== other.shape) return false;
+  return one.fields.every((field, at) => isSame(field, other.fields[at]!, matches));
 }
 
 function differingFields(one: Meaning, other: Meaning, matches: ObjectMatches): FieldDifference[] {
@@ -173,6 +200,28 @@ function isSame(one: MeaningField, other: MeaningField, { toB, toA }: ObjectMatc
   const expected = toB.get(one.object);
   if (expected !== undefined) return expected === other.object;
   return one.name.startsWith('answer') && !toA.has(other.object);
+}
+
+/**
+ * Several calls may be made alike, and their objects be used in turn: an object that nobody has used yet
+ * may turn out to be another one than the order of the calls that made them suggests.
+ */
+function matchUsed(one: Meaning, other: Meaning, a: Side, b: Side, matches: ObjectMatches): void {
+  const { toB, toA, certain } = matches;
+  for (const [at, { object, name }] of one.fields.entries()) {
+    const field = other.fields[at];
+    if (object === null || field === undefined || field.object === null || field.name !== name) continue;
+    const used = field.object;
+    const expected = toB.get(object);
+    if (name.startsWith('answer') || expected === used || certain.has(object)) continue;
+    const holder = toA.get(used);
+    if (holder !== undefined && certain.has(holder)) continue;
+    if (typeOf(a, object) !== typeOf(b, used)) continue;
+    if (expected !== undefined) toA.delete(expected);
+    if (holder !== undefined) toB.delete(holder);
+    toB.set(object, used);
+    toA.set(used, object);
+  }
 }
 
 function matchMade(one: Meaning, other: Meaning, a: Side, b: Side, { toB, toA }: ObjectMatches): void {

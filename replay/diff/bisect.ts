@@ -23,9 +23,9 @@ export interface Bisection {
 }
 
 /**
- * Finds the first call after which the hardware of two runs differs; null when it never does. Each trace has a
- * sum over all its changes of the hardware so far, which stays another one once a change was another one: so
- * halving finds the place, and only what lies between two kept points is replayed.
+ * Finds the first call after which the hardware of two runs differs; null when it never does. Each trace
+ * has a sum over all its changes of the hardware so far, which stays another one once a change was another
+ * one: so halving finds the place, and only what lies between two kept points is replayed.
  */
 export function bisectTraces(a: Timeline, b: Timeline): Bisection | null {
   const most = Math.min(lastChange(a), lastChange(b));

@@ -1,23 +1,26 @@
 import type { Call } from '../../src/trace/index.ts';
 import { CMD } from '../../src/uapi/index.ts';
 
+/** Descriptors through which nobody decides about DMA. */
+const OTHERS: ReadonlySet<string> = new Set(['?', 'kvm', 'kvm-vfio', 'memfd']);
+
 /**
  * Which calls a comparison looks at. What decides about DMA is: everything on descriptors of iommufd, groups
- * and containers, and what a device answers and is told. What the guest does to the device is not, unless it is
- * asked for: how often a driver polls a register is another number in every run. Neither are notes, nor how a
- * process lays out its memory: that shows in what it maps for the device.
+ * and containers, and what a device answers and is told. What the guest does to the device is not, unless
+ * it is asked for: how often a driver polls a register is another number in every run. Neither are notes,
+ * nor how a process lays out its memory: that shows in what it maps for the device.
  */
 export function isCompared(call: Call, traffic: boolean): boolean {
   switch (call.op) {
     case 'ioctl':
       if (call.kind === 'device' && call.cmd === CMD.VFIO_DEVICE_SET_IRQS) return traffic;
-      return call.kind !== 'kvm' && call.kind !== '?';
+      return !OTHERS.has(call.kind);
     case 'open':
     case 'close':
-      return call.kind !== '?' && call.kind !== 'kvm' && call.kind !== 'memfd';
+      return !OTHERS.has(call.kind);
     case 'read':
     case 'write':
-      return call.kind === 'device' ? traffic : call.kind !== '?';
+      return call.kind === 'device' ? traffic : !OTHERS.has(call.kind);
     case 'pread':
     case 'pwrite':
       return traffic;

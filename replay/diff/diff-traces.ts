@@ -30,7 +30,8 @@ export interface TraceDiff {
 const KEPT = 1000;
 
 /**
- * Compares two traces by what their calls mean, what they leave behind, and what the hardware holds in the end.
+ * Compares two traces by what their calls mean, what they leave behind, and what the hardware holds in the
+ * end.
  */
 export function diffTraces(a: DiffPoint, b: DiffPoint, options: DiffOptions = {}): TraceDiff {
   const [sideA, sideB] = [

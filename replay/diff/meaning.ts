@@ -1,8 +1,13 @@
-/** A call of a trace by what it means: without the numbers that another run of the same program has others of. */
+/**
+ * A call of a trace by what it means: without the numbers that another run of the same program has others
+ * of.
+ */
 export interface Meaning {
   readonly seq: number;
   /** Name of the command or operation. */
   readonly name: string;
+  /** Kind of its descriptor, as recorded; empty for a call that has none. */
+  readonly kind: string;
   readonly fields: readonly MeaningField[];
   /** All of it but which objects are meant, as one text: equal for calls that may stand for each other. */
   readonly shape: string;

@@ -1,29 +1,13 @@
-import { contextKey, type Kernel, objectKey } from '../../src/model/index.ts';
-import type { Call, IoctlCall } from '../../src/trace/index.ts';
-import { CMD, decodeStruct, errnoName, type Field, findIoctl, selectedCase } from '../../src/uapi/index.ts';
+import type { Call } from '../../src/trace/index.ts';
+import { errnoName } from '../../src/uapi/index.ts';
 import { callName } from '../compare.ts';
-import { objectsNamed } from '../named-objects.ts';
-import { roleOfUserPage, roleText, type Stepper } from '../timeline/index.ts';
-import { type AutomaticIovas, chosenText, forgetChosen, noteChosen } from './automatic-iovas.ts';
-import { bufferText, bytesText, valueText } from './field-text.ts';
+import type { Stepper } from '../timeline/index.ts';
+import { bytesText, valueText } from './field-text.ts';
 import type { Meaning, MeaningField } from './meaning.ts';
+import { descriptorField, type MeaningReader, type Names, plain } from './meaning-reader.ts';
+import { structFields } from './struct-fields.ts';
 
 /** Turns a call that the model has just executed into what it means. */
-
-/** Numbers of objects by their node in the object graph. */
-export interface Names {
-  readonly automatic: AutomaticIovas;
-  /** Objects made by the call in progress. */
-  readonly made: readonly number[];
-  /** As before the call. */
-  find(key: string): number | null;
-  /** As after it. */
-  findMade(key: string): number | null;
-  /** Type, id and maker of an object. */
-  label(object: number): string;
-  /** The call is done with: what it made has a number from now on, and what it destroyed has none. */
-  settle(seq: number): void;
-}
 
 const NONE: ReadonlySet<string> = new Set();
 
@@ -34,7 +18,7 @@ export function meaningOf(
   ignored: ReadonlySet<string> = NONE,
 ): Meaning {
   const name = callName(call);
-  const reader: Reader = { kernel, roles: tracker.roles, names, call };
+  const reader: MeaningReader = { kernel, roles: tracker.roles, names, call };
   const all = [...targetFields(reader), ...argumentFields(reader), ...answerFields(reader)];
   const fields = all.filter((field) => !ignored.has(field.name) && !ignored.has(`${name}.${field.name}`));
   const { reason, errno } = kernel.reply;
@@ -42,6 +26,7 @@ export function meaningOf(
   return {
     seq: call.seq,
     name,
+    kind: 'kind' in call ? call.kind : '',
     fields,
     shape: `${name} ${fields.map((field) => `${field.name}=${field.text}`).join(' ')}`,
     made: [...names.made],
@@ -52,19 +37,8 @@ export function meaningOf(
   };
 }
 
-interface Reader {
-  readonly kernel: Kernel;
-  readonly roles: Stepper['tracker']['roles'];
-  readonly names: Names;
-  readonly call: Call;
-}
-
-function plain(name: string, text: string): MeaningField {
-  return { name, text, object: null, label: null };
-}
-
 /** What the descriptor stands for. */
-function targetFields({ kernel, names, call }: Reader): MeaningField[] {
+function targetFields({ kernel, names, call }: MeaningReader): MeaningField[] {
   if (call.op === 'open') {
     const isNumbered = call.kind === 'iommufd' || call.kind === 'container';
     return [plain('path', isNumbered ? call.kind : call.path)];
@@ -75,28 +49,7 @@ function targetFields({ kernel, names, call }: Reader): MeaningField[] {
   return [descriptorField(kernel, names, call.pid, call.fd, 'on', call.kind)];
 }
 
-function descriptorField(
-  { state, machine }: Kernel,
-  names: Names,
-  pid: number,
-  fd: number,
-  name: string,
-  otherwise: string,
-): MeaningField {
-  const file = state.files[state.processes[pid]?.descriptors[fd] ?? 0];
-  if (file === undefined) return plain(name, otherwise);
-  const { kind, context, object } = file;
-  if (kind === 'device') {
-    const device = machine.devices[object];
-    return plain(name, `device ${device === undefined ? '' : device.bdf || device.path}`);
-  }
-  if (kind === 'group') return plain(name, `group ${object}`);
-  const key = context === 0 ? null : object === 0 ? contextKey(context) : objectKey(context, object);
-  const number = key === null ? null : names.find(key);
-  return { name, text: kind, object: number, label: number === null ? null : names.label(number) };
-}
-
-function argumentFields(reader: Reader): MeaningField[] {
+function argumentFields(reader: MeaningReader): MeaningField[] {
   const { call } = reader;
   switch (call.op) {
     case 'ioctl':
@@ -123,140 +76,7 @@ function argumentFields(reader: Reader): MeaningField[] {
   }
 }
 
-function structFields(reader: Reader, call: IoctlCall): MeaningField[] {
-  const layout = findIoctl(call.kind, call.cmd)?.layout;
-  if (call.arg === null)
-    return layout ? [plain('argument', 'bad')] : [plain('argument', valueText(call.argp))];
-  if (!layout) return [plain('struct', bytesText(call.arg)), plain('answer', bytesText(call.out))];
-  const given = contextOf(reader, call);
-  const fields = sideFields(reader, call, layout, call.arg, given, 'arg');
-  if (call.errno === 0 && call.out !== null)
-    fields.push(...sideFields(reader, call, layout, call.out, given, 'out'));
-  for (const [index, buffer] of call.mem.entries()) fields.push(plain(`buffer ${index}`, bufferText(buffer)));
-  return fields;
-}
-
-/** The context that ids of the call belong to; 0 when none. */
-function contextOf({ kernel: { state } }: Reader, { pid, fd }: IoctlCall): number {
-  const file = state.files[state.processes[pid]?.descriptors[fd] ?? 0];
-  if (file === undefined) return 0;
-  return file.kind === 'device' ? (state.vfio.devices[file.object]?.context ?? 0) : file.context;
-}
-
-type Layout = NonNullable<NonNullable<ReturnType<typeof findIoctl>>['layout']>;
-
-function sideFields(
-  reader: Reader,
-  call: IoctlCall,
-  layout: Layout,
-  bytes: Uint8Array,
-  context: number,
-  side: 'arg' | 'out',
-): MeaningField[] {
-  const decoded = decodeStruct(layout, bytes);
-  const values: Readonly<Record<string, unknown>> = decoded.fields;
-  const objects = new Map(objectsNamed(call, side).map(({ field, id }) => [field, id]));
-  const isAsked = ({ dir }: Field): boolean => (side === 'arg' ? dir !== 'out' : dir !== 'in');
-  const one = (field: Field, value: unknown): MeaningField[] => {
-    if (value === undefined || !isAsked(field)) return [];
-    const name = side === 'arg' ? field.name : `answer.${field.name}`;
-    const id = objects.get(field.name);
-    if (id !== undefined && typeof value === 'number') return [objectField(reader, context, name, id, side)];
-    if (field.refers === 'fd' && typeof value === 'number') return [fdField(reader, call, name, value, side)];
-    if (field.refers === 'va' && typeof value === 'bigint') return addressField(reader, call, name, value);
-    if (field.refers === 'iova' && typeof value === 'bigint')
-      return iovaField(reader, call, values, ioasOf(reader, context, values), name, field, value);
-    return [plain(name, valueText(value))];
-  };
-  const member = selectedCase(layout, decoded.fields)?.fields ?? [];
-  return [
-    ...layout.fields.flatMap((field) => one(field, values[field.name])),
-    ...member.flatMap((field) =>
-      one(field, (decoded.member?.fields as Record<string, unknown>)?.[field.name]),
-    ),
-    ...(side === 'arg'
-      ? decoded.raw.map((piece) => plain(`bytes at ${piece.offset}`, bytesText(piece.bytes)))
-      : []),
-  ];
-}
-
-function objectField(
-  { names }: Reader,
-  context: number,
-  name: string,
-  id: number,
-  side: 'arg' | 'out',
-): MeaningField {
-  if (id === 0) return plain(name, '0');
-  const key = objectKey(context, id);
-  const object = side === 'arg' ? names.find(key) : names.findMade(key);
-  // An id of nothing: that it names nothing is what it says.
-  if (object === null) return plain(name, 'no object');
-  return { name, text: 'object', object, label: names.label(object) };
-}
-
-function fdField(
-  { kernel, names }: Reader,
-  { pid }: IoctlCall,
-  name: string,
-  fd: number,
-  side: string,
-): MeaningField {
-  if (side === 'out') return plain(name, 'new descriptor');
-  if (fd < 0 || fd === 0xffffffff) return plain(name, 'none');
-  return descriptorField(kernel, names, pid, fd, name, 'descriptor');
-}
-
-/** Memory by its role; a pointer to a buffer of the call says nothing beside the buffer. */
-function addressField(
-  { kernel, roles }: Reader,
-  call: IoctlCall,
-  name: string,
-  address: bigint,
-): MeaningField[] {
-  if (address === 0n) return [plain(name, '0')];
-  if (call.mem.some(({ addr }) => addr === address)) return [];
-  const process = kernel.state.processes[call.pid];
-  if (process === undefined) return [];
-  const role = roleOfUserPage(roles, kernel, process.mm, Number(address >> 12n));
-  const offset = address & 0xfffn;
-  return [plain(name, `${roleText(role)}${offset === 0n ? '' : ` + 0x${offset.toString(16)}`}`)];
-}
-
-/** Number of the IOAS whose addresses a struct speaks of; null when it names none. */
-function ioasOf({ names }: Reader, context: number, values: Values): number | null {
-  const id = values['ioas_id'] ?? values['dst_ioas_id'];
-  return typeof id === 'number' ? names.find(objectKey(context, id)) : null;
-}
-
-type Values = Readonly<Record<string, unknown>>;
-
-const FIXED_IOVA = 1;
-
-/** An IOVA; one that the kernel chooses says nothing before it has. */
-function iovaField(
-  { names: { automatic } }: Reader,
-  call: IoctlCall,
-  values: Values,
-  ioas: number | null,
-  name: string,
-  { dir }: Field,
-  value: bigint,
-): MeaningField[] {
-  const { flags, length } = values;
-  const isChosen =
-    call.kind === 'iommufd' && dir === 'inout' && typeof flags === 'number' && (flags & FIXED_IOVA) === 0;
-  if (ioas === null || call.kind !== 'iommufd') return isChosen ? [] : [plain(name, valueText(value))];
-  if (isChosen) {
-    if (name.startsWith('answer') && typeof length === 'bigint') noteChosen(automatic, ioas, value, length);
-    return [];
-  }
-  const text = chosenText(automatic, ioas, value) ?? valueText(value);
-  if (call.cmd === CMD.IOMMU_IOAS_UNMAP && call.errno === 0) forgetChosen(automatic, ioas, value);
-  return [plain(name, text)];
-}
-
-function answerFields({ kernel, call }: Reader): MeaningField[] {
+function answerFields({ kernel, call }: MeaningReader): MeaningField[] {
   if (!('errno' in call) || !('replied' in call)) return [];
   if (!call.replied) return [plain('answer', 'not recorded')];
   if (call.errno !== 0) return [plain('answer', errnoName(call.errno))];

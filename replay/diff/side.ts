@@ -4,7 +4,8 @@ import type { Stepper, Timeline } from '../timeline/index.ts';
 import { createAutomaticIovas } from './automatic-iovas.ts';
 import { isCompared } from './compared-calls.ts';
 import type { DiffOptions, Meaning } from './meaning.ts';
-import { meaningOf, type Names } from './read-meaning.ts';
+import type { Names } from './meaning-reader.ts';
+import { meaningOf } from './read-meaning.ts';
 
 /** One of the two traces of a comparison, read call by call while the model follows. */
 export interface Side {
@@ -88,6 +89,7 @@ function createNames(): SideNames {
   };
   return {
     automatic: createAutomaticIovas(),
+    containers: new Map(),
     keys,
     types,
     made,

@@ -53,8 +53,9 @@ export function dropArea(columns: AreaColumns, slot: number): void {
 const scratch = sum();
 
 /**
- * The sum of an area, valid until the next one is asked for. `automatic`: the how-manieth it is of those whose
- * IOVA the kernel chose, which depends on where its memory happens to lie; 0 for one at an IOVA of the caller's.
+ * The sum of an area, valid until the next one is asked for. `automatic`: the how-manieth it is of those
+ * whose IOVA the kernel chose, which depends on where its memory happens to lie; 0 for one at an IOVA of
+ * the caller's.
  */
 export function sumOfArea(
   roles: MemoryRoles,
@@ -73,8 +74,8 @@ export function sumOfArea(
   addNumber(scratch, pageCount);
   addNumber(scratch, areas.lastOffset[slot]!);
   addNumber(scratch, areas.prot[slot]! * 4096 + areas.pageOffset[slot]!);
-  addRole(roles, kernel, pages, index);
-  addRole(roles, kernel, pages, index + pageCount - 1);
+  addRole(roles, kernel, pages, index, pageCount);
+  addRole(roles, kernel, pages, index + pageCount - 1, 1);
   return scratch;
 }
 
@@ -82,8 +83,8 @@ export function sumOfArea(
 const sumsOfNames = new Map<string, Sum>();
 const NAMES_KEPT = 4096;
 
-function addRole(roles: MemoryRoles, kernel: Kernel, pages: number, index: number): void {
-  const { name, page } = roleOfPage(roles, kernel, pages, index);
+function addRole(roles: MemoryRoles, kernel: Kernel, pages: number, index: number, pageCount: number): void {
+  const { name, page } = roleOfPage(roles, kernel, pages, index, pageCount);
   let known = sumsOfNames.get(name);
   if (known === undefined) {
     if (sumsOfNames.size >= NAMES_KEPT) sumsOfNames.clear();

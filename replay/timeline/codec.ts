@@ -1,11 +1,12 @@
 import { type Kernel, restoreKernel, serializeKernel, someArea } from '../../src/model/index.ts';
 import { createColumns, setArea } from './area-columns.ts';
 import { type Sum, sum, sumFrom, sumText } from './hash.ts';
+import type { Piece } from './memory-roles.ts';
 import type { Tracker, TrackerState } from './tracker.ts';
 
 /**
- * A point of a timeline as bytes: the kernel, and what was tracked beside it. Columns are written in the order
- * of areas, which is the order of the slots of a restored kernel.
+ * A point of a timeline as bytes: the kernel, and what was tracked beside it. Columns are written in the
+ * order of areas, which is the order of the slots of a restored kernel.
  */
 
 interface Head {
@@ -13,7 +14,7 @@ interface Head {
   readonly edges: readonly (readonly [string, readonly (readonly [string, number])[]])[];
   readonly names: readonly (readonly [number, string])[];
   readonly counts: readonly (readonly [string, number])[];
-  readonly firstPages: readonly (readonly [string, number])[];
+  readonly pieces: readonly (readonly [number, readonly Piece[]])[];
   /** By IOVA space. */
   readonly automatic: readonly (readonly [number, number])[];
   readonly changes: number;
@@ -29,7 +30,7 @@ export function encodePoint(kernel: Kernel, tracker: Tracker): Uint8Array {
     edges: [...lineage.edges].map(([from, own]) => [from, [...own]]),
     names: namesInUse(kernel, tracker),
     counts: [...roles.counts],
-    firstPages: [...roles.firstPages],
+    pieces: [...roles.pieces],
     automatic: [...columns].map(([key, own]) => [key, own.automatic]),
     changes,
     chain: sumText(chain),
@@ -100,7 +101,7 @@ export function decodePoint(
   const roles = {
     names: new Map(head.names),
     counts: new Map(head.counts),
-    firstPages: new Map(head.firstPages),
+    pieces: new Map(head.pieces.map(([object, own]) => [object, [...own]])),
   };
   const lineage = {
     nodes: new Map(head.nodes),

@@ -3,17 +3,29 @@ import type { Call, MmapCall } from '../../src/trace/index.ts';
 
 /**
  * Names of user memory that do not change from run to run: a page is named after the mapping that it belongs
- * to, and a mapping after how it came to be: its length, protection, flags and what it maps, and the how-manieth
- * of these it is. Memory that no record mentions is counted from the first page of it that anybody used: what
- * address space layout randomisation moves, it moves as a whole.
+ * to, and a mapping after how it came to be: its length, protection, flags and what it maps, and the
+ * how-manieth of these it is. Memory that no record mentions is cut into pieces that were used together,
+ * each named after the first range of it that anybody used: pieces are moved as a whole, and each on its
+ * own.
  */
 export interface MemoryRoles {
   /** Names by object of UserMemory. */
   readonly names: Map<number, string>;
   /** How many mappings there were of each kind. */
   readonly counts: Map<string, number>;
-  /** First page used of memory that no record mentions, by object and region. */
-  readonly firstPages: Map<string, number>;
+  /** Pieces of memory that no record mentions, by object, ascending. */
+  readonly pieces: Map<number, Piece[]>;
+}
+
+/**
+ * Pages first..last of an address space; what is used close to it belongs to it, too, and makes it larger.
+ */
+export interface Piece {
+  first: number;
+  last: number;
+  /** Page that is counted from. */
+  readonly base: number;
+  readonly name: string;
 }
 
 /** A page by its role. */
@@ -24,7 +36,7 @@ export interface PageRole {
 }
 
 export function createMemoryRoles(): MemoryRoles {
-  return { names: new Map(), counts: new Map(), firstPages: new Map() };
+  return { names: new Map(), counts: new Map(), pieces: new Map() };
 }
 
 /** Names what a record has just mapped. */
@@ -57,29 +69,40 @@ function kindOf({ len, prot, flags, fd, kind, off }: MmapCall): string {
   return `${sharing}${huge} ${access} mapping of 0x${len.toString(16)} bytes (${of})`;
 }
 
-/** The role of a page of an iopt_pages, by its index there. */
-export function roleOfPage(roles: MemoryRoles, kernel: Kernel, pages: number, index: number): PageRole {
+/** The role of a page of an iopt_pages, by its index there; `pageCount`: how many are used with it. */
+export function roleOfPage(
+  roles: MemoryRoles,
+  kernel: Kernel,
+  pages: number,
+  index: number,
+  pageCount = 1,
+): PageRole {
   const mm = kernel.pages.mm[pages]!;
-  return roleOf(roles, kernel, mm, pageAt(kernel, pages, index));
+  return roleOf(roles, kernel, mm, pageAt(kernel, pages, index), pageCount);
 }
 
 /** The role of a user page of an address space now. */
-export function roleOfUserPage(roles: MemoryRoles, kernel: Kernel, mm: number, page: number): PageRole {
-  return roleOf(roles, kernel, mm, locatePage(kernel.memory, mm, page));
+export function roleOfUserPage(
+  roles: MemoryRoles,
+  kernel: Kernel,
+  mm: number,
+  page: number,
+  pageCount = 1,
+): PageRole {
+  return roleOf(roles, kernel, mm, locatePage(kernel.memory, mm, page), pageCount);
 }
 
-function roleOf(roles: MemoryRoles, kernel: Kernel, mm: number, { object, page }: PageIdentity): PageRole {
+function roleOf(
+  roles: MemoryRoles,
+  kernel: Kernel,
+  mm: number,
+  { object, page }: PageIdentity,
+  pageCount: number,
+): PageRole {
   const space = kernel.memory.spaces[mm];
   if (space !== undefined && !space.isFile && object === space.anonymous) {
-    const region = regionOf(page);
-    const key = `${object} ${region}`;
-    let first = roles.firstPages.get(key);
-    if (first === undefined) {
-      first = page;
-      roles.firstPages.set(key, page);
-      roles.names.set(object, roles.names.get(object) ?? numbered(roles, 'unrecorded memory'));
-    }
-    return { name: `${roles.names.get(object)}, ${region}`, page: page - first };
+    const { name, base } = pieceAt(roles, object, page, page + pageCount - 1);
+    return { name, page: page - base };
   }
   let name = roles.names.get(object);
   if (name === undefined) {
@@ -89,15 +112,39 @@ function roleOf(roles: MemoryRoles, kernel: Kernel, mm: number, { object, page }
   return { name, page };
 }
 
-/** 2^44 bytes: what is moved as one thing lies between two multiples of it. */
-const REGION_PAGES = 2 ** 32;
-/** Where stacks begin on x86_64: 0x7ffb00000000. */
-const STACK_PAGE = 0x7ffb00000;
+/** What is closer than 1 MiB belongs together. */
+const CLOSE_PAGES = 256;
 
-/** A part of the address space that is moved as one: image and heap, libraries and mappings, the stack. */
-function regionOf(page: number): string {
-  if (page >= STACK_PAGE && page < 2 ** 35) return 'stack';
-  return `region ${Math.floor(page / REGION_PAGES).toString(16)}`;
+/** The piece that a range lies in, or that it makes. */
+function pieceAt(roles: MemoryRoles, object: number, first: number, last: number): Piece {
+  let own = roles.pieces.get(object);
+  if (own === undefined) {
+    own = [];
+    roles.pieces.set(object, own);
+  }
+  let low = 0;
+  let high = own.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (own[middle]!.first <= first) low = middle + 1;
+    else high = middle;
+  }
+  const below = own[low - 1];
+  const above = own[low];
+  if (below !== undefined && first <= below.last + CLOSE_PAGES) {
+    const room = above === undefined ? last : Math.min(last, above.first - 1);
+    if (room > below.last) below.last = room;
+    return below;
+  }
+  if (above !== undefined && last >= above.first - CLOSE_PAGES) {
+    above.first = first;
+    return above;
+  }
+  const bytes = BigInt(last - first + 1) * 4096n;
+  const name = numbered(roles, `unrecorded memory of 0x${bytes.toString(16)} bytes`);
+  const piece: Piece = { first, last, base: first, name };
+  own.splice(low, 0, piece);
+  return piece;
 }
 
 export function roleText({ name, page }: PageRole): string {

@@ -83,7 +83,10 @@ export function movesAreas(call: Call): boolean {
 const FIXED_IOVA = 1;
 const FLAGS_AT = 4;
 
-/** Whether a call leaves the choice of an IOVA to the kernel: its flags are without IOMMU_IOAS_MAP_FIXED_IOVA. */
+/**
+ * Whether a call leaves the choice of an IOVA to the kernel: its flags are without
+ * IOMMU_IOAS_MAP_FIXED_IOVA.
+ */
 export function choosesIova(call: Call): boolean {
   if (!movesAreas(call) || call.op !== 'ioctl') return false;
   return call.arg !== null && call.arg.length > FLAGS_AT && (call.arg[FLAGS_AT]! & FIXED_IOVA) === 0;

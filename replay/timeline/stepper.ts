@@ -15,8 +15,8 @@ export interface Stepper {
   /** The last record that was applied; -1 before the first. */
   seq(): number;
   /**
-   * Applies the records up to `toSeq`, in order; `visit` sees each with what came of it (null for a note), and
-   * ends it by answering false. The call may be an object that is used again for the next one.
+   * Applies the records up to `toSeq`, in order; `visit` sees each with what came of it (null for a note),
+   * and ends it by answering false. The call may be an object that is used again for the next one.
    */
   advance(toSeq: number, visit?: StepVisitor): void;
 }

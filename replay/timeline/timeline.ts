@@ -15,7 +15,7 @@ const TIMELINE_VERSION = '1';
 /** Shorter traces are replayed from the start: that is as fast. */
 export const SHORT_CALLS = 20_000;
 /** Calls between two points at least … */
-const POINT_CALLS = 16_384;
+const POINT_CALLS = 2048;
 /** … and more where the state is large: so many bytes of a point, before it is packed, for each call. */
 const POINT_BYTES_PER_CALL = 64;
 /** Every so manieth change of the hardware is kept. */

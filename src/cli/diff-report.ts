@@ -9,6 +9,7 @@ import type {
 import { renderCall } from './call-text.ts';
 import type { DiffTarget } from './diff-target.ts';
 import type { Session } from './session.ts';
+import { jsonOf } from './state-report.ts';
 
 /** The comparison of two traces as text. */
 
@@ -94,7 +95,8 @@ function printSide(
 function effectText({ happened, changedHardware, reached }: CallEffect): string {
   const what = happened.length === 0 ? 'changes nothing' : happened.join(', ');
   if (!changedHardware) return `${what}; what the hardware holds stays as it is`;
-  return `${what}; the hardware holds something else then${reached.length === 0 ? '' : `, for ${reached.join(', ')}`}`;
+  const devices = reached.length === 0 ? '' : `, for ${reached.join(', ')}`;
+  return `${what}; the hardware holds something else then${devices}`;
 }
 
 function differenceText({ a, b, fields }: CallDifference): string {
@@ -153,4 +155,23 @@ function summary({ callCount, equalCalls, state, hardware }: TraceDiff): string 
 
 function count(many: number, one: string, more = `${one}s`): string {
   return `${many} ${many === 1 ? one : more}`;
+}
+
+/** The comparison as one JSON object: at most a thousand of the calls that differ. */
+export function jsonOfDiff({ isEqual, equalCalls, callCount, calls, ...rest }: TraceDiff): string {
+  const side = (call: Meaning | null) =>
+    call === null
+      ? null
+      : {
+          seq: call.seq,
+          call: call.name,
+          ...(call.why === '' ? {} : { refused: call.why }),
+          fields: plain(call),
+        };
+  const told = calls.map(({ a, b, fields }) => ({ a: side(a), b: side(b), differs: fields }));
+  return jsonOf({ equal: isEqual, equalCalls, differingCalls: callCount, calls: told, ...rest });
+}
+
+function plain({ fields }: Meaning): Record<string, string> {
+  return Object.fromEntries(fields.map(({ name, text, label }) => [name, label ?? text]));
 }

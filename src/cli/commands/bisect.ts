@@ -13,8 +13,8 @@ export function registerBisect(program: Command, run: Runner): void {
   const command = program
     .command('bisect')
     .description(
-      'find the first call after which the hardware of two runs holds something else, by the points that the\n' +
-        'store keeps of both: only a short part of each trace is replayed, once their timelines are built',
+      'find the first call after which the hardware of two runs holds something else, by the points that\n' +
+        'the store keeps of both: only a short part of each is replayed, once their timelines are built',
     )
     .argument('<a>', 'name of a trace, or a capture file')
     .argument('<b>', 'the same for the other one');

@@ -1,12 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { diffTraces } from '../../../replay/index.ts';
-import { printDiff } from '../diff-report.ts';
+import { jsonOfDiff, printDiff } from '../diff-report.ts';
 import { withTwo } from '../diff-target.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { addModelOptions, type ModelFlags, modelChoiceOf } from '../model-options.ts';
 import { addExamples, parseInteger } from '../options.ts';
 import type { Runner, Session } from '../session.ts';
-import { jsonOf } from '../state-report.ts';
 
 interface DiffFlags extends ModelFlags {
   readonly ignore?: readonly string[];
@@ -22,7 +21,7 @@ export function registerDiff(program: Command, run: Runner): void {
     .command('diff')
     .description(
       'compare two traces, or two points of one, by what their calls mean: the first call that differs,\n' +
-        'then the state and the hardware at the end. Numbers that differ from run to run are not compared:\n' +
+        'then the state and the hardware at the end. What differs from run to run is not compared:\n' +
         'pids, descriptors, ids, and where memory happens to lie.',
     )
     .argument('<a>', 'name of a trace, a capture file, or TRACE@SEQ for its state after a call')
@@ -58,7 +57,7 @@ async function diff(session: Session, names: readonly [string, string], flags: D
   return await withTwo(session, names, options, (a, b) => {
     const { ignore, traffic = false } = flags;
     const found = diffTraces(a, b, { ...(ignore === undefined ? {} : { ignore }), traffic });
-    if (session.json) session.print(jsonOf(found));
+    if (session.json) session.print(jsonOfDiff(found));
     else printDiff(session, a, b, found, flags.context);
     return found.isEqual ? EXIT.clean : EXIT.finding;
   });

@@ -2,7 +2,7 @@ import { contextLifecycle } from '../../../machines/index.ts';
 import { deviceName } from '../drivers/facts.ts';
 import type { Kernel } from '../kernel.ts';
 import { describeObject, type FactValue, rangeText } from '../object-facts.ts';
-import type { Context, KernelObject, ObjectType } from '../state.ts';
+import type { Context, KernelObject } from '../state.ts';
 import {
   containerKey,
   contextKey,
@@ -13,42 +13,11 @@ import {
   physicalKey,
   processKey,
 } from './keys.ts';
+import type { NodeFacts, NodeKind } from './node-facts.ts';
 import { proposalNodes } from './proposal.ts';
 import { groupIds, iommuNames, physicalIds } from './references.ts';
 
 /** The nodes of the object graph with what a person asks of them. */
-
-export type NodeKind =
-  | ObjectType
-  | 'process'
-  | 'context'
-  | 'group'
-  | 'device-function'
-  | 'iommu'
-  | 'container'
-  | 'dmabuf'
-  | 'descriptor'
-  | 'vm'
-  | 'io-address-space'
-  | 'pasid-set'
-  | 'pasid';
-
-export interface NodeFacts {
-  /** Unique in the graph: see keys.ts. */
-  readonly key: string;
-  readonly kind: NodeKind;
-  /** In words, such as `IOAS 1`. */
-  readonly label: string;
-  /** State of its lifecycle; null for what has none. */
-  readonly state: string | null;
-  /** Context that it belongs to; 0 for none. */
-  readonly context: number;
-  /** Its id there, or a number of its own; 0 for none. */
-  readonly id: number;
-  readonly facts: Readonly<Record<string, FactValue>>;
-  /** The node that a tree shows it under; null for a root. */
-  readonly owner: string | null;
-}
 
 /** Every node, in the order of visitNodes. */
 export function describeNodes(kernel: Kernel): NodeFacts[] {

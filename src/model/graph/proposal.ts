@@ -4,8 +4,7 @@ import type { FactValue } from '../object-facts.ts';
 import { deviceFacts } from '../proposal/facts.ts';
 import type { ProposalFile, ProposalState } from '../proposal/state.ts';
 import { fileKey, groupKey, namedDeviceKey, pasidKey, processKey, setKey, spaceKey } from './keys.ts';
-import type { NodeFacts } from './nodes.ts';
-import type { NodeVisitor, ReferenceVisitor } from './references.ts';
+import type { NodeFacts, NodeVisitor, ReferenceVisitor } from './node-facts.ts';
 
 /** The graph of the generations of 2020 and 2021: descriptors, I/O address spaces, PASIDs and their sets. */
 

@@ -11,19 +11,13 @@ import {
   physicalKey,
   processKey,
 } from './keys.ts';
+import type { NodeVisitor, ReferenceVisitor } from './node-facts.ts';
 import { visitProposalNodes, visitProposalReferences } from './proposal.ts';
 
 /**
  * Who refers to whom, and which nodes there are: names only, in the order of ids. The facts of a node are in
  * nodes.ts.
  */
-
-/**
- * Told of one reference: the node that holds it, what for, and the node it leads to. `pasid` tells an
- * attachment: 0 for the requester id.
- */
-export type ReferenceVisitor = (from: string, role: string, to: string, pasid?: number) => void;
-export type NodeVisitor = (key: string) => void;
 
 /** Every node of the graph. */
 export function visitNodes(kernel: Kernel, visit: NodeVisitor): void {

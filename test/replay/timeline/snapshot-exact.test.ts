@@ -9,7 +9,7 @@ import { seedOf, tracesByFolder } from '../../support/folders.ts';
 /** A snapshot holds all of the state: nothing is forgotten, and nothing is kept twice. */
 
 /** Points of a trace at which it is looked at: about so many, spread by a hash of its name. */
-const POINTS = 6;
+const POINTS = 3;
 
 describe('a kernel that was saved and restored', () => {
   test.each(tracesByFolder())('is the same in every field at points of every trace of %s', (_, traces) => {
