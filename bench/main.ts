@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Table from 'cli-table3';
 import { generateTrace } from './generate.ts';
+import { measureLint } from './lint-bench.ts';
 import type { BenchResult } from './measure.ts';
 import { measureModel } from './model-bench.ts';
 import { measureStore } from './store-bench.ts';
@@ -23,6 +24,7 @@ async function main(): Promise<void> {
     const results: BenchResult[] = await measureStore(folder, trace, say);
     const replayStore = results.find(({ name }) => name === 'replay-store')!;
     results.push(...measureModel(trace, replayStore, quick, SEED, say));
+    results.push(...measureLint(trace, quick, SEED, say));
     if (json) console.log(JSON.stringify({ seed: SEED, calls, results }, null, 2));
     else console.log(render(results));
   } finally {

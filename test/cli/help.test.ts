@@ -9,6 +9,7 @@ const COMMANDS = [
   'show',
   'replay',
   'explain',
+  'lint',
   'pagetable',
   'translate',
   'compare-hw',
