@@ -106,9 +106,35 @@ function* iommufdDomains(history: History, kernel: Kernel): Generator<DomainSket
 }
 
 function* type1Domains(history: History, kernel: Kernel): Generator<DomainSketch> {
+  for (const { container, domain, key, facts } of eachType1Domain(history, kernel)) {
+    yield {
+      key,
+      context: container,
+      hwpt: 0,
+      ioas: 0,
+      iommu: domain.iommu,
+      driver: domain.driver,
+      nestParent: false,
+      tracking: false,
+      facts,
+      stepCount: history.domains.get(key)?.steps.length ?? 0,
+    };
+  }
+}
+
+/** A domain of a classic container, in the terms of those of iommufd. */
+export interface ContainerDomain {
+  /** Of the container. */
+  readonly container: number;
+  readonly key: number;
+  readonly groups: readonly number[];
+  readonly domain: Pick<PagingDomain, 'iommu' | 'format' | 'pageSizes' | 'aperture' | 'driver'>;
+  readonly facts: FormatFacts;
+}
+
+export function* eachType1Domain(history: History, kernel: Kernel): Generator<ContainerDomain> {
   for (const { key: container, iommu: type1 } of Object.values(kernel.state.vfio.containers)) {
     for (const { kind, groups, aperture, pageSizes, enforceCacheCoherency } of type1?.domains ?? []) {
-      const key = type1Key(history, container, kind);
       const device = kernel.machine.devices.find(({ group }) => groups.includes(group));
       const iommu = device?.iommu ?? kernel.machine.iommus[0];
       if (iommu === undefined) continue;
@@ -119,18 +145,8 @@ function* type1Domains(history: History, kernel: Kernel): Generator<DomainSketch
         pageSizes,
         aperture,
       };
-      yield {
-        key,
-        context: container,
-        hwpt: 0,
-        ioas: 0,
-        iommu: iommu.name,
-        driver: iommu.driver,
-        nestParent: false,
-        tracking: false,
-        facts: formatFacts(kernel, domain, { nestParent: false, enforceCacheCoherency }, false),
-        stepCount: history.domains.get(key)?.steps.length ?? 0,
-      };
+      const facts = formatFacts(kernel, domain, { nestParent: false, enforceCacheCoherency }, false);
+      yield { container, key: type1Key(history, container, kind), groups, domain, facts };
     }
   }
 }

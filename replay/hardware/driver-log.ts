@@ -1,8 +1,16 @@
-import type { Context, EffectSink, HwptPaging, Kernel } from '../../src/model/index.ts';
+import type { Context, EffectSink, Kernel } from '../../src/model/index.ts';
 import type { Call } from '../../src/trace/index.ts';
 import { CMD } from '../../src/uapi/index.ts';
+import { type ContainerWatch, watchContainers } from './container-log.ts';
 import { formatFacts } from './domain-view.ts';
-import { type DriverLog, type DriverOp, type DriverTarget, type LogDomain, nestedName } from './driver-op.ts';
+import {
+  type DriverLog,
+  type DriverOp,
+  type DriverTarget,
+  isOfLog,
+  logDomain,
+  nestedName,
+} from './driver-op.ts';
 import { invalidationOf } from './guest-invalidation.ts';
 import type { History } from './history.ts';
 
@@ -17,6 +25,7 @@ interface Recorder {
   /** Steps that the log has, by domain. */
   readonly taken: Map<number, number>;
   readonly claimed: Set<number>;
+  readonly containers: ContainerWatch;
   /** Domains with dirty tracking on. */
   readonly tracked: Set<number>;
   /** Record that is being applied. */
@@ -55,6 +64,7 @@ export function recordDrivers(
     keys: new Map(),
     taken: new Map(),
     claimed: new Set(),
+    containers: watchContainers(kernel, history, log),
     tracked: new Set(),
     seq: 0,
     start: 0,
@@ -120,25 +130,13 @@ function noteDomain(recorder: Recorder, context: number, id: number): void {
   const hwpt = recorder.kernel.state.contexts[context]?.objects[id];
   if (hwpt?.type !== 'hwpt-paging' || !isOurs(recorder, hwpt.domain.iommu)) return;
   recorder.keys.set(`${context}:${id}`, hwpt.domain.key);
-  recorder.log.domains.set(hwpt.domain.key, factsOf(hwpt));
+  recorder.log.domains.set(hwpt.domain.key, logDomain(hwpt.domain, hwpt.nestParent));
   recorder.log.formats.set(hwpt.domain.key, formatFacts(recorder.kernel, hwpt.domain, hwpt, false));
   push(recorder, { op: 'alloc', domain: hwpt.domain.key });
 }
 
 function isOurs({ log }: Recorder, iommu: string): boolean {
-  return log.iommu === null ? iommu !== '' : log.iommu === iommu;
-}
-
-function factsOf({ domain, nestParent }: HwptPaging): LogDomain {
-  return {
-    key: domain.key,
-    iommu: domain.iommu,
-    stage: domain.format === 'smmu-s2' ? 2 : 1,
-    nestParent,
-    tracksDirty: domain.dirtyOps,
-    pageSizes: BigInt(domain.pageSizes),
-    apertureLastPage: domain.aperture.lastPage,
-  };
+  return isOfLog(log, iommu);
 }
 
 function takeSteps(recorder: Recorder, domain: number): void {
@@ -208,7 +206,7 @@ function noteDetach(recorder: Recorder, contextId: number, deviceId: number, pas
 function afterCall(recorder: Recorder, call: Call): void {
   const { log, kernel } = recorder;
   recorder.seq = call.seq;
-  closeCall(recorder, call.op !== 'ioctl' || call.kind !== 'iommufd');
+  closeCall(recorder, !leavesGroups(call));
   if (call.op === 'ioctl' && call.kind === 'iommufd') {
     const op = invalidationOf(kernel, call, (iommu) => isOurs(recorder, iommu));
     if (op !== null) push(recorder, op);
@@ -218,11 +216,13 @@ function afterCall(recorder: Recorder, call: Call): void {
 }
 
 /** What effects did not tell in so many words; everything since the last record gets its number. */
-function closeCall(recorder: Recorder, mayChangeOwners = true): void {
+function closeCall(recorder: Recorder, mayMoveGroups = true): void {
   const { log, seq } = recorder;
   for (let at = recorder.start; at < log.ops.length; at += 1) log.ops[at] = { ...log.ops[at]!, seq };
-  // No command of /dev/iommu itself claims or releases a group.
-  if (mayChangeOwners) noteOwners(recorder);
+  if (mayMoveGroups) {
+    noteOwners(recorder);
+    noteContainers(recorder);
+  }
   for (const domain of log.domains.keys()) takeSteps(recorder, domain);
   recorder.start = log.ops.length;
 }
@@ -237,6 +237,39 @@ function noteTracking(recorder: Recorder): void {
       else recorder.tracked.delete(key);
       push(recorder, { op: 'tracking', domain: key, on: object.tracking });
     }
+  }
+}
+
+/**
+ * Classic containers: devices leave a domain before it is emptied, and enter it before it is filled, after
+ * the claims of the call.
+ */
+function noteContainers(recorder: Recorder): void {
+  const { log, seq, start } = recorder;
+  const found = recorder.containers.changes();
+  if (found.length === 0) return;
+  const others = log.ops.slice(start).findIndex(({ op }) => op !== 'claim');
+  const at = others < 0 ? log.ops.length : start + others;
+  log.ops.splice(at, 0, ...found.map((op) => ({ ...op, seq }) as DriverOp));
+}
+
+/** Records that can not claim, release or move a group: the frequent ones. */
+function leavesGroups(call: Call): boolean {
+  switch (call.op) {
+    case 'ioctl':
+      return (
+        call.kind === 'iommufd' ||
+        call.cmd === CMD.VFIO_IOMMU_MAP_DMA ||
+        call.cmd === CMD.VFIO_IOMMU_UNMAP_DMA
+      );
+    case 'note':
+    case 'dma':
+    case 'mmap':
+    case 'pread':
+    case 'pwrite':
+      return true;
+    default:
+      return false;
   }
 }
 

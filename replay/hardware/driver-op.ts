@@ -1,3 +1,4 @@
+import type { PagingDomain } from '../../src/model/index.ts';
 import type { GuestCommand } from './smmu-guest-commands.ts';
 import type { FormatFacts } from './table-format.ts';
 
@@ -67,6 +68,27 @@ export interface DriverLog {
   readonly domains: Map<number, LogDomain>;
   /** What the format of a domain's table follows from, by key. */
   readonly formats: Map<number, FormatFacts>;
+}
+
+/** Facts of a domain that an executor of the log needs. */
+export function logDomain(
+  { key, iommu, format, dirtyOps, pageSizes, aperture }: Omit<PagingDomain, 'driver' | 'needsProt'>,
+  nestParent: boolean,
+): LogDomain {
+  return {
+    key,
+    iommu,
+    stage: format === 'smmu-s2' ? 2 : 1,
+    nestParent,
+    tracksDirty: dirtyOps,
+    pageSizes: BigInt(pageSizes),
+    apertureLastPage: aperture.lastPage,
+  };
+}
+
+/** Whether a log tells of an IOMMU; the mock one has no name. */
+export function isOfLog(log: DriverLog, iommu: string): boolean {
+  return log.iommu === null ? iommu !== '' : log.iommu === iommu;
 }
 
 /** Bytes of a guest's address space that user space says have changed: iommu_hwpt_vtd_s1_invalidate. */

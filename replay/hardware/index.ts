@@ -12,3 +12,9 @@ export { type NestedWalk, walkNested } from './smmu-guest-walk.ts';
 export { lookAtSmmu } from './smmu-look.ts';
 export type { Access, TableFormat, UnknownBits, Word } from './table-format.ts';
 export { findSlot, type Translation, type TranslationStep, translate } from './translate.ts';
+export {
+  type CompareLogOptions,
+  compareVtdLog,
+  type LogComparison,
+  type LogDifference,
+} from './vtd-log/index.ts';

@@ -1,5 +1,6 @@
 import {
   invalidateContext,
+  invalidateDevice,
   invalidateStreamEntry,
   invalidateTag,
   prefetchConfig,
@@ -53,6 +54,7 @@ export function attachPaging(
     writeEntry(driver, stream, stage2Entry(streamOf(driver, stream), stage2Of(driver, domain)), domain);
     clearContext(driver, stream, RID);
   }
+  flushDevice(driver, stream, RID);
   leave(driver, old);
 }
 
@@ -66,6 +68,7 @@ export function attachNested(
   const old = take(stream, parent, RID);
   const words = nestedEntry(streamOf(driver, stream), stage2Of(driver, parent), guestEntry(data));
   writeEntry(driver, stream, words, parent);
+  flushDevice(driver, stream, RID);
   leave(driver, old);
 }
 
@@ -73,6 +76,7 @@ export function attachNested(
 export function attachBlocked(driver: Driver, stream: DriverStream): void {
   const old = take(stream, null, RID);
   writeEntry(driver, stream, abortEntry(), null);
+  if (old !== null) flushDevice(driver, stream, RID);
   leave(driver, old);
   clearContext(driver, stream, RID);
 }
@@ -82,6 +86,7 @@ function attachPasid(driver: Driver, stream: DriverStream, domain: DriverDomain,
   if (stream.substreamBits === 0 || domain.facts.stage !== 1) return;
   const old = take(stream, domain, pasid);
   writeContext(driver, stream, pasid, contextOf(driver, domain), domain);
+  if (old !== null) flushDevice(driver, stream, pasid);
   leave(driver, old);
 }
 
@@ -90,7 +95,16 @@ export function detachPasid(driver: Driver, stream: DriverStream, pasid: number)
   if (stream.substreamBits === 0) return;
   const old = take(stream, null, pasid);
   clearContext(driver, stream, pasid);
+  flushDevice(driver, stream, pasid);
   leave(driver, old);
+}
+
+/**
+ * arm_smmu_atc_inv_master: what a device with ATS keeps goes when its translation changes, and when ATS is
+ * switched on or off (arm_smmu_attach_commit).
+ */
+function flushDevice(driver: Driver, { ats, streamId }: DriverStream, pasid: number): void {
+  if (ats === true) emit(driver, invalidateDevice(streamId, pasid), sync());
 }
 
 /** The device joins a domain and is still a user of the one before. */

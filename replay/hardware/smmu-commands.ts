@@ -158,9 +158,13 @@ function addressOf(iova: number): bigint {
 /** Everything that a device caches. */
 const WHOLE_ATC = 52;
 
-/** arm_smmu_make_cmd_atc_inv_all. */
-export function invalidateDevice(streamId: number): SmmuCommand {
-  return command('ATC_INV', stream(streamId), BigInt(WHOLE_ATC));
+/** The command names a substream. */
+const SUBSTREAM_VALID = 1n << 11n;
+
+/** arm_smmu_make_cmd_atc_inv_all: of one PASID, or with 0 of the device. */
+export function invalidateDevice(streamId: number, pasid = 0): SmmuCommand {
+  const substream = pasid === 0 ? 0n : field(pasid, 31, 12) | SUBSTREAM_VALID;
+  return command('ATC_INV', stream(streamId) | substream, BigInt(WHOLE_ATC));
 }
 
 /** arm_smmu_atc_inv_to_cmd: the smallest aligned power of two of pages that holds the range. */

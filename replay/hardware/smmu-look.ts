@@ -158,7 +158,7 @@ function deviceOf({ index, bdf, maxPasids, ats }: PhysicalDevice, features: Smmu
     device: index,
     streamId: streamIdOf(bdf),
     substreamBits: Math.min(pasidBits, features.substreamBits),
-    ats: features.ats && ats !== false ? null : false,
+    ats: features.ats ? ats : false,
   };
 }
 

@@ -53,3 +53,9 @@ export function parsePositive(text: string): number {
   if (value === 0) throw new InvalidArgumentError('must be 1 or more.');
   return value;
 }
+
+/** Parses a number of seconds: `1795170136.7386`, with a sign if wanted. */
+export function parseSeconds(text: string): number {
+  if (!/^[-+]?\d{1,12}(\.\d{1,9})?$/.test(text)) throw new InvalidArgumentError('must be seconds.');
+  return Number(text);
+}

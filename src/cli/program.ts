@@ -4,6 +4,7 @@ import { registerCompareHw } from './commands/compare-hw.ts';
 import { registerCompletion } from './commands/completion.ts';
 import { registerExplain } from './commands/explain.ts';
 import { registerImport } from './commands/import.ts';
+import { registerIotlb } from './commands/iotlb.ts';
 import { registerLint } from './commands/lint.ts';
 import { registerList } from './commands/list.ts';
 import { registerMachines } from './commands/machines.ts';
@@ -68,6 +69,7 @@ export function createProgram(stdout: Output, run: Runner): Command {
     registerLint,
     registerPagetable,
     registerTranslate,
+    registerIotlb,
     registerCompareHw,
     registerPredict,
     registerAudit,

@@ -1,9 +1,10 @@
 import type { NotedMemory } from '../smmu-guest-memory.ts';
+import { featuresOfIommu } from '../smmu-look.ts';
 import type { Access } from '../table-format.ts';
 import { READ, WRITE } from '../table-format.ts';
 import { type Caches, deviceKey, fillCache, slotKey, translationKey } from './caches.ts';
 import type { Entry } from './entry.ts';
-import { type LiveState, slotNow } from './live-state.ts';
+import { deviceOf, type LiveState, slotNow } from './live-state.ts';
 import { slotTag, type Walked, walkSlot } from './live-walk.ts';
 
 /** An access of a device on its way through the caches. */
@@ -75,8 +76,16 @@ function heldBy({ state, caches }: AccessContext, { device, pasid, page }: Acces
   return own.length === 0 ? common : [...own, ...common];
 }
 
+/** The device keeps translations: it has ATS, and the IOMMU serves it. */
+function hasDeviceTlb(state: LiveState, device: number): boolean {
+  const { ats, iommu } = deviceOf(state, device);
+  return (
+    ats === true && (iommu.driver !== 'smmuv3' || featuresOfIommu(state.kernel, iommu.name)?.ats === true)
+  );
+}
+
 function fill(
-  { caches, seq }: AccessContext,
+  { state, caches, seq }: AccessContext,
   { device, pasid, translates }: AccessRequest,
   walk: Walked,
   held: readonly Entry[],
@@ -98,7 +107,8 @@ function fill(
     filled.push(entry);
   };
   if (!isHeld) put({ ...base, cache: 'iotlb', firstPage, lastPage, to, prot });
-  if (!isHeld && translates === true) put({ ...base, cache: 'device-tlb', firstPage, lastPage, to, prot });
+  const keeps = translates === true && hasDeviceTlb(state, device);
+  if (!isHeld && keeps) put({ ...base, cache: 'device-tlb', firstPage, lastPage, to, prot });
   const key = translationKey(tag, pasid, perPasid);
   for (const table of walk.tables) {
     let isKnown = false;

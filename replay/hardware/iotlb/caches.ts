@@ -94,7 +94,8 @@ export function applyInvalidation(caches: Caches, invalidation: Invalidation, st
 function forgetTranslations(caches: Caches, invalidation: Invalidation, stale: Entry[]): number {
   const { tag, granularity, pasid, ofParent, leafOnly } = invalidation;
   const [first, last] = ofParent ? [0, LAST_PAGE] : [invalidation.firstPage, invalidation.lastPage];
-  const stores = leafOnly === false ? [caches.iotlb, caches.walks] : [caches.iotlb];
+  // What is cached of a guest's tables rests on leaves of the second stage.
+  const stores = leafOnly === false || ofParent ? [caches.iotlb, caches.walks] : [caches.iotlb];
   let dropped = 0;
   const drop = (key: string | null): void => {
     for (const store of stores)

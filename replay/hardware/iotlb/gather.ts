@@ -87,6 +87,11 @@ function joined(one: boolean | null, other: boolean | null): boolean | null {
 /** Whether an unmap takes leaves only; null where the sizes of the leaves are not known. */
 function leavesTables(domain: LiveDomain, page: number, pageCount: number): boolean | null {
   if (!domain.table.coversTable(page, pageCount)) return true;
+  return knowsFrames(domain, page) ? false : null;
+}
+
+/** Whether notes tell what is behind the area with a page. */
+export function knowsFrames(domain: LiveDomain, page: number): boolean {
   const fill = fillAt(domain, page);
-  return fill !== null && hasFrames(fill.pages) ? false : null;
+  return fill !== null && hasFrames(fill.pages);
 }

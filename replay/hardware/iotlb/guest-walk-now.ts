@@ -24,10 +24,11 @@ export type GuestWalk =
   | GuestLeaf
   /** The guest translates nothing: the address goes to the second stage as it is. */
   | { readonly kind: 'bypass' }
-  | { readonly kind: 'fault' }
+  /** `tables`: those on the way to where it ended. */
+  | { readonly kind: 'fault'; readonly asid: number | null; readonly tables: readonly Span[] }
   | { readonly kind: 'unknown' };
 
-const FAULT = { kind: 'fault' } as const;
+const FAULT = { kind: 'fault', asid: null, tables: [] } as const;
 const UNKNOWN = { kind: 'unknown' } as const;
 
 interface Root {
@@ -105,10 +106,10 @@ function descend(
     if (level === format.levels && page >= item * entries) return FAULT;
     const index = Math.floor(page / item) % entries;
     const word = readGuestNow(parent, noted, at + 8n * BigInt(index));
-    if (word === 'unmapped') return FAULT;
+    if (word === 'unmapped') return { kind: 'fault', asid, tables };
     if (word === null) return UNKNOWN;
     const parsed = format.parse(word, level);
-    if (parsed.kind === 'empty' || parsed.kind === 'reserved') return FAULT;
+    if (parsed.kind === 'empty' || parsed.kind === 'reserved') return { kind: 'fault', asid, tables };
     if (parsed.kind === 'table') {
       const firstPage = page - (page % item);
       tables.push({ firstPage, lastPage: firstPage + item - 1 });

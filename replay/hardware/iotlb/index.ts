@@ -4,4 +4,5 @@ export { deviceNamed } from './dma-records.ts';
 export { type Entry, isSamePage, type PageIdentity, type Staleness } from './entry.ts';
 export { type Geometry, parseGeometry } from './geometry.ts';
 export type { CacheKind, Cause, Certainty, Granularity, Invalidation, Tag } from './invalidation.ts';
+export { type IotlbLookOptions, type IotlbView, lookAtIotlb } from './look.ts';
 export { type IotlbOptions, type IotlbProjection, type IotlbStep, watchIotlb } from './projection.ts';

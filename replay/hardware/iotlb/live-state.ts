@@ -28,6 +28,8 @@ export interface LiveState {
   readonly domains: Map<number, LiveDomain>;
   /** By `slotKey`; a RID that is absent has the kernel's own domain, a PASID none. */
   readonly slots: Map<string, SlotNow>;
+  /** VT-d: CAP.CM where the trace does not tell it; null when nobody does. */
+  readonly cachingMode: boolean | null;
   readonly pageBytes: number;
   /** Kernel as major * 100 + minor. */
   readonly release: number;
@@ -43,6 +45,7 @@ export function createLiveState(
   history: History,
   log: DriverLog,
   tell: (invalidation: Invalidation) => void,
+  cachingMode: boolean | null = null,
 ): LiveState {
   const [major = 0, minor = 0] = kernel.profile.release.split('.').map(Number);
   return {
@@ -51,6 +54,7 @@ export function createLiveState(
     log,
     domains: new Map(),
     slots: new Map(),
+    cachingMode,
     pageBytes: kernel.profile.pageBytes,
     release: major * 100 + minor,
     seq: 0,

@@ -80,22 +80,26 @@ export function walkSlot(
   const guest = walkGuestNow(deviceOf(state, device).iommu.driver, now.data, domain, noted, page);
   if (guest.kind === 'bypass') return { ...nothing, parent: null, ...walkDomain(domain, page, access) };
   if (guest.kind === 'unknown') return nothing;
-  if (guest.kind === 'fault' || !allows(guest.prot, access)) return { ...nothing, outcome: 'fault' };
+  const { tables, asid } = guest;
+  if (guest.kind === 'fault' || !allows(guest.prot, access)) return { ...nothing, outcome: 'fault', tables };
   const below = walkDomain(domain, guest.ipaPage + page - guest.firstPage, access);
-  if (below.outcome === 'fault') return { ...nothing, outcome: 'fault' };
-  return { ...nothing, ...combined(domain, guest, below, page), asid: guest.asid, tables: guest.tables };
+  if (below.outcome === 'fault') return { ...nothing, outcome: 'fault', asid, tables };
+  return { ...nothing, ...combined(domain, guest, below, page), asid, tables };
 }
 
 type DomainWalk = Pick<Walked, 'outcome' | 'firstPage' | 'lastPage' | 'to' | 'here' | 'prot' | 'tables'>;
 
 function walkDomain(domain: LiveDomain, page: number, access: Access): DomainWalk {
   const { steps, fault, shift, prot } = domain.table.walk(page, access);
+  const { format } = domain.table;
+  const passed = steps.filter(
+    ({ word }, at) => word !== null && (fault === 'not-present' || at < steps.length - 1),
+  );
+  const tables = passed.map(({ level }) => spanOf(page, 2 ** (format.itemShift(level) - 12)));
   if (fault !== null)
-    return { outcome: 'fault', firstPage: page, lastPage: page, to: null, here: null, prot, tables: [] };
+    return { outcome: 'fault', firstPage: page, lastPage: page, to: null, here: null, prot, tables };
   const pages = 2 ** (shift - 12);
   const firstPage = page - (page % pages);
-  const { format } = domain.table;
-  const tables = steps.slice(0, -1).map(({ level }) => spanOf(page, 2 ** (format.itemShift(level) - 12)));
   return {
     outcome: 'page',
     firstPage,

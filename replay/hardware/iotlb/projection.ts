@@ -29,7 +29,8 @@ export interface IotlbStep {
   readonly accesses: readonly AccessAnswer[];
   /**
    * Entries that a change of this record made untrue and that no invalidation of it reached: `stale` of each
-   * says what a walk gives now, and who would have had to invalidate what.
+   * says what a walk gives now, and who would have had to invalidate what. It is null again once a later
+   * change makes the entry true by chance, so look at it while being told.
    */
   readonly becameStale: readonly Entry[];
   /** Stale entries that were forgotten at last. */
@@ -220,12 +221,9 @@ function recheckDomain(running: Running, tag: Tag, spans: readonly Span[], seq: 
 
 /** A slot changed hands: tags may have no user any more. */
 function recheckAll(running: Running, seq: number): void {
-  const { state } = running.executor;
-  state.changing = 'parent';
   eachStore(running, (_caches, store) =>
     store.visit(null, 0, LAST_PAGE, (entry) => check(running, entry, seq)),
   );
-  state.changing = 'nothing';
 }
 
 /** A note told of memory: tables of guests may read otherwise now. */

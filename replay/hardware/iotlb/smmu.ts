@@ -24,13 +24,15 @@ export function createSmmu(state: LiveState, iommu: string): SmmuCaches {
   const options = optionsOf(kernel, features, iommu, { asids: 0, vmids: 0 });
   const log: DriverLog = { ...state.log, iommu };
   const driver = bootSmmu(log, history, features, options);
+  const tags: Tags = new Map();
   return {
     execute(op) {
       if ('domain' in op && log.domains.get(op.domain)?.iommu !== iommu) return;
       driver.seq = op.seq;
       execute(driver, op);
+      if (op.op === 'alloc') noteTag(tags, driver, op.domain);
       for (const { command, isSure } of driver.queue) {
-        const told = invalidationOf(driver, iommu, op, command);
+        const told = invalidationOf({ driver, iommu, tags }, op, command);
         if (told !== null) state.tell({ ...told, certainty: isSure ? 'sure' : 'possible' });
       }
       driver.queue.length = 0;
@@ -43,8 +45,7 @@ const bitsOf = (word: bigint, high: number, low: number): number =>
 
 /** Null for commands that invalidate nothing. */
 function invalidationOf(
-  driver: Driver,
-  iommu: string,
+  { driver, iommu, tags }: Smmu,
   op: DriverOp,
   { words }: SmmuCommand,
 ): Invalidation | null {
@@ -67,25 +68,32 @@ function invalidationOf(
     case OPCODE.CFGI_CD_ALL:
       return { ...base, cache: 'pasid', granularity: 'device', device };
     case OPCODE.ATC_INV:
-      return { ...base, cache: 'device-tlb', ...atcRange(second), device };
+      // Without a valid substream, all of the device are meant.
+      return {
+        ...base,
+        cache: 'device-tlb',
+        ...atcRange(second),
+        device,
+        pasid: (first & (1n << 11n)) === 0n ? null : pasid,
+      };
     case OPCODE.TLBI_S2_IPA:
       return {
         ...base,
         cache: 'iotlb',
         ...tlbiRange(first, second),
-        ...stage2(driver, first),
+        ...stage2(tags, first),
         reaches: 'plain',
       };
     case OPCODE.TLBI_S12_VMALL:
-      return { ...base, cache: 'iotlb', granularity: 'domain', ...stage2(driver, first) };
+      return { ...base, cache: 'iotlb', granularity: 'domain', ...stage2(tags, first) };
     case OPCODE.TLBI_NH_VA:
-      return { ...base, cache: 'iotlb', ...tlbiRange(first, second), ...stage1(driver, first) };
+      return { ...base, cache: 'iotlb', ...tlbiRange(first, second), ...stage1(tags, first) };
     case OPCODE.TLBI_NH_VAA:
-      return { ...base, cache: 'iotlb', ...tlbiRange(first, second), ...stage1(driver, first), asid: null };
+      return { ...base, cache: 'iotlb', ...tlbiRange(first, second), ...stage1(tags, first), asid: null };
     case OPCODE.TLBI_NH_ASID:
-      return { ...base, cache: 'iotlb', granularity: 'domain', ...stage1(driver, first) };
+      return { ...base, cache: 'iotlb', granularity: 'domain', ...stage1(tags, first) };
     case OPCODE.TLBI_NH_ALL:
-      return { ...base, cache: 'iotlb', granularity: 'domain', ...stage2(driver, first), reaches: 'nested' };
+      return { ...base, cache: 'iotlb', granularity: 'domain', ...stage2(tags, first), reaches: 'nested' };
     default:
       return null;
   }
@@ -96,23 +104,38 @@ function deviceOf(driver: Driver, streamId: number): number | null {
   return null;
 }
 
-/** Domain of an id; the kernel's own domains have none that a trace tells. */
-function tagOf({ domains }: Driver, stage: 1 | 2, id: number): string {
-  for (const { facts, rank } of domains.values())
-    if (facts.stage === stage && rank === id) return `d${facts.key}`;
-  return `own stage ${stage}`;
+/**
+ * Tags by stage and id. A domain may be gone when the last device leaves it and its id is cleared: an id
+ * stands for the last domain that got it.
+ */
+type Tags = Map<string, string>;
+
+interface Smmu {
+  readonly driver: Driver;
+  readonly iommu: string;
+  readonly tags: Tags;
 }
 
-function stage2(driver: Driver, first: bigint): Pick<Invalidation, 'tag'> {
-  return { tag: tagOf(driver, 2, bitsOf(first, 47, 32)) };
+function noteTag(tags: Tags, { domains }: Driver, key: number): void {
+  const domain = domains.get(key);
+  if (domain !== undefined) tags.set(`${domain.facts.stage}:${domain.rank}`, `d${key}`);
+}
+
+/** The kernel's own domains have no id that a trace tells. */
+function tagOf(tags: Tags, stage: 1 | 2, id: number): string {
+  return tags.get(`${stage}:${id}`) ?? `own stage ${stage}`;
+}
+
+function stage2(tags: Tags, first: bigint): Pick<Invalidation, 'tag'> {
+  return { tag: tagOf(tags, 2, bitsOf(first, 47, 32)) };
 }
 
 /** The kernel's own stage-1 tables have VMID 0; a guest's ASIDs are told apart by its VMID. */
-function stage1(driver: Driver, first: bigint): Pick<Invalidation, 'tag' | 'asid' | 'reaches'> {
+function stage1(tags: Tags, first: bigint): Pick<Invalidation, 'tag' | 'asid' | 'reaches'> {
   const vmid = bitsOf(first, 47, 32);
   const asid = bitsOf(first, 63, 48);
-  if (vmid === 0) return { tag: tagOf(driver, 1, asid), asid: null, reaches: 'all' };
-  return { tag: tagOf(driver, 2, vmid), asid, reaches: 'nested' };
+  if (vmid === 0) return { tag: tagOf(tags, 1, asid), asid: null, reaches: 'all' };
+  return { tag: tagOf(tags, 2, vmid), asid, reaches: 'nested' };
 }
 
 type Range = Pick<

@@ -1,7 +1,7 @@
 import type { NotedMemory } from '../smmu-guest-memory.ts';
 import { READ } from '../table-format.ts';
 import { type Entry, isSamePage, type Staleness } from './entry.ts';
-import { type Invalidation, WHOLE } from './invalidation.ts';
+import { type Invalidation, type Tag, WHOLE } from './invalidation.ts';
 import { type LiveState, type SlotNow, slotNow } from './live-state.ts';
 import { slotTag, walkSlot } from './live-walk.ts';
 
@@ -26,9 +26,12 @@ export function recheck(state: LiveState, noted: NotedMemory, entry: Entry, seq:
 /** Null while nothing speaks against it. */
 function differenceOf(state: LiveState, noted: NotedMemory, entry: Entry): Staleness['now'] | null {
   const user = userOf(state, entry);
-  if (user === null) return 'nothing';
+  // Without a user the tag waits for the next one; that of a nest parent belongs to its guests.
+  if (user === null) return entry.parent !== null && isLive(state, entry.parent) ? null : 'nothing';
   const access = (entry.prot & READ) !== 0 ? 'r' : 'w';
   const walk = walkSlot(state, noted, user.device, user.now, entry.firstPage, access);
+  // Another address space of the guest: the entry waits until its own comes back.
+  if (entry.asid !== null && walk.asid !== null && entry.asid !== walk.asid) return null;
   if (entry.cache === 'walk') {
     if (walk.outcome === 'unknown') return null;
     return hasTable(state, user.now, entry, walk.tables) ? null : 'another entry';
@@ -40,21 +43,34 @@ function differenceOf(state: LiveState, noted: NotedMemory, entry: Entry): Stale
   return (entry.prot & ~walk.prot) === 0 ? null : 'other permissions';
 }
 
+function isLive({ domains }: LiveState, tag: Tag): boolean {
+  return domains.has(Number(tag.slice(1)));
+}
+
 interface User {
   readonly device: number;
   readonly now: SlotNow;
 }
 
-/** A slot whose translations have the entry's tag: that of the device that filled it, or another's. */
+/**
+ * Who translates with the entry's tag: the device that filled it, or another. A second stage that is cached
+ * by itself serves the slots nested on it as well.
+ */
 function userOf(state: LiveState, entry: Entry): User | null {
-  const own = slotNow(state, entry.device, entry.pasid);
-  if (slotTag(state, entry.device, own).tag === entry.tag) return { device: entry.device, now: own };
-  if (entry.cache === 'device-tlb') return null;
+  const own = userAt(state, entry, entry.device, slotNow(state, entry.device, entry.pasid));
+  if (own !== null || entry.cache === 'device-tlb') return own;
   for (const [key, now] of state.slots) {
-    const device = Number(key.slice(0, key.indexOf('/')));
-    if (slotTag(state, device, now).tag === entry.tag) return { device, now };
+    const user = userAt(state, entry, Number(key.slice(0, key.indexOf('/'))), now);
+    if (user !== null) return user;
   }
   return null;
+}
+
+function userAt(state: LiveState, entry: Entry, device: number, now: SlotNow): User | null {
+  const { tag, parent } = slotTag(state, device, now);
+  if (tag === entry.tag && parent === entry.parent) return { device, now };
+  const isBelow = entry.parent === null && now.kind === 'nested' && tag === entry.tag;
+  return isBelow ? { device, now: { kind: 'paging', tag: entry.tag, domain: now.domain } } : null;
 }
 
 /** A table still hangs where the paging-structure caches have one. */
@@ -99,6 +115,7 @@ function neededFor(state: LiveState, entry: Entry, seq: number, now: Staleness['
     changedFirst: firstPage,
     changedLast: lastPage,
     leafOnly: entry.cache !== 'walk',
+    asid: entry.asid,
   };
 }
 

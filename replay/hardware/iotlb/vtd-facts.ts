@@ -1,4 +1,5 @@
 import type { Kernel } from '../../../src/model/index.ts';
+import type { LiveState } from './live-state.ts';
 
 /** What the registers of a VT-d unit say, as far as invalidations depend on it; null: nothing tells. */
 export interface VtdFacts {
@@ -26,11 +27,16 @@ const NO_LIMIT = 63;
 export type KnownUnits = Map<string, { readonly learned: string | undefined; readonly facts: VtdFacts }>;
 
 /** What is known of a unit by now: a GET_HW_INFO of the trace may tell it late. */
-export function vtdFacts(kernel: Kernel, units: KnownUnits, name: string): VtdFacts {
+export function vtdFacts(
+  { kernel, cachingMode }: Pick<LiveState, 'kernel' | 'cachingMode'>,
+  units: KnownUnits,
+  name: string,
+): VtdFacts {
   const learned = kernel.state.learned[name]?.hwInfo;
   const known = units.get(name);
   if (known !== undefined && known.learned === learned) return known.facts;
-  const facts = readFacts(kernel, name, learned);
+  const found = readFacts(kernel, name, learned);
+  const facts = { ...found, cachingMode: found.cachingMode ?? cachingMode };
   units.set(name, { learned, facts });
   return facts;
 }

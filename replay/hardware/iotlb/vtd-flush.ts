@@ -62,12 +62,12 @@ function flushTag({ state, units }: Vtd, tag: CacheTag, change: Change): void {
 
 /** Without page-selective invalidation, or beyond the largest mask, everything of the domain goes. */
 function fitsMask(
-  { kernel }: LiveState,
+  state: LiveState,
   units: KnownUnits,
   iommu: string,
   { firstPage, lastPage }: Span,
 ): boolean {
-  const { pageSelective, mostOrder } = vtdFacts(kernel, units, iommu);
+  const { pageSelective, mostOrder } = vtdFacts(state, units, iommu);
   return pageSelective !== false && lastPage - firstPage + 1 <= 2 ** mostOrder;
 }
 

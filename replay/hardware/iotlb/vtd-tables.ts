@@ -1,6 +1,7 @@
+import { BATCH_RUNS, TYPE1_RUNS } from '../fills.ts';
 import { placeLeaves } from '../leaf-sizes.ts';
 import { UNKNOWN_FRAME } from '../table-format.ts';
-import { type Gather, gatherPieces, gatherRange } from './gather.ts';
+import { type Gather, gatherPieces, gatherRange, knowsFrames } from './gather.ts';
 import type { LiveDomain, TableWatch } from './live-domain.ts';
 import { replacedTables } from './replaced-tables.ts';
 import { vtdFacts } from './vtd-facts.ts';
@@ -47,6 +48,21 @@ export function watchVtdTable(vtd: Vtd, key: number): TableWatch | null {
       flushNew(vtd, owner, domain, page, pageCount, frame);
     },
     unmap(page, pageCount) {
+      // Runs that are unmapped one by one, or in batches, part where nobody can tell.
+      const atOnce = key >= 0 ? BATCH_RUNS : TYPE1_RUNS;
+      if (pageCount > atOnce && !knowsFrames(domain, page)) {
+        gather.flush();
+        flushTags(vtd, owner, {
+          who: 'kernel',
+          cause: 'unmap',
+          firstPage: page,
+          lastPage: page + pageCount - 1,
+          leafOnly: null,
+          certainty: 'split',
+          withDevices: true,
+        });
+        return;
+      }
       gather.add(domain, page, pageCount);
       // A classic container gathers the runs of one call; iommufd unmaps each batch for itself.
       if (key >= 0) gather.flush();
@@ -64,7 +80,7 @@ function flushNew(
   pageCount: number,
   frame: number,
 ): void {
-  const { cachingMode } = vtdFacts(vtd.state.kernel, vtd.units, domain.iommu);
+  const { cachingMode } = vtdFacts(vtd.state, vtd.units, domain.iommu);
   if (cachingMode === false || domain.table.format.name === 'vtd-fs') return;
   const isSplit = frame === UNKNOWN_FRAME && pageCount > 1;
   flushTags(vtd, owner, {

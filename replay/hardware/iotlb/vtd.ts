@@ -28,7 +28,7 @@ function factsAt(
   device: number,
 ): { readonly iommu: string; readonly facts: VtdFacts } {
   const iommu = deviceOf(state, device).iommu.name;
-  return { iommu, facts: vtdFacts(state.kernel, units, iommu) };
+  return { iommu, facts: vtdFacts(state, units, iommu) };
 }
 
 /** Translations of a slot are cached for its PASID alone: a first stage, or a guest's table. */

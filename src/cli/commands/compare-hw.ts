@@ -3,6 +3,7 @@ import {
   type Comparison,
   compareDump,
   compareSmmuAt,
+  compareVtdLog,
   parseDump,
   parseSmmuDump,
   type TableDifference,
@@ -18,29 +19,46 @@ import {
   pointOf,
   readTextFile,
 } from '../hardware-point.ts';
-import { addExamples } from '../options.ts';
+import { addExamples, parseSeconds } from '../options.ts';
 import type { Runner, Session } from '../session.ts';
 import { type Target, withTarget } from '../target.ts';
+import { jsonOfVtdLog, printVtdLog } from '../vtd-log-report.ts';
 
 interface CompareFlags extends PointFlags {
-  readonly dump: string;
+  readonly dump?: string;
+  readonly vtdLog?: string;
+  readonly clockOffset?: number;
 }
 
 /** Differences that are printed; all are counted, and `--json` has them all. */
 const MOST_LINES = 50;
 
-/** `ioasis compare-hw`: a dump of the real tables against what the trace says they hold. */
+/** `ioasis compare-hw`: what was read from the real machine against what the trace says of it. */
 export function registerCompareHw(program: Command, run: Runner): void {
   const command = addPointOptions(
     program
       .command('compare-hw')
-      .description('compare a dump of the real page tables with what the trace says they hold')
+      .description('compare what was read from the real machine with what the trace says it should hold')
       .argument('<trace>', 'name of a trace, or a capture file; - for standard input'),
-  ).requiredOption('--dump <file>', "the dump: Linux's intel-iommu debugfs, or tables read from memory");
+  )
+    .option('--dump <file>', "a dump at the point: Linux's intel-iommu debugfs, or tables read from memory")
+    .option(
+      '--vtd-log <file>',
+      "trace events of QEMU's emulated VT-d (-trace 'vtd_*') while the trace was recorded: all of it",
+    )
+    .option(
+      '--clock-offset <seconds>',
+      "what to add to the trace's clock for that of --vtd-log; found by itself otherwise",
+      parseSeconds,
+    );
   addExamples(command, [
     [
       'ioasis compare-hw run.jsonl.gz --marker mapped --dump debugfs-mapped.txt',
       'every entry of the tables of user space, bit by bit',
+    ],
+    [
+      'ioasis compare-hw run.jsonl.gz --vtd-log outer-vtd.log.gz',
+      'every invalidation that the unit was told, and every hit of its IOTLB',
     ],
   ]);
   command.action((name: string, flags: CompareFlags) =>
@@ -49,14 +67,33 @@ export function registerCompareHw(program: Command, run: Runner): void {
 }
 
 function compare(session: Session, target: Target, flags: CompareFlags): ExitCode {
-  const text = readTextFile(flags.dump);
-  const { kind, comparison } = comparisonOf(target, flags, text);
+  const { dump, vtdLog } = flags;
+  if ((dump === undefined) === (vtdLog === undefined))
+    throw new UsageError('give one of --dump and --vtd-log');
+  if (flags.clockOffset !== undefined && vtdLog === undefined)
+    throw new UsageError('--clock-offset goes with --vtd-log');
+  if (vtdLog !== undefined) return compareLog(session, target, flags, vtdLog);
+  const { kind, comparison } = comparisonOf(target, flags, dump!);
   if (session.json) session.print(jsonOf(comparison));
   else printComparison(session, comparison, kind);
   return comparison.different > 0 ? EXIT.finding : EXIT.clean;
 }
 
-function comparisonOf(target: Target, flags: CompareFlags, text: string) {
+/** The log of the whole trace, or of what there is of it up to a point. */
+function compareLog(session: Session, target: Target, flags: CompareFlags, path: string): ExitCode {
+  const comparison = compareVtdLog(target.store, target.trace, readTextFile(path), {
+    kernel: flags.kernel ?? null,
+    clockOffset: flags.clockOffset ?? null,
+    untilSeq: pointOf(target, flags, false),
+  });
+  if (comparison === null) throw new UsageError(`${path}: no event of QEMU's emulated VT-d (-trace 'vtd_*')`);
+  if (session.json) session.print(jsonOfVtdLog(comparison));
+  else printVtdLog(session, comparison);
+  return comparison.different > 0 ? EXIT.finding : EXIT.clean;
+}
+
+function comparisonOf(target: Target, flags: CompareFlags, path: string) {
+  const text = readTextFile(path);
   if (parseSmmuDump(text) !== null) {
     const { store, trace, label } = target;
     const seq = pointOf(target, flags, true)!;
@@ -65,7 +102,7 @@ function comparisonOf(target: Target, flags: CompareFlags, text: string) {
     return { kind: 'SMMUv3', comparison };
   }
   const dump = parseDump(text);
-  if (dump === null) throw new UsageError(`${flags.dump}: no dump of IOMMU tables that ioasis knows`);
+  if (dump === null) throw new UsageError(`${path}: no dump of IOMMU tables that ioasis knows`);
   return { kind: dump.kind, comparison: compareDump(lookAtPoint(target, flags, true), dump) };
 }
 
