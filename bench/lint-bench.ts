@@ -6,8 +6,8 @@ import { generateTrace, type TraceKind } from './generate.ts';
 import { against, type BenchResult, bestMs, result } from './measure.ts';
 
 /**
- * Cost of `ioasis lint` beside a plain replay of the same trace from the store: all rules, one pass. The ratio
- * is lint over replay, so 2 is half the rate.
+ * Cost of `ioasis lint` beside a plain replay of the same trace from the store: all rules, one pass. The
+ * ratio is lint over replay, so 2 is half the rate.
  */
 
 const HEADER = { ...EMPTY_HEADER, kernel: '6.12.117' };

@@ -7,14 +7,14 @@ const ROOT = join(import.meta.dirname, '../..');
 
 const HEAD = `# What \`ioasis lint\` looks for
 
-Every rule, by id. Ids are stable for ever. A finding has the call that it is about, the calls that led to it, an
-explanation with the ids and addresses of the trace, and how to fix it. Severities are those of SARIF: an \`error\` is
-something that did go wrong, a \`warning\` something that will go wrong or hides a mistake, a \`note\` costs something or may
-be meant. A rule says what it reports although nothing is wrong; what it reports on the recorded traces of this
-repository is pinned in test/golden/lint/.
+Every rule, by id. Ids are stable for ever. A finding has the call that it is about, the calls that led
+to it, an explanation with the ids and addresses of the trace, and how to fix it. Severities are those of
+SARIF: an \`error\` is something that did go wrong, a \`warning\` something that will go wrong or hides a
+mistake, a \`note\` costs something or may be meant. A rule says what it reports although nothing is wrong;
+what it reports on the recorded traces of this repository is pinned in test/golden/lint/.
 
-"reference N" is a section of the notes on the user API that the project was given; kernel functions are those of Linux
-6.12 and 7.3. This file is written by \`npx vitest run test/audit/lint-docs.test.ts -u\`.
+"reference N" is a section of the notes on the user API that the project was given; kernel functions are
+those of Linux 6.12 and 7.3. This file is written by \`npx vitest run test/audit/lint-docs.test.ts -u\`.
 
 | rule | severity | what it is |
 |---|---|---|

@@ -78,7 +78,10 @@ function follow(report: Report, users: Map<string, Users>, event: PasidEvent): v
     const how = what === 'free' ? '' : ', and waits for them';
     report({
       seq: call.seq,
-      message: `PASID ${pasid} is freed while ${listed(names)} still use${names.length === 1 ? 's' : ''} it${how}`,
+      message: text(
+        `PASID ${pasid} is freed while ${listed(names)}`,
+        `still use${names.length === 1 ? 's' : ''} it${how}`,
+      ),
       chain: [
         ...[...held].map(([name, seq]) => ({ seq, role: 'attached', says: `PASID ${pasid} on ${name}` })),
         { seq: call.seq, role: 'freed', says: `${call.name} frees PASID ${pasid}` },
