@@ -5,6 +5,7 @@ import Table from 'cli-table3';
 import { generateTrace } from './generate.ts';
 import { measureHardware } from './hardware-bench.ts';
 import { measureImporters } from './import-bench.ts';
+import { measureLint } from './lint-bench.ts';
 import type { BenchResult } from './measure.ts';
 import { measureModel } from './model-bench.ts';
 import { measurePasids } from './pasid-bench.ts';
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
     results.push(...measurePasids(folder, replayStore, quick, SEED, say));
     results.push(...measureModel(trace, replayStore, quick, SEED, say), ...measureHardware(quick, SEED, say));
     results.push(...(await measureImporters(folder, trace, quick, say)));
+    results.push(...measureLint(trace, quick, SEED, say));
     if (json) console.log(JSON.stringify({ seed: SEED, calls, results }, null, 2));
     else console.log(render(results));
   } finally {

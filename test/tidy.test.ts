@@ -109,6 +109,8 @@ const INSIDE_TESTS = [
   /^test\/trace\/\S+ imports src\/trace\//,
   /^test\/store\/\S+ imports store\//,
   /^test\/cli\/\S+ imports src\/cli\//,
+  /^test\/audit\/\S+ imports src\/audit\//,
+  /^test\/support\/lint\.ts imports replay\/model-choice\.ts/,
   /^test\/replay\/hardware\/\S+ imports replay\/hardware\//,
   /^test\/replay\/timeline\/\S+ imports replay\/timeline\//,
 ];

@@ -44,9 +44,9 @@ export function printLint(session: Session, target: Target, result: LintResult, 
   session.print(
     bold(total === 0 ? `${label}: no findings` : `${label}: ${total} finding${total === 1 ? '' : 's'}`),
   );
-  const width = Math.max(0, ...Object.keys(result.counts).map((id) => id.length));
-  for (const [id, count] of Object.entries(result.counts)) {
-    if (count === 0) continue;
+  const counts = Object.entries(result.counts).filter(([, count]) => count > 0);
+  const width = Math.max(0, ...counts.map(([id]) => id.length));
+  for (const [id, count] of counts) {
     const hidden = count - Math.min(most, count);
     session.print(
       `  ${id.padEnd(width)}  ${count}${hidden > 0 ? dim(`  (${hidden} not shown; --all)`) : ''}`,

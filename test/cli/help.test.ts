@@ -12,6 +12,7 @@ const COMMANDS = [
   'state',
   'diff',
   'bisect',
+  'lint',
   'pagetable',
   'translate',
   'compare-hw',

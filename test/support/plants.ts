@@ -283,4 +283,10 @@ export const PLANTS: readonly Plant[] = [
     drop(closes('device'), 0),
     'bind-twice-two-contexts',
   ),
+  plant(
+    'the second function of a group is bound and not attached',
+    QEMU_B,
+    drop(isAttach, 2),
+    'group-partial-attach',
+  ),
 ];

@@ -15,7 +15,7 @@ import { argU32, contextOf, type LintCall } from './lint-call.ts';
 import { bornLink } from './object-lives.ts';
 import { hereLink } from './refusal.ts';
 import type { LintWorld, Report, RuleListener } from './rule.ts';
-import { label } from './text.ts';
+import { label, text } from './text.ts';
 
 /**
  * Caches of what a guest has in its own tables, which user space must invalidate: the two rules about it
@@ -94,7 +94,10 @@ function tellEntry(
   const when = usedSeq === null ? 'to the end of the trace' : `when call ${usedSeq} used it`;
   report({
     seq: stale.seq,
-    message: `${entrySpan(entry)} of ${cacheOwner(world, entry)} is still in ${cacheName(entry)} ${when}: the guest\u2019s table says ${stale.now} since call ${stale.seq}, ${what}`,
+    message: text(
+      `${entrySpan(entry)} of ${cacheOwner(world, entry)} is still in ${cacheName(entry)} ${when}:`,
+      `the guest\u2019s table says ${stale.now} since call ${stale.seq}, ${what}`,
+    ),
     chain: [...stepLinks(entry), ...missing, ...used],
   });
 }

@@ -26,8 +26,8 @@ export const deviceKeptBound: Rule = {
       'for what holds a reference to the object that owns it.',
     ),
     falseAlarms: text(
-      'Adding a device that is in use, by mistake of an operator: the message of the second BIND is',
-      'the same.',
+      'Adding a device twice, by mistake of an operator: the calls are the same, and whether the old',
+      'descriptor was meant to be there only its owner knows.',
     ),
     source: 'vfio_main.c vfio_df_open; device_cdev.c vfio_df_ioctl_bind_iommufd',
   },

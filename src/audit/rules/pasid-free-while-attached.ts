@@ -73,11 +73,15 @@ function follow(report: Report, users: Map<string, Users>, event: PasidEvent): v
     users.set(key, held.set(target.function, call.seq));
   } else if ((what === 'detach' || what === 'unbind') && target !== null) {
     held.delete(target.function);
-  } else if (what === 'free' && held.size > 0) {
+  } else if ((what === 'free' || what === 'free-pending') && held.size > 0) {
     const names = [...held.keys()];
+    const how = what === 'free' ? '' : ', and waits for them';
     report({
       seq: call.seq,
-      message: `PASID ${pasid} is freed while ${listed(names)} still use${names.length === 1 ? 's' : ''} it`,
+      message: text(
+        `PASID ${pasid} is freed while ${listed(names)}`,
+        `still use${names.length === 1 ? 's' : ''} it${how}`,
+      ),
       chain: [
         ...[...held].map(([name, seq]) => ({ seq, role: 'attached', says: `PASID ${pasid} on ${name}` })),
         { seq: call.seq, role: 'freed', says: `${call.name} frees PASID ${pasid}` },

@@ -3,8 +3,8 @@ import type { ChainLink, Severity } from '../lint/finding.ts';
 import type { Report, Rule } from '../lint/rule.ts';
 import { text } from '../lint/text.ts';
 
-/** Calls that end the use of a PASID on purpose; everything else takes it away with something larger. */
-const ON_PURPOSE = /DETACH|FREE|UNBIND|TEST_CMD|free|put|unbind|detach|REPLACE/;
+/** Calls that take PASIDs away with something larger; all others give one back on purpose. */
+const TAKES_ALL = /^(close|exit|IOMMU_DESTROY)$/;
 
 export const pasidLeak: Rule = {
   id: 'pasid-leak',
@@ -52,7 +52,7 @@ function tellTenure(report: Report, tenure: TenureRow): void {
       { seq: orphan_seq, role: 'orphaned', says },
     ]);
   } else if (to_seq === null) tell('warning', 'is still held when the trace ends', []);
-  else if (to_call !== null && !ON_PURPOSE.test(to_call)) {
+  else if (to_call !== null && TAKES_ALL.test(to_call)) {
     tell('note', `was taken away by ${to_call} in call ${to_seq}, not given back`, [
       { seq: to_seq, role: 'taken away', says: `${to_call} takes it away` },
     ]);
