@@ -132,10 +132,16 @@ void note_limits(struct state *state)
 	note_whole(state, &call, now_ns(), 0, 0, NULL);
 }
 
+/* As a program gave them to open: the kernel adds O_LARGEFILE on 64-bit machines. */
+uint64_t open_flags(int fd)
+{
+	return (uint64_t)sys(SYS_fcntl, (long)fd, (long)F_GETFL) & ~0100000ull;
+}
+
 /* A descriptor that came from somewhere else: another process, or a library that does its own system calls. */
 void note_received(int fd, uint32_t kind, const char *path)
 {
-	struct call call = { OP_OPEN, fd, kind, { (uint64_t)sys(SYS_fcntl, (long)fd, (long)F_GETFL), RECEIVED } };
+	struct call call = { OP_OPEN, fd, kind, { open_flags(fd), RECEIVED } };
 
 	note_whole(recording_for(fd), &call, now_ns(), fd, 0, path);
 }

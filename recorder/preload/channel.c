@@ -282,7 +282,7 @@ void add_descriptor(struct writer *writer, int fd, uint32_t kind, size_t path_ro
 	char *path = (char *)add_section(writer, SECTION_DESCRIPTOR, path_room, &section);
 
 	section->addr = (uint64_t)fd;
-	section->len = kind | (uint64_t)sys(SYS_fcntl, (long)fd, (long)F_GETFL) << 32;
+	section->len = kind | open_flags(fd) << 32;
 	if (path_room > 0) {
 		kind_of(fd, path);
 		section->got = (uint32_t)strlen(path);

@@ -127,6 +127,7 @@ HIDDEN void note_whole(struct state *state, const struct call *call, uint64_t en
 HIDDEN void note_data(struct state *state, const struct call *call, uint64_t entered_ns, int64_t ret, int error,
 	size_t bytes);
 HIDDEN void note_limits(struct state *state);
+HIDDEN uint64_t open_flags(int fd);
 HIDDEN void note_received(int fd, uint32_t kind, const char *path);
 
 /* ---- kinds.c: what a descriptor is ---- */

@@ -150,6 +150,7 @@ export function createProcessBook(emit: Emit): ProcessBook {
           limits(request);
           return true;
         case 'dup':
+          if (!processes.has(request.pid)) fork(request.owner, request.owner, request.tNs, request.pid);
           duplicate(request);
           return true;
         case 'gone':
@@ -165,6 +166,8 @@ export function createProcessBook(emit: Emit): ProcessBook {
           memory.take(call);
           return true;
         default:
+          // A child of vfork: nothing but its calls tells of it.
+          if (!processes.has(request.pid)) fork(request.owner, request.owner, request.tNs, request.pid);
           lastPid = request.pid;
           memory.before(request);
           return false;
