@@ -71,7 +71,7 @@ describe.runIf(HAS_CC)('ioasis record (needs cc)', () => {
     // Handlers may run in children too, which count for themselves.
     expect(countOf(1000)).toBeGreaterThanOrEqual(own.signals);
     expect([...seen].filter(([va, times]) => times !== 1 && Number(va >> 32n) !== 1000)).toEqual([]);
-  });
+  }, 600_000);
 
   test('follows descriptors through dup, sockets, exec, vfork and raw system calls', async () => {
     const program = built.program('descriptors');
