@@ -5,6 +5,7 @@ import Table from 'cli-table3';
 import { generateTrace } from './generate.ts';
 import type { BenchResult } from './measure.ts';
 import { measureModel } from './model-bench.ts';
+import { measureRecord } from './record-bench.ts';
 import { measureStore } from './store-bench.ts';
 
 /** `npm run bench [-- --json] [-- --quick]`: what it costs, each figure beside a baseline of the same run. */
@@ -23,6 +24,7 @@ async function main(): Promise<void> {
     const results: BenchResult[] = await measureStore(folder, trace, say);
     const replayStore = results.find(({ name }) => name === 'replay-store')!;
     results.push(...measureModel(trace, replayStore, quick, SEED, say));
+    results.push(...measureRecord(folder, quick ? 100_000 : 500_000, say));
     if (json) console.log(JSON.stringify({ seed: SEED, calls, results }, null, 2));
     else console.log(render(results));
   } finally {
