@@ -64,7 +64,7 @@ void note_exit(struct state *state, int op, uint64_t call, int64_t ret, int erro
 static struct writer begin_whole(struct state *state, const struct call *call, uint64_t entered_ns, int64_t ret,
 	int error, size_t section_bytes)
 {
-	struct writer writer = { state, NULL, NULL, 0 };
+	struct writer writer = { state, NULL, NULL, 0, 0 };
 	struct identity who;
 
 	if (state == NULL || !may_record(state, &who))

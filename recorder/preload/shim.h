@@ -85,6 +85,7 @@ struct writer {
 	struct record *record; /* null when it could not be reserved */
 	unsigned char *at;     /* where the next section goes */
 	uint64_t position;     /* of the record in the channel */
+	uint64_t signals;      /* the thread's mask before the record was begun */
 };
 #define SECTION_BYTES(bytes) (sizeof(struct section) + (((size_t)(bytes) + 7) & ~(size_t)7))
 

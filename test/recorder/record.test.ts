@@ -32,7 +32,7 @@ describe.runIf(HAS_CC)('ioasis record (needs cc)', () => {
     return calls;
   };
 
-  test('keeps every call of 8 threads, of forked children and of a signal handler, whole and once', async () => {
+  test('keeps every call of 8 threads, forked children and a signal handler, whole and once', async () => {
     const program = built.program('threads');
     const words = [program, built.device, '8', String(CALLS), '10', '100'];
     const { code, stdout, stderr } = await record('threads.jsonl.gz', ['--follow-forks'], words);
@@ -166,7 +166,8 @@ describe.runIf(HAS_CC)('ioasis record (needs cc)', () => {
       const fs = require('node:fs');
       const fd = fs.openSync(${JSON.stringify(built.device)}, 'r+');
       const args = ['/proc/self/fd/3', '1', '5', '0', '0'];
-      const { status } = require('node:child_process').spawnSync(${JSON.stringify(program)}, args, { stdio: [0, 1, 2, fd] });
+      const { spawnSync } = require('node:child_process');
+      const { status } = spawnSync(${JSON.stringify(program)}, args, { stdio: [0, 1, 2, fd] });
       fs.closeSync(fd);
       process.exit(status);`;
     const { code } = await record('node.jsonl.gz', ['--follow-forks'], [process.execPath, '-e', script]);

@@ -1,8 +1,8 @@
 import { KINDS, OPS, RECORD, SECTION, SECTION_FLAG, SECTION_WHAT } from './channel-layout.ts';
 
 /**
- * One record of a channel, in the bytes that hold it. What every record needs is read at once, all else by the
- * functions below when it is written: a busy program makes a million of them a second.
+ * One record of a channel, in the bytes that hold it. What every record needs is read at once, all else by
+ * the functions below when it is written: a busy program makes a million of them a second.
  */
 export interface RawRecord {
   /** Holds this record at `at`, and others. */
