@@ -11,8 +11,8 @@ interface Cost {
 }
 
 /**
- * What the recorder adds to a call, beside the same calls alone: on a file that no driver answers, so that all
- * that is left is the system call. Needs cc; without it there are no figures.
+ * What the recorder adds to a call, beside the same calls alone: on a file that no driver answers, so that
+ * all that is left is the system call. Needs cc; without it there are no figures.
  */
 export function measureRecord(
   folder: string,
