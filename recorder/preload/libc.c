@@ -10,6 +10,8 @@
 
 #include "shim.h"
 
+__thread struct passing passing __attribute__((tls_model("initial-exec")));
+
 long sys(long number, ...)
 {
 	int saved = errno;

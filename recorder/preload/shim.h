@@ -21,6 +21,24 @@ HIDDEN uint64_t now_ns(void);
 HIDDEN void *next_function(void **cache, const char *name);
 #define NEXT(name) ({ static void *cache_; (__typeof__(&name))next_function(&cache_, #name); })
 
+/*
+ * The call that this thread is passing on. What stands behind us, another preloaded library, may pass it on to
+ * libc's syscall(), which is ours again: that is the same call, not one more.
+ */
+struct passing {
+	long number;
+	uint64_t first, second;
+};
+HIDDEN extern __thread struct passing passing __attribute__((tls_model("initial-exec")));
+#define PASS_ON(number, first, second, call)                                              \
+	({                                                                                \
+		struct passing outer_ = passing;                                          \
+		passing = (struct passing){ number, (uint64_t)(first), (uint64_t)(second) }; \
+		__typeof__(call) passed_ = (call);                                        \
+		passing = outer_;                                                         \
+		passed_;                                                                  \
+	})
+
 /* ---- message.c ---- */
 
 /* One line on stderr: "ioasis record: pid N: TEXT (error E)"; no error when it is 0. */

@@ -61,14 +61,15 @@ static int opened(int fd, const char *path, int flags, uint64_t entered_ns)
 	{                                                          \
 		READ_MODE(flags, flags)                            \
 		uint64_t entered = now_ns();                       \
-		return opened(NEXT(name)(path, flags, mode), path, flags, entered); \
+		return opened(PASS_ON(SYS_openat, (uintptr_t)path, 0, NEXT(name)(path, flags, mode)), path, flags, entered); \
 	}
 #define DEFINE_OPENAT(name)                                        \
 	EXPORT int name(int folder, const char *path, int flags, ...) \
 	{                                                          \
 		READ_MODE(flags, flags)                            \
 		uint64_t entered = now_ns();                       \
-		return opened(NEXT(name)(folder, path, flags, mode), path, flags, entered); \
+		return opened(PASS_ON(SYS_openat, (uintptr_t)path, 0, NEXT(name)(folder, path, flags, mode)), path, flags, \
+			entered);                                  \
 	}
 DEFINE_OPEN(open)
 DEFINE_OPEN(open64)
@@ -119,7 +120,7 @@ static int close_by(int (*next)(int), int fd)
 
 	set_hint(fd, KIND_NONE);
 	errno = saved;
-	int ret = next(fd);
+	int ret = PASS_ON(SYS_close, fd, 0, next(fd));
 	int left = errno;
 	note_exit(state, OP_CLOSE, noted, ret, ret == -1 ? left : 0);
 	errno = left;
@@ -149,6 +150,11 @@ EXPORT long syscall(long number, ...)
 	for (int at = 0; at < 6; at++)
 		a[at] = va_arg(list, unsigned long);
 	va_end(list);
+	uint64_t first = number == SYS_openat ? a[1] : a[0];
+	uint64_t second = number == SYS_ioctl ? a[2] : 0;
+	if (passing.number == number && (number == SYS_openat ? passing.first == first : (int)passing.first == (int)first) &&
+	    passing.second == second)
+		return NEXT(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	switch (number) {
 	case SYS_close:
 		return close_by(close_uncancelled, (int)a[0]);
