@@ -180,13 +180,19 @@ static uint64_t read_tail(struct state *state)
 	return atomic_load_explicit(&state->tail_seen, memory_order_acquire);
 }
 
+/* `head` may be old by now, and the tail beyond it: then there is room, and the swap that follows fails. */
+static bool is_full(const struct state *state, uint64_t head, uint64_t total, uint64_t tail)
+{
+	return (int64_t)(head + total - tail) > (int64_t)state->bytes;
+}
+
 /* False when the recording has ended. */
 static bool wait_for_room(struct state *state, uint64_t head, uint64_t total)
 {
 	uint64_t seen = state->header->heartbeat, since = now_ns();
 	struct timespec pause = { 0, PAUSE_MIN_NS };
 
-	while (head + total - read_tail(state) > state->bytes) {
+	while (is_full(state, head, total, read_tail(state))) {
 		if (state->header->stop != 0)
 			return false;
 		sys(SYS_nanosleep, &pause, 0ul);
@@ -235,7 +241,7 @@ struct writer begin_record(struct state *state, int type, int op, size_t section
 	sys(SYS_rt_sigprocmask, 0ul /* SIG_BLOCK */, &all, &writer.signals, 8ul);
 	head = atomic_load_explicit(&state->header->head, memory_order_relaxed);
 	do {
-		while (head + total - atomic_load_explicit(&state->tail_seen, memory_order_acquire) > state->bytes) {
+		while (is_full(state, head, total, atomic_load_explicit(&state->tail_seen, memory_order_acquire))) {
 			unblock(&writer);
 			if (!wait_for_room(state, head, total))
 				return writer;
