@@ -9,6 +9,7 @@ import { measureLint } from './lint-bench.ts';
 import type { BenchResult } from './measure.ts';
 import { measureModel } from './model-bench.ts';
 import { measurePasids } from './pasid-bench.ts';
+import { measureRecord } from './record-bench.ts';
 import { measureStore } from './store-bench.ts';
 
 /** `npm run bench [-- --json] [-- --quick]`: what it costs, each figure beside a baseline of the same run. */
@@ -30,6 +31,7 @@ async function main(): Promise<void> {
     results.push(...measureModel(trace, replayStore, quick, SEED, say), ...measureHardware(quick, SEED, say));
     results.push(...(await measureImporters(folder, trace, quick, say)));
     results.push(...measureLint(trace, quick, SEED, say));
+    results.push(...measureRecord(folder, quick ? 100_000 : 500_000, say));
     if (json) console.log(JSON.stringify({ seed: SEED, calls, results }, null, 2));
     else console.log(render(results));
   } finally {

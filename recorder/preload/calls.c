@@ -64,7 +64,7 @@ void note_exit(struct state *state, int op, uint64_t call, int64_t ret, int erro
 static struct writer begin_whole(struct state *state, const struct call *call, uint64_t entered_ns, int64_t ret,
 	int error, size_t section_bytes)
 {
-	struct writer writer = { state, NULL, NULL, 0 };
+	struct writer writer = { state, NULL, NULL, 0, 0 };
 	struct identity who;
 
 	if (state == NULL || !may_record(state, &who))
@@ -132,10 +132,16 @@ void note_limits(struct state *state)
 	note_whole(state, &call, now_ns(), 0, 0, NULL);
 }
 
+/* As a program gave them to open: the kernel adds O_LARGEFILE on 64-bit machines. */
+uint64_t open_flags(int fd)
+{
+	return (uint64_t)sys(SYS_fcntl, (long)fd, (long)F_GETFL) & ~0100000ull;
+}
+
 /* A descriptor that came from somewhere else: another process, or a library that does its own system calls. */
 void note_received(int fd, uint32_t kind, const char *path)
 {
-	struct call call = { OP_OPEN, fd, kind, { (uint64_t)sys(SYS_fcntl, (long)fd, (long)F_GETFL), RECEIVED } };
+	struct call call = { OP_OPEN, fd, kind, { open_flags(fd), RECEIVED } };
 
 	note_whole(recording_for(fd), &call, now_ns(), fd, 0, path);
 }

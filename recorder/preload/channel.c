@@ -12,6 +12,9 @@
 
 /* How long a full ring is waited for while the recorder shows no sign of life. */
 #define PATIENCE_NS 30000000000ull
+/* Between two looks at it. */
+#define PAUSE_MIN_NS 200000
+#define PAUSE_MAX_NS 5000000
 
 static char *put(char *to, const char *text)
 {
@@ -177,17 +180,25 @@ static uint64_t read_tail(struct state *state)
 	return atomic_load_explicit(&state->tail_seen, memory_order_acquire);
 }
 
+/* `head` may be old by now, and the tail beyond it: then there is room, and the swap that follows fails. */
+static bool is_full(const struct state *state, uint64_t head, uint64_t total, uint64_t tail)
+{
+	return (int64_t)(head + total - tail) > (int64_t)state->bytes;
+}
+
 /* False when the recording has ended. */
 static bool wait_for_room(struct state *state, uint64_t head, uint64_t total)
 {
 	uint64_t seen = state->header->heartbeat, since = now_ns();
+	struct timespec pause = { 0, PAUSE_MIN_NS };
 
-	while (head + total - read_tail(state) > state->bytes) {
-		const struct timespec pause = { 0, 100000 };
-
+	while (is_full(state, head, total, read_tail(state))) {
 		if (state->header->stop != 0)
 			return false;
 		sys(SYS_nanosleep, &pause, 0ul);
+		/* Many threads that look too often would take the processor from the recorder. */
+		if (pause.tv_nsec < PAUSE_MAX_NS)
+			pause.tv_nsec *= 2;
 		if (state->header->heartbeat != seen) {
 			seen = state->header->heartbeat;
 			since = now_ns();
@@ -198,6 +209,11 @@ static bool wait_for_room(struct state *state, uint64_t head, uint64_t total)
 		}
 	}
 	return true;
+}
+
+static void unblock(const struct writer *writer)
+{
+	sys(SYS_rt_sigprocmask, 2ul /* SIG_SETMASK */, &writer->signals, 0ul, 8ul);
 }
 
 /* Asked once by each thread of a process. */
@@ -215,13 +231,23 @@ static uint32_t thread_of(const struct state *state)
 struct writer begin_record(struct state *state, int type, int op, size_t section_bytes)
 {
 	uint64_t total = (sizeof(struct record) + section_bytes + RECORD_ALIGN - 1) & ~(uint64_t)(RECORD_ALIGN - 1);
-	struct writer writer = { state, NULL, NULL, 0 };
-	uint64_t head = atomic_load_explicit(&state->header->head, memory_order_relaxed);
+	struct writer writer = { state, NULL, NULL, 0, 0 };
+	uint64_t head, all = ~0ull;
 
+	/*
+	 * From the reservation to the end of the record no signal comes through: a handler that records would
+	 * wait in a full ring for the record that it interrupts, and one that jumps away would leave a hole.
+	 */
+	sys(SYS_rt_sigprocmask, 0ul /* SIG_BLOCK */, &all, &writer.signals, 8ul);
+	head = atomic_load_explicit(&state->header->head, memory_order_relaxed);
 	do {
-		if (head + total - atomic_load_explicit(&state->tail_seen, memory_order_acquire) > state->bytes &&
-		    !wait_for_room(state, head, total))
-			return writer;
+		while (is_full(state, head, total, atomic_load_explicit(&state->tail_seen, memory_order_acquire))) {
+			unblock(&writer);
+			if (!wait_for_room(state, head, total))
+				return writer;
+			sys(SYS_rt_sigprocmask, 0ul, &all, &writer.signals, 8ul);
+			head = atomic_load_explicit(&state->header->head, memory_order_relaxed);
+		}
 	} while (!atomic_compare_exchange_weak(&state->header->head, &head, head + total));
 
 	struct record *record = (struct record *)(state->data + head % state->bytes);
@@ -282,7 +308,7 @@ void add_descriptor(struct writer *writer, int fd, uint32_t kind, size_t path_ro
 	char *path = (char *)add_section(writer, SECTION_DESCRIPTOR, path_room, &section);
 
 	section->addr = (uint64_t)fd;
-	section->len = kind | (uint64_t)sys(SYS_fcntl, (long)fd, (long)F_GETFL) << 32;
+	section->len = kind | open_flags(fd) << 32;
 	if (path_room > 0) {
 		kind_of(fd, path);
 		section->got = (uint32_t)strlen(path);
@@ -294,5 +320,6 @@ void add_descriptor(struct writer *writer, int fd, uint32_t kind, size_t path_ro
 uint64_t commit_record(struct writer *writer)
 {
 	atomic_store_explicit(&writer->record->tag, tag_of(writer->position), memory_order_release);
+	unblock(writer);
 	return writer->position;
 }

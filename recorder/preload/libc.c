@@ -10,6 +10,8 @@
 
 #include "shim.h"
 
+__thread struct passing passing __attribute__((tls_model("initial-exec")));
+
 long sys(long number, ...)
 {
 	int saved = errno;
@@ -20,7 +22,7 @@ long sys(long number, ...)
 	for (int i = 0; i < 6; i++)
 		a[i] = va_arg(list, unsigned long);
 	va_end(list);
-	long ret = syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	long ret = NEXT(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 	if (ret == -1)
 		ret = -errno;
 	errno = saved;

@@ -19,10 +19,13 @@
 /* From this many bytes on one copy by the kernel is cheaper than trying each page. */
 #define PROBED_BYTES (8 * PAGE)
 
-/* `how` is none that exists: the kernel reads the set, then refuses. EFAULT says that it could not read. */
+/*
+ * `how` is none that exists: the kernel reads the set, then refuses. EFAULT says that it could not read. A null
+ * pointer would mean that there is no set, so the first page is tried a word further.
+ */
 static bool is_readable(uint64_t at)
 {
-	return sys(SYS_rt_sigprocmask, ~0ul, at & ~7ull, 0ul, 8ul) != -EFAULT;
+	return sys(SYS_rt_sigprocmask, ~0ul, at < 8 ? 8ul : at & ~7ull, 0ul, 8ul) != -EFAULT;
 }
 
 static size_t probe_and_copy(unsigned char *to, uint64_t from, size_t bytes)

@@ -21,6 +21,24 @@ HIDDEN uint64_t now_ns(void);
 HIDDEN void *next_function(void **cache, const char *name);
 #define NEXT(name) ({ static void *cache_; (__typeof__(&name))next_function(&cache_, #name); })
 
+/*
+ * The call that this thread is passing on. What stands behind us, another preloaded library, may pass it on to
+ * libc's syscall(), which is ours again: that is the same call, not one more.
+ */
+struct passing {
+	long number;
+	uint64_t first, second;
+};
+HIDDEN extern __thread struct passing passing __attribute__((tls_model("initial-exec")));
+#define PASS_ON(number, first, second, call)                                              \
+	({                                                                                \
+		struct passing outer_ = passing;                                          \
+		passing = (struct passing){ number, (uint64_t)(first), (uint64_t)(second) }; \
+		__typeof__(call) passed_ = (call);                                        \
+		passing = outer_;                                                         \
+		passed_;                                                                  \
+	})
+
 /* ---- message.c ---- */
 
 /* One line on stderr: "ioasis record: pid N: TEXT (error E)"; no error when it is 0. */
@@ -85,6 +103,7 @@ struct writer {
 	struct record *record; /* null when it could not be reserved */
 	unsigned char *at;     /* where the next section goes */
 	uint64_t position;     /* of the record in the channel */
+	uint64_t signals;      /* the thread's mask before the record was begun */
 };
 #define SECTION_BYTES(bytes) (sizeof(struct section) + (((size_t)(bytes) + 7) & ~(size_t)7))
 
@@ -127,6 +146,7 @@ HIDDEN void note_whole(struct state *state, const struct call *call, uint64_t en
 HIDDEN void note_data(struct state *state, const struct call *call, uint64_t entered_ns, int64_t ret, int error,
 	size_t bytes);
 HIDDEN void note_limits(struct state *state);
+HIDDEN uint64_t open_flags(int fd);
 HIDDEN void note_received(int fd, uint32_t kind, const char *path);
 
 /* ---- kinds.c: what a descriptor is ---- */

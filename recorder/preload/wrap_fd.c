@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -60,14 +61,15 @@ static int opened(int fd, const char *path, int flags, uint64_t entered_ns)
 	{                                                          \
 		READ_MODE(flags, flags)                            \
 		uint64_t entered = now_ns();                       \
-		return opened(NEXT(name)(path, flags, mode), path, flags, entered); \
+		return opened(PASS_ON(SYS_openat, (uintptr_t)path, 0, NEXT(name)(path, flags, mode)), path, flags, entered); \
 	}
 #define DEFINE_OPENAT(name)                                        \
 	EXPORT int name(int folder, const char *path, int flags, ...) \
 	{                                                          \
 		READ_MODE(flags, flags)                            \
 		uint64_t entered = now_ns();                       \
-		return opened(NEXT(name)(folder, path, flags, mode), path, flags, entered); \
+		return opened(PASS_ON(SYS_openat, (uintptr_t)path, 0, NEXT(name)(folder, path, flags, mode)), path, flags, \
+			entered);                                  \
 	}
 DEFINE_OPEN(open)
 DEFINE_OPEN(open64)
@@ -110,7 +112,7 @@ static uint64_t note_close(struct state **state, int fd, uint32_t kind)
 	return note_enter(*state, &call);
 }
 
-EXPORT int close(int fd)
+static int close_by(int (*next)(int), int fd)
 {
 	int saved = errno;
 	struct state *state;
@@ -118,11 +120,54 @@ EXPORT int close(int fd)
 
 	set_hint(fd, KIND_NONE);
 	errno = saved;
-	int ret = NEXT(close)(fd);
+	int ret = PASS_ON(SYS_close, fd, 0, next(fd));
 	int left = errno;
 	note_exit(state, OP_CLOSE, noted, ret, ret == -1 ? left : 0);
 	errno = left;
 	return ret;
+}
+
+EXPORT int close(int fd)
+{
+	return close_by(NEXT(close), fd);
+}
+
+static int close_uncancelled(int fd)
+{
+	return (int)NEXT(syscall)(SYS_close, fd);
+}
+
+/*
+ * Programs that want no cancellation point (libuv does) or have no wrapper of libc call this. What they do
+ * otherwise, with instructions of their own, is not seen.
+ */
+EXPORT long syscall(long number, ...)
+{
+	unsigned long a[6];
+	va_list list;
+
+	va_start(list, number);
+	for (int at = 0; at < 6; at++)
+		a[at] = va_arg(list, unsigned long);
+	va_end(list);
+	uint64_t first = number == SYS_openat ? a[1] : a[0];
+	uint64_t second = number == SYS_ioctl ? a[2] : 0;
+	if (passing.number == number && (number == SYS_openat ? passing.first == first : (int)passing.first == (int)first) &&
+	    passing.second == second)
+		return NEXT(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	switch (number) {
+	case SYS_close:
+		return close_by(close_uncancelled, (int)a[0]);
+	case SYS_ioctl:
+		return ioctl((int)a[0], a[1], a[2]);
+	case SYS_openat: {
+		uint64_t entered = now_ns();
+		int fd = (int)NEXT(syscall)(number, a[0], a[1], a[2], a[3]);
+		return opened(fd, (const char *)a[1], (int)a[2], entered);
+	}
+	default:
+		return NEXT(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	}
 }
 
 EXPORT int fclose(FILE *file)

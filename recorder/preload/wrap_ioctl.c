@@ -213,13 +213,13 @@ EXPORT int ioctl(int fd, unsigned long cmd, ...)
 	uint32_t kind = kind_for(fd, cmd);
 	if (kind == KIND_NONE) {
 		errno = saved;
-		return next(fd, cmd, arg);
+		return PASS_ON(SYS_ioctl, fd, arg, next(fd, cmd, arg));
 	}
 	before(&note, fd, kind, cmd, arg);
 	if (installs_silently(kind, cmd, arg))
 		new_fd = next_descriptor(fd);
 	errno = saved;
-	int ret = next(fd, cmd, arg);
+	int ret = PASS_ON(SYS_ioctl, fd, arg, next(fd, cmd, arg));
 	int left = errno;
 	if (new_fd >= 0 && (ret == -1 || kind_of(new_fd, NULL) != KIND_DMABUF))
 		new_fd = -1;

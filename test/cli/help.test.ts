@@ -63,7 +63,7 @@ printf '%s\\n' "\${COMPREPLY[@]}"`;
   };
 
   test('for bash completes commands, options and files', async () => {
-    expect(await complete(['ioasis', 're'])).toEqual(['replay']);
+    expect(await complete(['ioasis', 'rep'])).toEqual(['replay']);
     expect(await complete(['ioasis', 'show', '--f'])).toEqual(['--from', '--failed']);
     expect(await complete(['ioasis', 'show', 'package.j'])).toEqual(['package.json']);
     expect(await complete(['ioasis', 'audit', 'p'])).toEqual(['pasid']);

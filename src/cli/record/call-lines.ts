@@ -58,7 +58,7 @@ function keysOf(request: RawRecord, answer: RawRecord | null): string | null {
     case 'ftruncate':
       return `${descriptor},"len":${argNumberOf(request, 0)}`;
     case 'poll':
-      return `${descriptor},"events":${argNumberOf(request, 0)},"revents":${argNumberOf(request, 2)},"timeout":${argNumberOf(request, 1)}`;
+      return `${descriptor},${pollKeys(request)}`;
     case 'waitpid':
       return `"child":${answer === null ? 0 : retOf(answer)},"status":${argNumberOf(request, 0)}`;
     default:
@@ -133,4 +133,9 @@ function transferKeys(request: RawRecord): string {
   const data = section < 0 ? '""' : bytesText(bytes, section);
   const key = op === 'read' || op === 'pread' ? 'out' : 'arg';
   return `"addr":"${argOf(request, 0)}","len":${argNumberOf(request, 1)}${offset},"${key}":${data}`;
+}
+
+function pollKeys(request: RawRecord): string {
+  const [events, timeout, revents] = [0, 1, 2].map((index) => argNumberOf(request, index));
+  return `"events":${events},"revents":${revents},"timeout":${timeout}`;
 }

@@ -23,7 +23,10 @@ export interface CaptureFile {
   discard(): void;
 }
 
-/** Opens a capture, gzipped when the name ends in `.gz`. @throws UsageError when the place cannot be written. */
+/**
+ * Opens a capture, gzipped when the name ends in `.gz`.
+ * @throws UsageError when the place cannot be written.
+ */
 export function openCaptureFile(path: string): CaptureFile {
   const temporaryPath = `${path}.${process.pid}.tmp`;
   let fd: number;

@@ -24,8 +24,6 @@ export interface Channel {
   /** Bytes taken so far. */
   tail: number;
   heartbeat: number;
-  /** When the record at the tail was first seen unfinished; 0 when it is not. */
-  holeSinceMs: number;
 }
 
 /** Takes complete records, which stand one after the other in `bytes`. Valid until the next call. */
@@ -53,7 +51,6 @@ export function openChannel(path: string, index: number): Channel {
     dataBytes: readCount(header, HEADER.dataBytes),
     tail: 0,
     heartbeat: 0,
-    holeSinceMs: 0,
   };
 }
 
@@ -101,15 +98,14 @@ export function drainChannel(channel: Channel, sink: RecordSink): boolean {
     if (process.arch !== 'x64') readRing(channel, whole);
     sink(channel, chunk.subarray(0, whole));
     channel.tail += whole;
-    channel.holeSinceMs = 0;
     acknowledge(channel);
   }
   return true;
 }
 
 /**
- * Gives up the record at the tail, which somebody reserved and never finished: a killed process, or a signal
- * handler that jumped away. The next complete record is found by its tag.
+ * Gives up the record at the tail, which a process reserved that was killed before it had finished it. The
+ * next complete record is found by its tag.
  */
 export function skipUnfinished(channel: Channel): void {
   const head = readHead(channel);

@@ -19,6 +19,8 @@ export interface Converter {
 export function createConverter(spool: Spool, write: (line: string) => void): Converter {
   const order: CallOrder = createCallOrder();
   const counts: Record<string, number> = {};
+  /** Processes of channels: the first record of each tells. */
+  const owners = new Map<number, number>();
   let seq = 0;
   const emit = (op: string, keys: string): void => {
     seq += 1;
@@ -46,7 +48,9 @@ export function createConverter(spool: Spool, write: (line: string) => void): Co
       order.endChannel(bytes.readUInt32LE(0), bytes.readUInt32LE(4), bytes.readDoubleLE(8));
     } else {
       for (let at = 0; at < bytes.length; at += bytes.readUInt32LE(at + RECORD.bytes)) {
-        order.add(index, readRecord(bytes, at));
+        const record = readRecord(bytes, at, owners.get(index) ?? bytes.readUInt32LE(at + RECORD.pid));
+        if (record.op === 'attach') owners.set(index, record.pid);
+        order.add(index, record);
       }
     }
     return true;

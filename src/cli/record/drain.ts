@@ -10,8 +10,6 @@ import {
 } from './channel.ts';
 import { FRAME_END, FRAME_WATERMARK, type Spool } from './spool.ts';
 
-/** A record that its writer does not finish for so long is given up. */
-const HOLE_MS = 1000;
 /** How often a process is told that somebody is there, and asked whether it lives. */
 const SIGN_MS = 500;
 
@@ -53,12 +51,12 @@ export function createDrain(folder: string, spool: Spool): Drain {
     }
   };
 
-  const drainOne = (channel: Channel, nowMs: number): boolean => {
+  const drainOne = (channel: Channel): boolean => {
     if (drainChannel(channel, take)) return true;
-    if (channel.holeSinceMs === 0) channel.holeSinceMs = nowMs;
-    if (nowMs - channel.holeSinceMs < HOLE_MS && isAlive(channel.pid)) return false;
+    // A thread that waits for a processor finishes its record when it gets one. Its place is not anybody
+    // else's before; only of a process that is gone nothing comes any more.
+    if (isAlive(channel.pid)) return false;
     tornCount += 1;
-    channel.holeSinceMs = 0;
     skipUnfinished(channel);
     return false;
   };
@@ -87,7 +85,7 @@ export function createDrain(folder: string, spool: Spool): Drain {
       const nowMs = nowNs / 1e6;
       openNew();
       let isComplete = true;
-      for (const channel of channels.values()) isComplete = drainOne(channel, nowMs) && isComplete;
+      for (const channel of channels.values()) isComplete = drainOne(channel) && isComplete;
       const isDue = nowMs >= nextSignMs;
       if (isComplete && (taken > 0 || owesWatermark || isDue)) {
         // Whoever reserves a record from now on reads the clock later than this.

@@ -1,6 +1,8 @@
+import type { JsonValue } from '../../trace/index.ts';
 import { type AddressSpace, type Area, areasOfMaps, createAddressSpace } from './address-space.ts';
 import type { RecordedCall } from './call-order.ts';
 import { SECTION, SECTION_WHAT } from './channel-layout.ts';
+import { type Emit, keysText } from './line-keys.ts';
 import {
   argNumberOf,
   argOf,
@@ -27,8 +29,6 @@ export interface MemoryBook {
   exec(record: RawRecord): void;
 }
 
-type Emit = (op: string, keys: string) => void;
-
 const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 const PAGE_BYTES = 4096;
@@ -41,22 +41,16 @@ export function createMemoryBook(emit: Emit): MemoryBook {
   const spaces = new Map<number, AddressSpace>();
   const lists = new Map<number, string>();
 
-  const start = (record: RawRecord, op: string): string =>
-    `"pid":${record.pid},"tid":${tidOf(record)},"t_ns":${record.tNs},"op":"${op}"`;
-
+  const say = (record: RawRecord, op: string, keys: Readonly<Record<string, JsonValue>>): void =>
+    emit(op, keysText({ pid: record.pid, tid: tidOf(record), t_ns: record.tNs, op, ...keys, errno: 0 }));
   const tellArea = (record: RawRecord, { start: first, end, prot, flags }: Area): void => {
     const at = `0x${first.toString(16)}`;
     const all = `0x${(flags | MAP_FIXED | MAP_ANONYMOUS).toString(16)}`;
-    emit(
-      'mmap',
-      `${start(record, 'mmap')},"fd":-1,"kind":"?","addr":"${at}","len":${end - first},"prot":${prot},"flags":"${all}","off":"0x0","ret":"${at}","errno":0,"from":"space"`,
-    );
+    const area = { fd: -1, kind: '?', addr: at, len: end - first, prot, flags: all, off: '0x0', ret: at };
+    say(record, 'mmap', { ...area, from: 'space' });
   };
   const tellUnmap = (record: RawRecord, first: number, bytes: number): void => {
-    emit(
-      'munmap',
-      `${start(record, 'munmap')},"addr":"0x${first.toString(16)}","len":${bytes},"ret":0,"errno":0`,
-    );
+    say(record, 'munmap', { addr: `0x${first.toString(16)}`, len: bytes, ret: 0 });
   };
 
   const mmap = (record: RawRecord, space: AddressSpace): void => {
@@ -67,10 +61,16 @@ export function createMemoryBook(emit: Emit): MemoryBook {
     const isTold = kind !== '?' || space.isTold(first, first + bytes);
     space.add({ start: first, end: first + bytes, prot, flags, told: isTold });
     if (!isTold) return;
-    emit(
-      'mmap',
-      `${start(record, 'mmap')},"fd":${record.fd},"kind":"${kind}","addr":"${argOf(record, 0)}","len":${argNumberOf(record, 1)},"prot":${prot},"flags":"0x${flags.toString(16)}","off":"${argOf(record, 3)}","ret":"${retHexOf(record)}","errno":0`,
-    );
+    say(record, 'mmap', {
+      fd: record.fd,
+      kind,
+      addr: argOf(record, 0),
+      len: argNumberOf(record, 1),
+      prot,
+      flags: `0x${flags.toString(16)}`,
+      off: argOf(record, 3),
+      ret: retHexOf(record),
+    });
   };
   const munmap = (record: RawRecord, first: number, bytes: number, space: AddressSpace): void => {
     if (space.isTold(first, first + bytes)) tellUnmap(record, first, bytes);

@@ -1,4 +1,6 @@
+import type { JsonValue } from '../../trace/index.ts';
 import type { RecordedCall } from './call-order.ts';
+import { type Emit, keysText } from './line-keys.ts';
 import { createMemoryBook } from './memory-book.ts';
 import {
   argNumberOf,
@@ -23,7 +25,6 @@ export interface ProcessBook {
   after(call: RecordedCall): void;
 }
 
-type Emit = (op: string, keys: string) => void;
 /** Kind and path of what a process has open, by number. */
 type Descriptors = Map<number, { readonly kind: string; readonly path: string }>;
 
@@ -33,18 +34,15 @@ export function createProcessBook(emit: Emit): ProcessBook {
   const memory = createMemoryBook(emit);
   let lastPid = 0;
 
-  const start = (record: RawRecord, op: string): string =>
-    `"pid":${record.pid},"tid":${tidOf(record)},"t_ns":${record.tNs},"op":"${op}"`;
+  const say = (record: RawRecord, op: string, keys: Readonly<Record<string, JsonValue>>): void =>
+    emit(op, keysText({ pid: record.pid, tid: tidOf(record), t_ns: record.tNs, op, ...keys }));
 
   const close = (record: RawRecord, fd: number, kind: string, by: string): void => {
-    emit('close', `${start(record, 'close')},"fd":${fd},"kind":"${kind}","by":"${by}","ret":0,"errno":0`);
+    say(record, 'close', { fd, kind, by, ret: 0, errno: 0 });
   };
 
   const fork = (parent: number, tid: number, tNs: number, child: number): void => {
-    emit(
-      'fork',
-      `"pid":${parent},"tid":${tid},"t_ns":${tNs},"op":"fork","child":${child},"ret":${child},"errno":0`,
-    );
+    emit('fork', keysText({ pid: parent, tid, t_ns: tNs, op: 'fork', child, ret: child, errno: 0 }));
     processes.set(child, new Map(processes.get(parent)));
     memory.fork(parent, child);
   };
@@ -54,7 +52,8 @@ export function createProcessBook(emit: Emit): ProcessBook {
     const { pid } = record;
     const isNew = !processes.has(pid);
     const parent = processes.has(argNumberOf(record, 1)) ? argNumberOf(record, 1) : lastPid;
-    // Replay takes a new process as a fork of the last one that acted: that is said, and what is not so closed.
+    // Replay takes a new process as a fork of the last one that acted. That is said, and what is not so is
+    // closed.
     if (isNew && parent !== 0) fork(parent, parent, record.tNs, pid);
     const known = processes.get(pid) ?? new Map();
     processes.set(pid, known);
@@ -69,10 +68,7 @@ export function createProcessBook(emit: Emit): ProcessBook {
     for (const { fd, kind, flags, path } of listed) {
       if (known.has(fd) || kind === 'memfd') continue;
       known.set(fd, { kind, path });
-      emit(
-        'open',
-        `${start(record, 'open')},"fd":${fd},"kind":"${kind}","path":${JSON.stringify(path)},"flags":"${flags}","via":"inherited","ret":${fd},"errno":0`,
-      );
+      say(record, 'open', { fd, kind, path, flags, via: 'inherited', ret: fd, errno: 0 });
     }
   };
 
@@ -98,10 +94,8 @@ export function createProcessBook(emit: Emit): ProcessBook {
     if (kind === '?') return;
     const path = known?.get(record.fd)?.path ?? '';
     known?.set(fd, { kind, path });
-    emit(
-      'open',
-      `${start(record, 'open')},"fd":${fd},"kind":"${kind}","path":${JSON.stringify(path)},"flags":"0x0","via":"dup","of":${record.fd},"ret":${fd},"errno":0`,
-    );
+    const copy = { fd, kind, path, flags: '0x0', via: 'dup', of: record.fd };
+    say(record, 'open', { ...copy, ret: fd, errno: 0 });
   };
 
   /** True when the process was not known to be gone. */
@@ -114,10 +108,8 @@ export function createProcessBook(emit: Emit): ProcessBook {
     const { pid } = record;
     if (!end(pid) || processes.size === 0) return;
     const other = processes.has(lastPid) ? lastPid : [...processes.keys()][0]!;
-    emit(
-      'waitpid',
-      `"pid":${other},"tid":${other},"t_ns":${record.tNs},"op":"waitpid","child":${pid},"status":0,"ret":${pid},"errno":0,"by":"exit"`,
-    );
+    const ended = { child: pid, status: 0, ret: pid, errno: 0, by: 'exit' };
+    emit('waitpid', keysText({ pid: other, tid: other, t_ns: record.tNs, op: 'waitpid', ...ended }));
   };
 
   const limits = (record: RawRecord): void => {
@@ -125,10 +117,7 @@ export function createProcessBook(emit: Emit): ProcessBook {
     const uid = argNumberOf(record, 1);
     const names = argNumberOf(record, 3) === 1 ? capabilityNames(BigInt(argOf(record, 2))) : [];
     const soft = memlock === UNLIMITED ? 'unlimited' : memlock;
-    emit(
-      'note',
-      `${start(record, 'note')},"kind":"limits","memlock":"${soft}","uid":${uid},"capabilities":${JSON.stringify(names)}`,
-    );
+    say(record, 'note', { kind: 'limits', memlock: soft, uid, capabilities: names });
   };
 
   return {
@@ -150,6 +139,7 @@ export function createProcessBook(emit: Emit): ProcessBook {
           limits(request);
           return true;
         case 'dup':
+          if (!processes.has(request.pid)) fork(request.owner, request.owner, request.tNs, request.pid);
           duplicate(request);
           return true;
         case 'gone':
@@ -165,6 +155,8 @@ export function createProcessBook(emit: Emit): ProcessBook {
           memory.take(call);
           return true;
         default:
+          // A child of vfork: nothing but its calls tells of it.
+          if (!processes.has(request.pid)) fork(request.owner, request.owner, request.tNs, request.pid);
           lastPid = request.pid;
           memory.before(request);
           return false;

@@ -1,8 +1,8 @@
 import { KINDS, OPS, RECORD, SECTION, SECTION_FLAG, SECTION_WHAT } from './channel-layout.ts';
 
 /**
- * One record of a channel, in the bytes that hold it. What every record needs is read at once, all else by the
- * functions below when it is written: a busy program makes a million of them a second.
+ * One record of a channel, in the bytes that hold it. What every record needs is read at once, all else by
+ * the functions below when it is written: a busy program makes a million of them a second.
  */
 export interface RawRecord {
   /** Holds this record at `at`, and others. */
@@ -11,6 +11,8 @@ export interface RawRecord {
   readonly type: number;
   readonly op: (typeof OPS)[number];
   readonly pid: number;
+  /** Process that the channel belongs to; a child of vfork writes into its parent's. */
+  readonly owner: number;
   /** Nanoseconds of CLOCK_MONOTONIC: when it was written. */
   readonly tNs: number;
   /** Position of the request in its channel. */
@@ -19,13 +21,14 @@ export interface RawRecord {
 }
 
 /** The record at an offset of bytes that nobody writes to any more. */
-export function readRecord(bytes: Buffer, at: number): RawRecord {
+export function readRecord(bytes: Buffer, at: number, owner: number): RawRecord {
   return {
     bytes,
     at,
     type: bytes.readUInt16LE(at + RECORD.type),
     op: OPS[bytes.readUInt16LE(at + RECORD.op)] ?? '',
     pid: bytes.readUInt32LE(at + RECORD.pid),
+    owner,
     tNs: numberAt(bytes, at + RECORD.time),
     call: numberAt(bytes, at + RECORD.call),
     fd: bytes.readInt32LE(at + RECORD.fd),
@@ -34,7 +37,17 @@ export function readRecord(bytes: Buffer, at: number): RawRecord {
 
 /** Says that a process is gone; no process writes that by itself. */
 export function goneRecord(pid: number, tNs: number): RawRecord {
-  return { bytes: Buffer.alloc(RECORD.size), at: 0, type: 0, op: 'gone', pid, tNs, call: 0, fd: -1 };
+  return {
+    bytes: Buffer.alloc(RECORD.size),
+    at: 0,
+    type: 0,
+    op: 'gone',
+    pid,
+    owner: pid,
+    tNs,
+    call: 0,
+    fd: -1,
+  };
 }
 
 export const tidOf = ({ bytes, at }: RawRecord): number => bytes.readUInt32LE(at + RECORD.tid);

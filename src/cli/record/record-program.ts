@@ -125,7 +125,7 @@ async function recordThrough(
   }
 }
 
-/** A folder in memory where there is one. Others may add to it when we are root: programs change their user. */
+/** A folder in memory where there is one. Others may add to it when we are root: programs change users. */
 function makeRingFolder(): string {
   const parent = ['/dev/shm', tmpdir()].find((folder) => {
     try {

@@ -12,8 +12,9 @@ export const FRAME_WATERMARK = 0xffff_ffff;
 export const FRAME_END = 0xffff_fffe;
 
 /**
- * Records on their way from the channels to the capture: first in, first out, on disk. A program is never made
- * to wait for the compression of what it did, and memory stays bounded however far that lags behind.
+ * Records on their way from the channels to the capture: first in, first out, in memory and then on disk. A
+ * program is never made to wait for the compression of what it did, and memory stays bounded however far
+ * that lags behind.
  */
 export interface Spool {
   /** Adds a frame of a channel, or with one of the constants above. */

@@ -34,17 +34,13 @@ function kindOf(instances: readonly string[]): string | null {
   return null;
 }
 
-/** Address width of VT-d, in the capability register: bits 21 to 16 hold the width less one. */
+/** VT-d tells its capability registers. What domains get of them is the kernel's choice, and is learned. */
 function instanceOf(sys: string, name: string): Json {
   const cap = textIn(join(sys, 'class/iommu', name, 'intel-iommu/cap'));
   const ecap = textIn(join(sys, 'class/iommu', name, 'intel-iommu/ecap'));
-  if (cap === null) return { name };
-  const register = BigInt(`0x${cap}`);
-  const width = ((register >> 16n) & 0x3fn) + 1n;
   return {
     name,
-    aperture: ['0x0', `0x${((1n << width) - 1n).toString(16)}`],
-    cap: `0x${cap}`,
+    ...(cap === null ? {} : { cap: `0x${cap}` }),
     ...(ecap === null ? {} : { ecap: `0x${ecap}` }),
   };
 }
