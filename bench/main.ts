@@ -27,7 +27,7 @@ async function main(): Promise<void> {
     const trace = generateTrace('map-unmap', SEED, calls);
     const results: BenchResult[] = await measureStore(folder, trace, say);
     const replayStore = results.find(({ name }) => name === 'replay-store')!;
-    results.push(...measurePasids(folder, replayStore, quick, SEED, say));
+    results.push(...measurePasids(folder, quick, SEED, say));
     results.push(...measureModel(trace, replayStore, quick, SEED, say), ...measureHardware(quick, SEED, say));
     results.push(...(await measureImporters(folder, trace, quick, say)));
     results.push(...measureLint(trace, quick, SEED, say));

@@ -176,7 +176,7 @@ const unmap = onIoas((call, _, ioas) => {
   if (ioas.table !== null) return TABLE_BOUND;
   const [iova, size] = [wideArg(call, 'iova'), wideArg(call, 'size')];
   if (iova === null || size === null) return ARGUMENT_BAD;
-  const done = unmapRange(ioas, iova, size, flagArg(call, 'all') ? UNMAP_ALL : 0);
+  const done = unmapRange(call, ioas, iova, size, flagArg(call, 'all') ? UNMAP_ALL : 0);
   return isRefused(done) ? done : { ret: 0, out: { size: hexText(done.bytes) } };
 });
 

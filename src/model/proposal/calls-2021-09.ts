@@ -145,7 +145,7 @@ const map = dmaOp(VFIO_IOMMU_MAP_DMA.minBytes, (call, ioas, data) => {
 
 const unmap = dmaOp(VFIO_IOMMU_UNMAP_DMA.minBytes, (call, ioas, data) => {
   const [iova, size] = [data.getBigUint64(UNMAP.iova, true), data.getBigUint64(UNMAP.size, true)];
-  const done = unmapRange(ioas, iova, size, data.getUint32(UNMAP.flags, true));
+  const done = unmapRange(call, ioas, iova, size, data.getUint32(UNMAP.flags, true));
   if (isRefused(done)) return done;
   call.write(RFC_IOASID_DMA_OP.sizeBytes + UNMAP.size, u64Bytes(done.bytes));
   return DONE;

@@ -54,7 +54,13 @@ export function mapRange(call: ProposalCall, iommu: ProposalFile, ioas: Ioas, re
   if ((flags & (MAP_READ | MAP_WRITE)) === 0) return MAP_PERMISSION;
   if (size === 0n || !isAligned(iova) || !isAligned(target) || !isAligned(size)) return MAP_ALIGNMENT;
   if (iova + size > U64_COUNT || target + size > U64_COUNT) return MAP_ALIGNMENT;
-  const map = { iovaPage: pageOf(iova), pages: pageOf(size), targetPage: pageOf(target), flags };
+  const map = {
+    iovaPage: pageOf(iova),
+    pages: pageOf(size),
+    targetPage: pageOf(target),
+    flags,
+    owner: call.pid,
+  };
   const at = ioas.maps.findIndex((other) => other.iovaPage + other.pages > map.iovaPage);
   const next = ioas.maps[at];
   if (next !== undefined && next.iovaPage < map.iovaPage + map.pages) return MAP_OVERLAP;
@@ -82,8 +88,12 @@ function isRegistered({ registered }: ProposalFile, { targetPage, pages }: Mappi
   );
 }
 
-/** `vfio_dma_do_unmap`: removes whole mappings; answers the bytes removed, or a refusal. */
+/**
+ * `vfio_dma_do_unmap`: removes whole mappings; answers the bytes removed, or a refusal. It ends without an
+ * error at the first mapping that another process has made.
+ */
 export function unmapRange(
+  { pid }: Pick<ProposalCall, 'pid'>,
   ioas: Ioas,
   iova: bigint,
   size: bigint,
@@ -91,7 +101,7 @@ export function unmapRange(
 ): { readonly bytes: bigint } | NonNullable<Refusal> {
   if ((flags & UNMAP_ALL) !== 0) {
     if (iova !== 0n || size !== 0n) return UNMAP_ALL_RANGE;
-    return remove(ioas, () => true);
+    return remove(ioas, pid, () => true);
   }
   if (size === 0n || !isAligned(iova) || !isAligned(size) || iova + size > U64_COUNT) return MAP_ALIGNMENT;
   const [first, end] = [pageOf(iova), pageOf(iova + size)];
@@ -99,10 +109,13 @@ export function unmapRange(
     [first, end].some((edge) => iovaPage < edge && edge < iovaPage + pages),
   );
   if (isCut) return UNMAP_CUTS;
-  return remove(ioas, ({ iovaPage }) => iovaPage >= first && iovaPage < end);
+  return remove(ioas, pid, ({ iovaPage }) => iovaPage >= first && iovaPage < end);
 }
 
-function remove(ioas: Ioas, goes: (map: Mapping) => boolean): { readonly bytes: bigint } {
+function remove(ioas: Ioas, pid: number, isMeant: (map: Mapping) => boolean): { readonly bytes: bigint } {
+  const stop =
+    ioas.maps.find((map) => isMeant(map) && map.owner !== pid)?.iovaPage ?? Number.POSITIVE_INFINITY;
+  const goes = (map: Mapping): boolean => isMeant(map) && map.iovaPage < stop;
   const gone = ioas.maps.filter(goes);
   ioas.maps = ioas.maps.filter((map) => !goes(map));
   return { bytes: gone.reduce((sum, { pages }) => sum + BigInt(pages) * PAGE, 0n) };
@@ -160,6 +173,7 @@ export function composed(iommu: ProposalFile, ioas: Ioas): Mapping[] {
           pages: end - first,
           targetPage: under.targetPage + (first - under.iovaPage),
           flags: map.flags & under.flags,
+          owner: map.owner,
         },
       ];
     }),

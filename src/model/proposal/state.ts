@@ -116,6 +116,8 @@ export interface Mapping {
   readonly targetPage: number;
   /** VFIO_DMA_MAP_FLAG_READ and _WRITE. */
   readonly flags: number;
+  /** Process that mapped it: another one can not unmap it. */
+  readonly owner: number;
 }
 
 export interface UserRange {

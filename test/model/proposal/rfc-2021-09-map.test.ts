@@ -62,7 +62,7 @@ describe('table 4.4: type1 v2', () => {
     const s = attached();
     const { maps } = s.kernel.state.proposal!.files[1]!.spaces[0]!;
     for (let page = 0; page < 65_535; page += 1)
-      maps.push({ iovaPage: page, pages: 1, targetPage: 0, flags: 3 });
+      maps.push({ iovaPage: page, pages: 1, targetPage: 0, flags: 3, owner: 100 });
     expect(map(s, { iova: 0x20000000n })).toMatchObject({ errno: 28, reason: 'type1v2-entry-limit' });
   });
   test.each([
@@ -85,6 +85,15 @@ describe('table 4.4: type1 v2', () => {
   });
   test('an unmap of nothing succeeds with size 0', () => {
     expect(unmap(attached())).toMatchObject({ ret: 0, bytes: 0n });
+  });
+  test('an unmap stops at the mapping of another process, without an error', () => {
+    const s = attached();
+    for (const iova of [0x10000n, 0x20000n, 0x30000n]) map(s, { iova });
+    const { maps } = s.kernel.state.proposal!.files[1]!.spaces[0]!;
+    maps[1] = { ...maps[1]!, owner: 200 };
+    expect(unmap(s, { iova: 0n, size: 0x100000n })).toMatchObject({ ret: 0, bytes: 0x2000n });
+    expect(maps.length).toBe(3);
+    expect(s.kernel.state.proposal!.files[1]!.spaces[0]!.maps.map(({ owner }) => owner)).toEqual([200, 100]);
   });
   test('an unmap of all takes neither address nor size', () => {
     const s = attached();
