@@ -1,4 +1,4 @@
-import { BLOCK, type FrameMap, type FrameRun } from './frame-map.ts';
+import { BLOCK, type FrameRun } from './frame-map.ts';
 import { frameAt, hasFrames, type PinnedPages } from './physical-pages.ts';
 import { UNKNOWN_FRAME } from './table-format.ts';
 
@@ -38,7 +38,7 @@ function clipped(told: readonly FrameRun[], pageCount: number): FrameRun[] {
 /** Numbers of the blocks of pages of which anything is known, ascending. */
 function knownBlocks({ before, during, runs, huge }: PinnedPages): number[] {
   const blocks = new Set<number>();
-  for (const map of [before, during] satisfies FrameMap[]) for (const block of map.keys()) blocks.add(block);
+  for (const map of [before, during]) for (const block of map.keys()) blocks.add(block);
   for (const place of huge.keys()) {
     const { index, count } = runs[place]!;
     for (let block = Math.floor(index / BLOCK); block * BLOCK < index + count; block += 1) blocks.add(block);

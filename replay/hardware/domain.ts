@@ -21,7 +21,9 @@ export interface HardwareDomain {
   readonly tracking: boolean;
   /** Null when the format of the table is unknown. */
   readonly table: PageTable | null;
-  /** What the trace recorded of the memory that the domain maps: that of a guest, where it is a nest parent. */
+  /**
+   * What the trace recorded of the memory that the domain maps: that of a guest, where it is a nest parent.
+   */
   readonly memory: GuestMemory;
 }
 

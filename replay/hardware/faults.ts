@@ -1,4 +1,3 @@
-import type { FirstStageFault } from './first-stage.ts';
 import type { WalkFault } from './page-table.ts';
 import type { Access } from './table-format.ts';
 
@@ -14,6 +13,16 @@ export interface HardwareFault {
   /** Code that QEMU's emulation reports, where it is another one. */
   readonly emulated?: number;
 }
+
+/** Why a walk of a guest's own tables ended. */
+export type FirstStageFault =
+  | 'not-canonical'
+  | 'not-present'
+  | 'reserved'
+  | 'supervisor'
+  | 'access-flag'
+  | 'not-readable'
+  | 'not-writable';
 
 /** How the slot is translated, as far as faults depend on it. */
 export interface FaultContext {

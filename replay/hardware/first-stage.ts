@@ -1,3 +1,4 @@
+import type { FirstStageFault } from './faults.ts';
 import { hasAccessFlag } from './formats/arm-stage1.ts';
 import { type GuestMemory, readGuest, recordedAt } from './guest-memory.ts';
 import type { PageTable, WalkFault } from './page-table.ts';
@@ -15,21 +16,14 @@ export interface SecondStage {
   readonly memory: GuestMemory;
 }
 
-/** Why a walk of a guest's own tables ended. */
-export type FirstStageFault =
-  | 'not-canonical'
-  | 'not-present'
-  | 'reserved'
-  | 'supervisor'
-  | 'access-flag'
-  | 'not-readable'
-  | 'not-writable';
-
 export type FirstStageResult =
   /** What the guest's tables make of the address; `shift`: of the guest's page. */
   | { readonly kind: 'ipa'; readonly ipa: bigint; readonly shift: number }
   | { readonly kind: 'fault'; readonly fault: FirstStageFault }
-  /** The second stage does not let the walk read an entry (or mark it as used), of the guest's top table or below. */
+  /**
+   * The second stage does not let the walk read an entry (or mark it as used), of the guest's top table or
+   * below.
+   */
   | { readonly kind: 'second-stage'; readonly fault: WalkFault; readonly isTop: boolean }
   | { readonly kind: 'missing'; readonly ipa: bigint };
 

@@ -2,6 +2,7 @@ import { UNKNOWN_FRAME } from './table-format.ts';
 
 /** Physical frames by a page number or index: sparse, in blocks of 512. 0 in a block stands for unknown. */
 export type FrameMap = Map<number, Float64Array>;
+export type ReadonlyFrameMap = ReadonlyMap<number, Float64Array>;
 
 /** Pages first..first+count-1 with ascending frames, or with unknown ones. */
 export interface FrameRun {
@@ -25,7 +26,7 @@ export function setFrame(map: FrameMap, page: number, frame: number): void {
 }
 
 /** Frame of a page, or UNKNOWN_FRAME. */
-export function getFrame(map: FrameMap, page: number): number {
+export function getFrame(map: ReadonlyFrameMap, page: number): number {
   return map.get(Math.floor(page / BLOCK))?.[page % BLOCK] || UNKNOWN_FRAME;
 }
 

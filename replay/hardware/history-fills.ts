@@ -90,9 +90,11 @@ export function dropFill(
   pageCount: number,
 ): void {
   forgetFill(history, own, fill);
-  history.dropped = { fill, at: history.journal?.ops.length ?? 0 };
-  const [first, ...others] = own.domains;
-  for (const key of others) takeOut(history, key, fill, pageCount, 'whole', NOBODY);
+  if (history.journal !== null) history.dropped = { fill, at: history.journal.ops.length };
+  const { domains } = own;
+  for (let at = 1; at < domains.length; at += 1)
+    takeOut(history, domains[at]!, fill, pageCount, 'whole', NOBODY);
+  const first = domains[0];
   if (first === undefined) return;
   if (own.type1) takeOut(history, first, fill, pageCount, 'runs', NOBODY);
   else takeOut(history, first, fill, pageCount, 'batches', heldByOthers(history, kernel, fill));

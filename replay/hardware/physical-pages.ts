@@ -1,6 +1,13 @@
 import { type Kernel, type PageRun, userPageRuns } from '../../src/model/index.ts';
 import type { MmapCall, Note } from '../../src/trace/index.ts';
-import { copyFrames, type FrameMap, type FrameRun, getFrame, setFrame } from './frame-map.ts';
+import {
+  copyFrames,
+  type FrameMap,
+  type FrameRun,
+  getFrame,
+  type ReadonlyFrameMap,
+  setFrame,
+} from './frame-map.ts';
 import { UNKNOWN_FRAME } from './table-format.ts';
 
 /**
@@ -13,8 +20,8 @@ import { UNKNOWN_FRAME } from './table-format.ts';
 export interface PinnedPages {
   readonly runs: readonly PageRun[];
   /** By index from the first page: as noted before the pages were pinned, and while they were. */
-  readonly before: FrameMap;
-  readonly during: FrameMap;
+  before: ReadonlyFrameMap;
+  during: ReadonlyFrameMap;
   /** Of the runs that lie in huge pages, by place in `runs`. */
   readonly huge: ReadonlyMap<number, HugePages>;
   /** What the kernel itself told of all of them when it mapped them; null where nothing did. */
@@ -46,15 +53,15 @@ export function createPhysicalPages(): PhysicalPages {
 
 /** Pages are pinned: their frames stay. */
 export function pinPages(physical: PhysicalPages, runs: readonly PageRun[]): PinnedPages {
-  const huge = new Map<number, HugePages>();
-  runs.forEach(({ object }, place) => {
-    const own = physical.huge.get(object);
-    if (own !== undefined) huge.set(place, own);
-  });
-  const pages: PinnedPages = { runs, before: new Map(), during: new Map(), huge, told: null };
+  const huge = physical.huge.size === 0 ? NO_HUGE : hugeOf(physical, runs);
+  const pages: PinnedPages = { runs, before: NO_FRAMES, during: NO_FRAMES, huge, told: null };
   for (const { object, page, index, count } of runs) {
     const known = physical.known.get(object);
-    if (known !== undefined) copyFrames(known, page, count, pages.before, index);
+    if (known !== undefined) {
+      const before: FrameMap = new Map(pages.before);
+      copyFrames(known, page, count, before, index);
+      if (before.size > 0) pages.before = before;
+    }
     let pinned = physical.pinned.get(object);
     if (pinned === undefined) {
       pinned = new Set();
@@ -63,6 +70,19 @@ export function pinPages(physical: PhysicalPages, runs: readonly PageRun[]): Pin
     pinned.add(pages);
   }
   return pages;
+}
+
+/** Shared by all that nothing is known of: most areas of most traces. */
+const NO_FRAMES: ReadonlyFrameMap = new Map();
+const NO_HUGE: ReadonlyMap<number, HugePages> = new Map();
+
+function hugeOf(physical: PhysicalPages, runs: readonly PageRun[]): ReadonlyMap<number, HugePages> {
+  const huge = new Map<number, HugePages>();
+  runs.forEach(({ object }, place) => {
+    const own = physical.huge.get(object);
+    if (own !== undefined) huge.set(place, own);
+  });
+  return huge;
 }
 
 export function unpinPages(physical: PhysicalPages, pages: PinnedPages): void {
@@ -161,7 +181,8 @@ function noteHuge({ huge }: PhysicalPages, object: number, page: number, frame: 
 /**
  * The first note while the pages are pinned counts: they can not move, but their address may be used anew.
  */
-function notePinned({ runs, during }: PinnedPages, run: PageRun, pfns: readonly unknown[]): void {
+function notePinned(pages: PinnedPages, run: PageRun, pfns: readonly unknown[]): void {
+  const { runs } = pages;
   for (const { object, page, index, count } of runs) {
     if (object !== run.object) continue;
     const first = Math.max(page, run.page);
@@ -169,8 +190,10 @@ function notePinned({ runs, during }: PinnedPages, run: PageRun, pfns: readonly 
     for (let at = first; at < end; at += 1) {
       const frame = pfns[run.index + at - run.page];
       const place = index + at - page;
-      if (typeof frame !== 'number' || frame <= 0 || getFrame(during, place) !== UNKNOWN_FRAME) continue;
-      setFrame(during, place, frame);
+      if (typeof frame !== 'number' || frame <= 0) continue;
+      if (getFrame(pages.during, place) !== UNKNOWN_FRAME) continue;
+      if (pages.during.size === 0) pages.during = new Map();
+      setFrame(pages.during as FrameMap, place, frame);
     }
   }
 }

@@ -8,7 +8,9 @@ import type { GuestEntry } from './smmu-stream-table.ts';
 import type { TableFormat } from './table-format.ts';
 import type { TranslationStep } from './translation.ts';
 
-/** From a guest's stream table entry to the context descriptor of an access: SMMUv3, "Context descriptors". */
+/**
+ * From a guest's stream table entry to the context descriptor of an access: SMMUv3, "Context descriptors".
+ */
 
 export type FoundContext =
   | {

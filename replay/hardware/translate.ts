@@ -14,7 +14,9 @@ import {
   unknown,
 } from './translation.ts';
 
-/** The way of one access through the IOMMU: device entry, PASID entry, page tables, to the page or a fault. */
+/**
+ * The way of one access through the IOMMU: device entry, PASID entry, page tables, to the page or a fault.
+ */
 
 export interface TranslationRequest {
   readonly slot: DeviceSlot;

@@ -2,6 +2,7 @@ import type { Store, TraceInfo } from '../../../store/index.ts';
 import type { Fill } from '../fills.ts';
 import type { FrameRun } from '../frame-map.ts';
 import type { JournalOp } from '../journal.ts';
+import { type TimedFault, unexplainedFaults } from './faults.ts';
 import { AT_EXIT, type KeptJournal, keepJournal } from './keep-journal.ts';
 import { type ExpectedEvent, type MatchedOp, matchOp, type Surroundings } from './match.ts';
 import type { Ftrace, IommuEvent } from './parse.ts';
@@ -14,7 +15,9 @@ export interface EventDifference {
    * accounts for.
    */
   readonly what: 'event' | 'missing' | 'extra';
-  /** Call that causes what was expected; null for an extra event, and for what the end of a process causes. */
+  /**
+   * Call that causes what was expected; null for an extra event, and for what the end of a process causes.
+   */
   readonly seq: number | null;
   readonly expected: ExpectedEvent | null;
   readonly event: IommuEvent | null;
@@ -50,7 +53,9 @@ export function compareFtrace(
 ): FtraceComparison {
   const kept = keepJournal(store, trace, kernel);
   const { events, others } = ownEvents(ftrace.events, kept);
-  const tally = compareSequence(kept, events);
+  const changes = events.filter(({ kind }) => kind !== 'fault');
+  const tally = compareSequence(kept, changes);
+  compareFaults(store, trace, events, tally, kernel);
   const count = (kind: IommuEvent['kind']): number => events.filter((event) => event.kind === kind).length;
   return {
     entries: tally.equal + tally.differences.length,
@@ -67,10 +72,35 @@ export function compareFtrace(
   };
 }
 
+/**
+ * A fault belongs to the time after the change before it: what the tables held then must refuse the access.
+ */
+function compareFaults(
+  store: Store,
+  trace: TraceInfo,
+  events: readonly IommuEvent[],
+  tally: Tally,
+  kernel: string | null,
+): void {
+  const faults: TimedFault[] = [];
+  let seq: number | null = null;
+  for (const event of events) {
+    if (event.kind === 'fault') faults.push({ event, seq });
+    else seq = tally.causes.get(event) ?? seq;
+  }
+  if (faults.length === 0) return;
+  const unexplained = unexplainedFaults(store, trace, faults, kernel);
+  tally.equal += faults.length - unexplained.length;
+  for (const event of unexplained)
+    tally.differences.push({ what: 'extra', seq: null, expected: null, event });
+}
+
 /** Bits of a physical page number in an event. */
 const ADDRESS_BITS = 52;
 
-/** Events of the trace's own threads and devices; a thread that the trace does not number goes by its name. */
+/**
+ * Events of the trace's own threads and devices; a thread that the trace does not number goes by its name.
+ */
 function ownEvents(all: readonly IommuEvent[], { tasks, kernel }: KeptJournal) {
   const devices = new Set(kernel.machine.devices.map(({ bdf }) => bdf));
   const names = new Set(all.filter(({ tid }) => tasks.has(tid)).map(({ task }) => task));
@@ -95,13 +125,15 @@ interface Tally {
   equal: number;
   untold: number;
   readonly differences: EventDifference[];
+  /** Calls that caused the events that were as expected. */
+  readonly causes: Map<IommuEvent, number>;
 }
 
 /** How many ops or events are skipped to find the place where both go on alike. */
 const MOST_SKIPPED = 64;
 
 function compareSequence({ ops, exitAt, kernel }: KeptJournal, events: readonly IommuEvent[]): Tally {
-  const tally: Tally = { at: 0, equal: 0, untold: 0, differences: [] };
+  const tally: Tally = { at: 0, equal: 0, untold: 0, differences: [], causes: new Map() };
   const around: Surroundings = {
     events,
     cpuPages: kernel.profile.pageBytes / 4096,
@@ -143,6 +175,8 @@ function take(around: Surroundings, op: MatchedOp, tally: Tally, at = tally.at):
   tally.equal += match.next - at;
   tally.untold += match.untold;
   tally.at = match.next;
+  const last = around.events[match.next - 1];
+  if (match.next > at && last !== undefined && op.seq !== AT_EXIT) tally.causes.set(last, op.seq);
   if (op.op === 'map' && match.told !== null) op.fill.pages.told = match.told;
   return true;
 }
@@ -159,6 +193,8 @@ function resync(around: Surroundings, ops: readonly JournalOp[], tally: Tally): 
     tally.equal += next - at;
     tally.at = next + 1;
     tally.differences.push({ what: 'event', seq, expected: failed, event });
+    // The rest of the area stands or falls with it.
+    while (isPartOf(op, events[tally.at])) tally.at += 1;
     return;
   }
   for (let skip = 1; skip <= MOST_SKIPPED && at + skip < events.length; skip += 1) {
@@ -174,6 +210,11 @@ function resync(around: Surroundings, ops: readonly JournalOp[], tally: Tally): 
   tally.equal += next - at;
   tally.at = next;
   tally.differences.push({ what: 'missing', seq, expected: failed, event: null });
+}
+
+function isPartOf(op: MatchedOp, event: IommuEvent | undefined): boolean {
+  if ((op.op !== 'map' && op.op !== 'unmap') || event?.kind !== op.op) return false;
+  return event.page >= op.fill.page && event.page < op.fill.page + op.fill.pageCount;
 }
 
 /** The event is the one that was expected, but for its size or its physical page. */

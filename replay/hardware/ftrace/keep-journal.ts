@@ -129,7 +129,9 @@ function noteRefusal(journal: Journal, kernel: Kernel, call: IoctlCall, diverged
   note(journal, { op: 'attempt', page, pageCount, devices: [] });
 }
 
-/** All devices of the group, if it was attached to nothing: replacing fills the domain before it moves any. */
+/**
+ * All devices of the group, if it was attached to nothing: replacing fills the domain before it moves any.
+ */
 function devicesOf({ state, machine }: Kernel, { pid, fd }: IoctlCall): number[] {
   const file = state.files[state.processes[pid]?.descriptors[fd] ?? 0];
   const group = file?.kind === 'device' ? machine.devices[file.object]?.group : undefined;

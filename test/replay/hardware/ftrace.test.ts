@@ -100,6 +100,18 @@ describe('an event that was changed', () => {
     expect(difference!.seq).toBeGreaterThan(0);
   });
 
+  test('that is a fault must be one by our walk at that time', () => {
+    const at = events.find((line) => lines[line]!.includes(' unmap: '))!;
+    const [, head] = /^(.*) unmap: /.exec(lines[at]!)!;
+    const iova = /iova=(0x[0-9a-f]+)/.exec(lines[at]!)![1]!;
+    const fault = `${head} io_page_fault: IOMMU:vfio-pci 0000:00:02.0 iova=${iova} flags=0x0000`;
+    const after = edited(at, (line) => [line, fault]);
+    expect(after).toMatchObject({ different: 0, faults: 1 });
+    const before = edited(at, (line) => [fault, line]);
+    expect(before).toMatchObject({ different: 1, faults: 1 });
+    expect(before.differences[0]).toMatchObject({ what: 'extra', event: { kind: 'fault', line: at + 1 } });
+  });
+
   test('of another task is none of ours', () => {
     const at = events.find((line) => lines[line]!.includes(' map: '))!;
     const { different, others } = edited(at, (line) => [line, line.replace(/\S+-\d+ /, 'kworker/0:1-12 ')]);

@@ -16,7 +16,9 @@ const CAPTURE = join(
   'vtd-ss-nested-nested.jsonl.gz',
 );
 const EDU = '0000:00:02.0';
-/** In the capture, IOVA 0x100000 of the nest parent shows this user memory; the guest's top table is there. */
+/**
+ * In the capture, IOVA 0x100000 of the nest parent shows this user memory; the guest's top table is there.
+ */
 const USER_MEMORY = 0x7fbd084cd000n;
 const TOP = 0x100000;
 /** A marker before the nested table is attached, in whose place the guest's memory is told. */
