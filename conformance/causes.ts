@@ -19,14 +19,6 @@ const LIMITED = /^linux-6\.12-vtd\/.*rlimit$/;
 /** In the order in which they are asked: the first that explains a difference is its cause. */
 export const CAUSES: readonly Cause[] = [
   {
-    id: 'unrecorded-struct-tail',
-    what: 'The size field says more bytes than the recorder kept of the struct (4096).',
-    source: 'uaccess.h copy_struct_from_user',
-    why: 'E2BIG depends on a byte that is not zero, and it may be one that was not recorded.',
-    explains: ({ fixture, outcome, call }) =>
-      outcome === 'not-modelled' && fixture === 'linux-6.12-probe/sizes' && call.startsWith('iommufd '),
-  },
-  {
     id: 'kvm',
     what: 'The descriptor belongs to KVM.',
     source: 'virt/kvm/vfio.c',

@@ -20,6 +20,9 @@ This file is written by \`npm run conformance\`.
 - **wrong result**, **wrong bytes**: predicted otherwise than recorded. The recorded answer is adopted, and
   the replay goes on.
 
+Recorders keep 4096 bytes of a struct. Where its size field says more, the bytes left out are taken to be not
+all zero (E2BIG): \`predict\` says so of each such call (\`assumed\`), and another recorded answer is learned.
+
 Calls such as mmap and open are inputs, whose results are taken as recorded; they are not counted.
 `;
 

@@ -29,14 +29,15 @@ const MOST_QUESTIONS = 4;
 export function applyCall(kernel: Kernel, call: Call, ask: (() => Reply) | null = null): Applied {
   applied.reply = ask === null ? execute(kernel, call) : ask();
   applied.learned = 0;
-  const { rests, unknown } = kernel.call;
+  const { rests, unknown, tailUnrecorded } = kernel.call;
   applied.rests = rests.length > 0;
-  const isOpen = applied.rests || !applied.reply.modelled || unknown.length > 0;
+  const isOpen = applied.rests || !applied.reply.modelled || unknown.length > 0 || tailUnrecorded;
   if (!isOpen || !('replied' in call) || !call.replied) return applied;
   for (let asked = 0; asked < MOST_QUESTIONS; asked += 1) {
     const { facts, again } = learnReply(kernel, call);
     applied.learned += facts;
     if (!again) break;
+    if (tailUnrecorded) applied.rests = true;
     applied.reply = ask === null ? execute(kernel, call) : ask();
   }
   return applied;

@@ -24,6 +24,8 @@ export interface Prediction {
   readonly mem?: readonly { readonly addr: string; readonly after: string }[];
   /** Id of the reason of a refusal. */
   readonly reason?: string;
+  /** What the answer takes for granted, and no record shows: bytes of a struct that were left out. */
+  readonly assumed?: readonly string[];
   /**
    * Fields that nothing recorded tells: `out_access_fd`, `mem[0].after`; `*` when the call is not modelled
    * yet.
@@ -113,6 +115,7 @@ function describe(kernel: Kernel, call: Call, reply: Reply): Prediction {
   const buffers = predictedBuffers(kernel, call);
   const unknown = kernel.call.unknown.map(({ name }) => name);
   if (kernel.call.retIsDescriptor) unknown.push('ret');
+  const assumed = kernel.call.tailUnrecorded ? ['struct tail not recorded: not all zero'] : [];
   const mem: { addr: string; after: string }[] = [];
   for (const [index, { addr, after }] of buffers.entries()) {
     if (after === null) unknown.push(`mem[${index}].after`);
@@ -122,6 +125,7 @@ function describe(kernel: Kernel, call: Call, reply: Reply): Prediction {
     ...base,
     ...(out === null ? {} : { out: hexOf(out) }),
     mem,
+    ...(assumed.length === 0 ? {} : { assumed }),
     ...(unknown.length === 0 ? {} : { unknown }),
   };
 }

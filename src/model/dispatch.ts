@@ -1,4 +1,4 @@
-import { CMD, IOMMUFD_IOCTLS, SELFTEST_IOCTLS, type StructLayout } from '../uapi/index.ts';
+import { CMD, IOMMUFD_IOCTLS, SELFTEST_IOCTLS } from '../uapi/index.ts';
 import { ioasChangeProcess } from './change-process.ts';
 import { BAD_USER_POINTER, UNKNOWN_TAIL } from './check.ts';
 import { destroy } from './destroy.ts';
@@ -18,7 +18,8 @@ import { option } from './option.ts';
 import { reason } from './reason.ts';
 import { selftest } from './selftest.ts';
 import type { Context } from './state.ts';
-import { copyStructIn } from './user-call.ts';
+import { sizeIn } from './struct-sizes.ts';
+import { copyStructIn, type UserCall } from './user-call.ts';
 import { canRespond } from './user-copy.ts';
 import { vdeviceAlloc } from './vdevice.ts';
 import { veventqAlloc } from './veventq.ts';
@@ -112,12 +113,6 @@ function operationsOf(release: Release): readonly (Operation | undefined)[] {
   return operations;
 }
 
-/** Smallest size and sizeof of a struct in a release: the newest of its sizes that is not newer. */
-function sizeIn(layout: StructLayout, release: Release): { minBytes: number; bytes: number } {
-  const size = layout.sizes?.findLast(({ since }) => levelOf(since) <= levelOf(release));
-  return { minBytes: size?.minBytes ?? layout.minBytes, bytes: size?.bytes ?? layout.sizeBytes };
-}
-
 const OPERATIONS: ReadonlyMap<Release, readonly (Operation | undefined)[]> = new Map(
   RELEASES.map((release) => [release, operationsOf(release)]),
 );
@@ -153,8 +148,9 @@ export function dispatch(kernel: Kernel, context: Context, cmd: number, readable
   if (size > entry.bytes) {
     if (hasTail(arg, entry.bytes, size)) return UNKNOWN_TAIL;
     if (arg.length < Math.min(size, RECORDED_STRUCT_BYTES)) return STRUCT_UNREADABLE;
-    // A recorder keeps the first page of a struct: what follows decides, and nobody knows it.
-    if (size > arg.length && arg.length >= RECORDED_STRUCT_BYTES) return 'not-modelled';
+    // A recorder keeps the first page of a struct, and what follows decides.
+    const refused = size > arg.length ? unrecordedTail(call) : null;
+    if (refused !== null) return refused;
   }
   if (arg.length < Math.min(size, entry.bytes)) return STRUCT_UNREADABLE;
   call.userSize = size;
@@ -177,6 +173,15 @@ function delivered(kernel: Kernel, answer: Answer, bytes = Number.POSITIVE_INFIN
   call.respondEnd = call.respondFrom;
   call.structWrites.length = 0;
   return BAD_USER_POINTER;
+}
+
+/** What the bytes that the recorder left out are taken to be: see `UserCall.tailUnrecorded`. */
+function unrecordedTail(call: UserCall): Answer {
+  const { tail } = call;
+  call.tailUnrecorded = true;
+  call.tail = 'set';
+  if (tail === 'zero') return null;
+  return tail === 'set' ? UNKNOWN_TAIL : STRUCT_UNREADABLE;
 }
 
 /** Whether a byte of the struct beyond what the kernel knows is set. */

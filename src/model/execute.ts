@@ -46,6 +46,7 @@ export function execute(kernel: Kernel, call: Call): Reply {
   reply.errno = 0;
   reply.reason = null;
   if (kernel.call.rests.length > 0) kernel.call.rests.length = 0;
+  kernel.call.tailUnrecorded = false;
   if (kernel.isProposal) return executeProposal(kernel, call);
   const process = processOf(kernel, call.pid, kernel.lastPid);
   kernel.lastPid = call.pid;

@@ -4,6 +4,7 @@ import { attachAccess, leaveIoas } from './access.ts';
 import { pinPages } from './access-pins.ts';
 import { addWide, subWide, wide } from './address.ts';
 import { BAD_USER_POINTER, UNKNOWN_FLAGS, VIOMMU_NOT_FOUND } from './check.ts';
+import { can } from './drivers/facts.ts';
 import type { Answer, Kernel } from './kernel.ts';
 import { addObject, getObject, moved, mustGet, nextId, removeObject } from './objects.ts';
 import { type Refusal, reason } from './reason.ts';
@@ -54,6 +55,14 @@ const NO_MEMORY = reason(
   'viommu.c iommufd_hw_queue_alloc_phys',
   'the queue has more pages than the kernel can list',
 );
+const NOT_ONE_RUN = reason(
+  'hw-queue-not-one-run',
+  'EFAULT',
+  'viommu.c iommufd_hw_queue_alloc_phys',
+  'the pages of the queue do not follow each other in physical memory',
+);
+/** The fact that replies tell of pages. */
+const ONE_RUN = 'one physical run';
 const INDEX_TOO_HIGH = reason(
   'hw-queue-index-too-high',
   'EINVAL',
@@ -172,11 +181,26 @@ function pinQueue(
   const unpinned = pinPages(kernel, context, access, firstPage, 0, bytes, false, pinned);
   if (unpinned !== null) return unpinned;
   access.items.push({ id: 0, iovaPage: firstPage, iovaOffset: 0, length: bytes });
-  const first = pinned[0]!;
-  const isOneRun = pinned.every((page, index) => {
-    return page.object === first.object && page.page === first.page + index && (index === 0 || page.huge);
+  return isOneRun(kernel, pinned) ? null : NOT_ONE_RUN;
+}
+
+/** Whether pages follow each other in physical memory: inside a huge page they do, else only replies tell. */
+function isOneRun(kernel: Kernel, pages: readonly PageIdentity[]): boolean {
+  const first = pages[0]!;
+  const follows = (page: PageIdentity, index: number): boolean =>
+    page.object === first.object && page.page === first.page + index && page.huge;
+  if (pages.every((page, index) => index === 0 || follows(page, index))) return true;
+  const isTwice = pages.some(({ object, page }, index) => {
+    const before = pages[index - 1];
+    return before !== undefined && before.object === object && before.page === page;
   });
-  return isOneRun ? null : 'not-modelled';
+  if (isTwice) return false;
+  return can(
+    kernel,
+    `${pages.length} pages from page ${first.page} of memory ${first.object}`,
+    ONE_RUN,
+    null,
+  );
 }
 
 /** `mock_hw_queue_init_phys`. */

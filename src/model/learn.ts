@@ -1,5 +1,12 @@
 import { type Call, type IoctlCall, isSkipped } from '../trace/index.ts';
-import { CMD, IOMMU_GET_HW_INFO, IOMMU_HW_CAP, IOMMU_IOAS_IOVA_RANGES, offsetsOf } from '../uapi/index.ts';
+import {
+  CMD,
+  ERRNO,
+  IOMMU_GET_HW_INFO,
+  IOMMU_HW_CAP,
+  IOMMU_IOAS_IOVA_RANGES,
+  offsetsOf,
+} from '../uapi/index.ts';
 import { readOffset, readPage } from './address.ts';
 import { fileOf } from './descriptors.ts';
 import { addReserved, outsideAperture, removeReserved } from './iova-domains.ts';
@@ -36,11 +43,19 @@ export function learnReply(kernel: Kernel, record: Call): Learned {
       : { facts: learnPciRead(device.facts, record, record.off), again: false };
   }
   if (record.op !== 'ioctl') return NOTHING;
-  const { rests, unknown } = kernel.call;
+  const { rests, unknown, tailUnrecorded } = kernel.call;
+  if (tailUnrecorded) return learnTail(kernel, record);
   if (rests.length > 0) return learnOpen(kernel, record);
   if (kernel.reply.modelled && !unknown.some(({ guess }) => guess === null)) return NOTHING;
   const device = deviceOf(kernel, record.pid, record.fd);
   return device === undefined ? NOTHING : { facts: learnPciReply(kernel, device, record), again: false };
+}
+
+/** Bytes of a struct that were not recorded: a refusal for them, or another answer, tells what they are. */
+function learnTail({ call, reply }: Kernel, record: IoctlCall): Learned {
+  if (reply.errno !== ERRNO.E2BIG || record.errno === ERRNO.E2BIG) return NOTHING;
+  call.tail = record.errno === ERRNO.EFAULT ? 'unreadable' : 'zero';
+  return { facts: 1, again: true };
 }
 
 function deviceOf(kernel: Kernel, pid: number, fd: number) {

@@ -12,6 +12,7 @@ import { forkProcess, noteTaken, takeDescriptor } from './descriptors.ts';
 import { fileMemory, resizeFile } from './file-memory.ts';
 import { replaceRange } from './held-pages.ts';
 import type { Kernel } from './kernel.ts';
+import { noteRules } from './memory-rule.ts';
 import { noteCapabilities, noteLimits } from './process-limits.ts';
 import type { Process } from './state.ts';
 import { knownBytes, storeBytes } from './user-bytes.ts';
@@ -68,6 +69,7 @@ export function noteMemory(
       return;
     case 'note':
       if (record.kind === 'usermem') noteUserMemory(kernel.memory, process, record);
+      if (record.kind === 'marker') noteRules(kernel.memory, process.mm, markerText(record));
       if (record.kind === 'limits') noteLimits(kernel, process, record.fields);
       return;
     default:
@@ -102,6 +104,10 @@ function newObject(memory: UserMemory): number {
   const object = memory.nextObject;
   memory.nextObject += 1;
   return object;
+}
+
+function markerText({ fields }: Note): string {
+  return typeof fields['text'] === 'string' ? fields['text'] : '';
 }
 
 /** `usermem`: what user memory held when the note was made. */

@@ -9,7 +9,7 @@ import { type Machine, MOCK_MACHINE } from './machine.ts';
 import { type AccessNode, allocatePages, type PagesTable, type ReplacedPages } from './pages-table.ts';
 import type { Profile } from './profile.ts';
 import type { ControlState } from './state.ts';
-import type { AddressSpace, FileMemory, UserMemory } from './user-memory.ts';
+import type { AddressSpace, FileMemory, RuledPages, UserMemory } from './user-memory.ts';
 
 /**
  * The whole state of a kernel as bytes: what the digest is taken of, and what a snapshot holds. The same
@@ -18,7 +18,7 @@ import type { AddressSpace, FileMemory, UserMemory } from './user-memory.ts';
  */
 
 /** Changes whenever the bytes or the model's behaviour change: an older snapshot is not used then. */
-export const MODEL_VERSION = '5';
+export const MODEL_VERSION = '6';
 
 /** What a snapshot is kept under: states of one kernel profile are none of another. */
 export function snapshotVersion(profile: Profile): string {
@@ -34,6 +34,8 @@ interface Head {
   readonly memory: {
     readonly spaces: readonly AddressSpace[];
     readonly contents: readonly (readonly [number, readonly (readonly [number, string, string])[]])[];
+    /** Absent where no rule tells of memory. */
+    readonly ruled?: readonly RuledPages[];
     readonly files: readonly (readonly [string, FileMemory])[];
     readonly nextObject: number;
   };
@@ -140,7 +142,8 @@ function memoryHead(memory: UserMemory): Head['memory'] {
         ]),
     ]);
   const files = [...memory.files].sort(([a], [b]) => (a < b ? -1 : 1));
-  return { spaces: memory.spaces, contents, files, nextObject: memory.nextObject };
+  const ruled = memory.ruled.length === 0 ? {} : { ruled: memory.ruled };
+  return { spaces: memory.spaces, contents, ...ruled, files, nextObject: memory.nextObject };
 }
 
 function writeAreas(
@@ -229,6 +232,7 @@ function restoreMemory(memory: UserMemory, head: Head['memory']): void {
     ]);
     memory.contents.set(object, new Map(content));
   }
+  memory.ruled.push(...(head.ruled ?? []));
   for (const [key, file] of head.files) memory.files.set(key, file);
   memory.nextObject = head.nextObject;
 }

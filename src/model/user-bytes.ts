@@ -1,3 +1,4 @@
+import { ruledPage } from './memory-rule.ts';
 import {
   isAccessible,
   type Locate,
@@ -85,6 +86,12 @@ export function loadBytes(
     if (content !== undefined) {
       bytes.set(content.bytes.subarray(offset, offset + part), done);
       known.set(content.known.subarray(offset, offset + part), done);
+    } else if (memory.ruled.length > 0) {
+      const ruled = ruledPage(memory, at);
+      if (ruled !== null) {
+        bytes.set(ruled.subarray(offset, offset + part), done);
+        known.fill(1, done, done + part);
+      }
     }
     done += part;
     page += 1;
@@ -101,7 +108,11 @@ function contentOf(memory: UserMemory, at: PageIdentity): PageContent {
   }
   let content = pages.get(at.page);
   if (content === undefined) {
-    content = { bytes: new Uint8Array(4096), known: new Uint8Array(4096) };
+    const ruled = ruledPage(memory, at);
+    content = {
+      bytes: ruled ?? new Uint8Array(4096),
+      known: new Uint8Array(4096).fill(ruled === null ? 0 : 1),
+    };
     pages.set(at.page, content);
   }
   return content;

@@ -16,6 +16,14 @@ export interface UserCall {
   readonly view: DataView;
   /** Recorded struct bytes before the call; what the user's memory holds at the argument pointer. */
   arg: Uint8Array;
+  /**
+   * The struct is longer than what the recorder kept of it, and the bytes it left out decide the answer.
+   * They are taken to be `tail`: a size of over a page is hardly ever meant, and what lies behind is not
+   * zero.
+   */
+  tailUnrecorded: boolean;
+  /** What the bytes left out are taken to be by the next call that has any: set again after each. */
+  tail: UnrecordedTail;
   /** The plain value of a command that takes no pointer (VFIO_SET_IOMMU). */
   argument: bigint;
   /**
@@ -41,6 +49,9 @@ export interface UserCall {
   /** Recorded buffers that the struct points to. */
   buffers: readonly InputBuffer[];
 }
+
+/** Struct bytes that a recorder left out: one is set, all are zero, or they can not be read. */
+export type UnrecordedTail = 'set' | 'zero' | 'unreadable';
 
 /** A fact of an IOMMU (by name) or of a device (by address). */
 export interface OpenFact {
@@ -95,6 +106,8 @@ export function createUserCall(): UserCall {
     struct,
     view: new DataView(struct.buffer),
     arg: NO_BYTES,
+    tailUnrecorded: false,
+    tail: 'set',
     argument: 0n,
     respondFrom: 0,
     respondEnd: 0,

@@ -16,9 +16,19 @@ export interface UserMemory {
   readonly spaces: AddressSpace[];
   /** Known bytes by object, then by page of that object. */
   readonly contents: Map<number, Map<number, PageContent>>;
+  /** Pages whose bytes a rule tells until somebody writes them; of two rules the later counts. */
+  readonly ruled: RuledPages[];
   /** Memory files by open file (`file:ID`) or, of one never opened in the trace, by `mm:fd`. */
   readonly files: Map<string, FileMemory>;
   nextObject: number;
+}
+
+/** Pages of an object, both inclusive, and the rule of their bytes: an expression in `i` (memory-rule.ts). */
+export interface RuledPages {
+  readonly object: number;
+  readonly firstPage: number;
+  readonly lastPage: number;
+  readonly rule: string;
 }
 
 /** A memory file: two mappings of it share their pages. */
@@ -83,6 +93,7 @@ export function createUserMemory(layout: UserLayout = layoutOf(null)): UserMemor
     layout,
     spaces: [{ isFile: false, alive: false, anonymous: 0, ranges: [] }],
     contents: new Map(),
+    ruled: [],
     files: new Map(),
     nextObject: 1,
   };

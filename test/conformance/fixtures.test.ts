@@ -27,6 +27,7 @@ const COUNTS = {
   'linux-7.3-dmabuf': 4,
   'linux-7.3-hw': 33,
   'linux-7.3-limits': 5,
+  'linux-7.3-mock': 2,
   'linux-7.3-probe': 3,
   'linux-7.3-selftests': 159,
   'linux-7.3-type1': 4,

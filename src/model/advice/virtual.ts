@@ -64,6 +64,10 @@ export const VIRTUAL_ADVICE: AdviceTable = {
     'check base and size as the guest wrote them',
   ],
   'hw-queue-page-array': ['the guest has written a wild size', 'check base and size as the guest wrote them'],
+  'hw-queue-not-one-run': [
+    'the VMM backs the guest with small pages, which lie anywhere',
+    'back guest memory with huge pages, so that a queue of the guest lies in one of them',
+  ],
   'hw-queue-index-too-high': [
     'the guest uses more queues than the hardware gives to one vIOMMU',
     'tell the guest of as many queues as there are',

@@ -111,6 +111,7 @@ const HW_QUEUE_ALLOC = inOrder(
   'areas-misaligned',
   // The queue's own access object is attached, and its length is known not to be zero.
   PIN_BY_ACCESS.filter(({ id }) => id !== 'access-length-zero' && id !== 'access-not-attached'),
+  'hw-queue-not-one-run',
   'hw-queue-index-too-high',
   'hw-queue-index-taken',
   'hw-queue-previous-missing',

@@ -1,7 +1,8 @@
 import type { Call } from '../../trace/index.ts';
 import { type Field, FLAG_TABLES, findIoctl, type IoctlEntry, renderFlags } from '../../uapi/index.ts';
 import { numberIn, wideIn } from '../check-order/check.ts';
-import { levelOf, type Release } from '../kernel-versions.ts';
+import { levelOf } from '../kernel-versions.ts';
+import { sizeIn } from '../struct-sizes.ts';
 import { hex, plain, type Refused, type Remedy, remedy } from './finding.ts';
 
 /** Refusals of the struct as such, which no state decides. */
@@ -15,21 +16,19 @@ function tooSmall(refused: Refused): Remedy | null {
   if (!layout) return null;
   return remedy(
     [plain(`size is ${numberIn(refused, 'size')}`)],
-    `with a size of ${layout.minBytes} at least`,
+    `with a size of ${sizeIn(layout, refused.kernel.profile.release).minBytes} at least`,
   );
-}
-
-/** sizeof the struct in a release: the newest of its sizes that is not newer. */
-function sizeIn(entry: IoctlEntry, release: Release): number {
-  const sizes = (entry.layout?.sizes ?? []).filter(({ since }) => levelOf(since) <= levelOf(release));
-  return sizes.at(-1)?.bytes ?? entry.layout?.sizeBytes ?? 0;
 }
 
 function tail(refused: Refused): Remedy | null {
   const { call, kernel } = refused;
-  const entry = entryOf(call);
-  if (entry === undefined || call.op !== 'ioctl' || call.arg === null) return null;
-  const known = sizeIn(entry, kernel.profile.release);
+  const layout = entryOf(call)?.layout;
+  if (!layout || call.op !== 'ioctl' || call.arg === null) return null;
+  const known = sizeIn(layout, kernel.profile.release).bytes;
+  if (kernel.call.tailUnrecorded) {
+    const kept = `this kernel knows ${known} bytes, and ${call.arg.length} were recorded, all zero from there on`;
+    return remedy([plain(`${kept}; a byte behind them is taken to be set`)], `with a size of ${known}`);
+  }
   const at = call.arg.findIndex((byte, index) => index >= known && byte !== 0);
   return remedy(
     [plain(`this kernel knows ${known} bytes, and the byte at ${at} is not zero`)],

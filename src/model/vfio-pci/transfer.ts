@@ -45,7 +45,7 @@ const NEGATIVE_OFFSET = reason(
 const CONFIG_RANGE = reason(
   'vfio-device-config-range',
   'EFAULT',
-  'vfio_pci_config.c vfio_pci_config_rw_single',
+  'vfio_pci_config.c vfio_pci_config_rw',
   'the range reaches beyond the config space',
 );
 const OUTSIDE_REGION = reason(
