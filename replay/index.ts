@@ -23,4 +23,4 @@ export {
   type ReplayResult,
   replayTrace,
 } from './replayer.ts';
-export type { Outcome, ReplayWatcher } from './watcher.ts';
+export { type Outcome, type ReplayWatcher, tellBoth } from './watcher.ts';

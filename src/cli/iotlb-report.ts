@@ -137,8 +137,8 @@ export function printIotlb(
   for (const entry of stale.slice(0, MOST_ENTRIES)) {
     const { who, cache, granularity, tag } = entry.stale!.needed;
     session.print(
-      `${address(entry.firstPage)} is stale since call ${entry.stale!.seq}: a walk gives ${entry.stale!.now}; ` +
-        `the ${who} would have to invalidate ${cache} ${granularity} of ${tag ?? 'the device'}`,
+      `${address(entry.firstPage)} is stale since call ${entry.stale!.seq}: ` +
+        `a walk gives ${entry.stale!.now}; the ${who} would have to invalidate ${cache} ${granularity} of ${tag ?? 'the device'}`,
     );
   }
 }
