@@ -38,4 +38,4 @@ export {
 } from './replayer.ts';
 export { graphAt, stateAt } from './state-at.ts';
 export * from './timeline/index.ts';
-export type { Outcome, ReplayWatcher } from './watcher.ts';
+export { type Outcome, type ReplayWatcher, tellBoth } from './watcher.ts';

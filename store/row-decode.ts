@@ -151,7 +151,8 @@ function decodeOther(row: at.Row, what: number): Call {
     default: {
       const { reply, ...recorded } = more;
       const call = recordToCall({ op, kind, fd: row[at.FD] as number, pid: 0, ...recorded }, shared.seq)!;
-      const replied = op === 'mmap' ? {} : replyOf(row, reply as [number, number] | undefined);
+      const isAnswered = op !== 'mmap' && op !== 'dma';
+      const replied = !isAnswered ? {} : replyOf(row, reply as [number, number] | undefined);
       return { ...call, ...shared, ...replied } as Call;
     }
   }

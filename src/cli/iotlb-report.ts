@@ -1,4 +1,12 @@
-import type { AccessAnswer, Entry, Invalidation, IotlbProjection, IotlbStep } from '../../replay/index.ts';
+import type {
+  AccessAnswer,
+  Entry,
+  FaultRecord,
+  Invalidation,
+  IotlbProjection,
+  IotlbStep,
+  PageRequest,
+} from '../../replay/index.ts';
 import { hex } from './hardware-point.ts';
 import type { Session } from './session.ts';
 import { renderTable } from './table.ts';
@@ -90,6 +98,16 @@ export function jsonOfAnswer(answer: AccessAnswer, machine: Machine): object {
   };
 }
 
+export function jsonOfFault({ device, pasid, page, access, fault }: FaultRecord, machine: Machine): object {
+  const reason = fault === null ? null : { code: hex(fault.code), name: fault.name };
+  return { device: deviceName(machine, device), pasid, iova: address(page), access, fault: reason };
+}
+
+/** `device`: object id in the context of the fault queue. */
+export function jsonOfPageRequest({ page, bytes, seq, ...request }: PageRequest): object {
+  return { seq, ...request, iova: address(page), bytes };
+}
+
 function accessText(prot: number): string {
   return `${(prot & READ) === 0 ? '-' : 'r'}${(prot & WRITE) === 0 ? '-' : 'w'}`;
 }
@@ -119,8 +137,8 @@ export function printIotlb(
   for (const entry of stale.slice(0, MOST_ENTRIES)) {
     const { who, cache, granularity, tag } = entry.stale!.needed;
     session.print(
-      `${address(entry.firstPage)} is stale since call ${entry.stale!.seq}: a walk gives ${entry.stale!.now}; ` +
-        `the ${who} would have to invalidate ${cache} ${granularity} of ${tag ?? 'the device'}`,
+      `${address(entry.firstPage)} is stale since call ${entry.stale!.seq}: ` +
+        `a walk gives ${entry.stale!.now}; the ${who} would have to invalidate ${cache} ${granularity} of ${tag ?? 'the device'}`,
     );
   }
 }
@@ -154,7 +172,8 @@ function rowOf(entry: Entry, machine: Machine): (string | number)[] {
   ];
 }
 
-export function printStep(session: Session, { seq, invalidations, accesses, becameStale }: IotlbStep): void {
+export function printStep(session: Session, step: IotlbStep): void {
+  const { seq, invalidations, accesses, becameStale, faults, pageRequests, pageResponses } = step;
   for (const invalidation of invalidations) session.print(`${seq}  ${invalidationText(invalidation)}`);
   for (const { page, access, outcome, filled } of accesses) {
     const added = filled.length === 0 ? '' : `, ${filled.length} entries filled`;
@@ -164,6 +183,12 @@ export function printStep(session: Session, { seq, invalidations, accesses, beca
     session.print(
       `${seq}  stale: ${cache} ${tag} ${address(firstPage)}, a walk gives ${stale?.now ?? 'it again'}`,
     );
+  for (const { page, access, fault } of faults)
+    session.print(`${seq}  fault ${address(page)} ${access}: ${fault?.name ?? "in the guest's own table"}`);
+  for (const { page, group, pasid } of pageRequests)
+    session.print(`${seq}  page request ${address(page)}, group ${group}, pasid ${pasid}`);
+  for (const { cookie, code, requests } of pageResponses)
+    session.print(`${seq}  page response ${code} to cookie ${cookie}: ${requests.length} pages`);
 }
 
 function invalidationText(invalidation: Invalidation): string {

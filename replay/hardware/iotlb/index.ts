@@ -2,6 +2,7 @@
 export type { AccessAnswer, AccessRequest } from './access.ts';
 export { deviceNamed } from './dma-records.ts';
 export { type Entry, isSamePage, type PageIdentity, type Staleness } from './entry.ts';
+export type { FaultRecord, PageRequest, PageResponse } from './fault-records.ts';
 export { type Geometry, parseGeometry } from './geometry.ts';
 export type { CacheKind, Cause, Certainty, Granularity, Invalidation, Tag } from './invalidation.ts';
 export { type IotlbLookOptions, type IotlbView, lookAtIotlb } from './look.ts';

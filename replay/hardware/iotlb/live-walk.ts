@@ -1,4 +1,5 @@
 import type { NotedMemory } from '../guest-memory.ts';
+import type { WalkFault } from '../page-table.ts';
 import { type Access, READ, WRITE } from '../table-format.ts';
 import { amdTag } from './amd.ts';
 import type { PageIdentity, Span } from './entry.ts';
@@ -16,6 +17,8 @@ export interface Walked extends Span {
   readonly to: PageIdentity | null;
   readonly here: PageIdentity | null;
   readonly prot: number;
+  /** Why nothing lets the access through; `guest` where it is the guest's own table. Null otherwise. */
+  readonly fault: WalkFault | 'blocked' | 'guest' | null;
   /** Null while the slot translates nothing. */
   readonly tag: Tag | null;
   /** Tag of the nest parent below; null for a translation of one stage. */
@@ -66,6 +69,7 @@ export function walkSlot(
     to: null,
     here: null,
     prot: 0,
+    fault: null,
     tag,
     parent,
     asid: null,
@@ -73,7 +77,7 @@ export function walkSlot(
     tables: [],
   };
   if (now.kind === 'own') return nothing;
-  if (now.kind === 'blocked') return { ...nothing, outcome: 'fault' };
+  if (now.kind === 'blocked') return { ...nothing, outcome: 'fault', fault: 'blocked' };
   const domain = state.domains.get(now.domain);
   if (domain === undefined) return nothing;
   if (now.kind === 'paging') return { ...nothing, ...walkDomain(domain, page, access) };
@@ -81,13 +85,14 @@ export function walkSlot(
   if (guest.kind === 'bypass') return { ...nothing, parent: null, ...walkDomain(domain, page, access) };
   if (guest.kind === 'unknown') return nothing;
   const { tables, asid } = guest;
-  if (guest.kind === 'fault' || !allows(guest.prot, access)) return { ...nothing, outcome: 'fault', tables };
+  if (guest.kind === 'fault' || !allows(guest.prot, access))
+    return { ...nothing, outcome: 'fault', fault: 'guest', asid, tables };
   const below = walkDomain(domain, guest.ipaPage + page - guest.firstPage, access);
-  if (below.outcome === 'fault') return { ...nothing, outcome: 'fault', asid, tables };
+  if (below.outcome === 'fault') return { ...nothing, outcome: 'fault', fault: below.fault, asid, tables };
   return { ...nothing, ...combined(domain, guest, below, page), asid, tables };
 }
 
-type DomainWalk = Pick<Walked, 'outcome' | 'firstPage' | 'lastPage' | 'to' | 'here' | 'prot' | 'tables'>;
+type DomainWalk = Omit<Walked, 'tag' | 'parent' | 'asid' | 'perPasid'>;
 
 function walkDomain(domain: LiveDomain, page: number, access: Access): DomainWalk {
   const { steps, fault, shift, prot } = domain.table.walk(page, access);
@@ -98,7 +103,7 @@ function walkDomain(domain: LiveDomain, page: number, access: Access): DomainWal
   );
   const tables = passed.map(({ level }) => spanOf(page, 2 ** (format.itemShift(level) - 12)));
   if (fault !== null)
-    return { outcome: 'fault', firstPage: page, lastPage: page, to: null, here: null, prot, tables };
+    return { outcome: 'fault', firstPage: page, lastPage: page, to: null, here: null, prot, fault, tables };
   const pages = 2 ** (shift - 12);
   const firstPage = page - (page % pages);
   return {
@@ -108,6 +113,7 @@ function walkDomain(domain: LiveDomain, page: number, access: Access): DomainWal
     to: pageIdentity(domain, firstPage),
     here: pageIdentity(domain, page),
     prot,
+    fault: null,
     tables,
   };
 }

@@ -11,6 +11,14 @@ import { applyInvalidation, type Caches, createCaches } from './caches.ts';
 import { accessesOf } from './dma-records.ts';
 import type { Entry, Span } from './entry.ts';
 import { createExecutor, type Executor } from './executor.ts';
+import {
+  createPageRequestQueue,
+  type FaultRecord,
+  faultRecord,
+  type PageRequest,
+  type PageRequestQueue,
+  type PageResponse,
+} from './fault-records.ts';
 import type { Geometry } from './geometry.ts';
 import { type Invalidation, LAST_PAGE, type Tag } from './invalidation.ts';
 import { createLiveState, deviceOf, type LiveState } from './live-state.ts';
@@ -36,6 +44,11 @@ export interface IotlbStep {
   readonly becameStale: readonly Entry[];
   /** Stale entries that were forgotten at last. */
   readonly forgotten: readonly Entry[];
+  /** What the hardware records of accesses that nothing let through. */
+  readonly faults: readonly FaultRecord[];
+  /** Pages that devices asked for, and answers to them, as they crossed a fault queue's descriptor. */
+  readonly pageRequests: readonly PageRequest[];
+  readonly pageResponses: readonly PageResponse[];
 }
 
 export interface IotlbOptions {
@@ -54,6 +67,8 @@ export interface IotlbProjection extends ReplayWatcher {
   entries(): Entry[];
   /** Those of them that are stale. */
   stale(): Entry[];
+  /** Pages that devices asked for and still wait for. */
+  waiting(): PageRequest[];
   readonly caches: ReadonlyMap<string, Caches>;
   readonly state: LiveState;
 }
@@ -66,6 +81,7 @@ interface Running {
   readonly noted: NotedMemory;
   readonly caches: Map<string, Caches>;
   readonly unbounded: boolean;
+  readonly pageQueue: PageRequestQueue;
   readonly onStep: ((step: IotlbStep) => void) | null;
   step: Collected;
 }
@@ -76,6 +92,9 @@ interface Collected {
   readonly accesses: AccessAnswer[];
   readonly becameStale: Entry[];
   readonly forgotten: Entry[];
+  readonly faults: FaultRecord[];
+  readonly pageRequests: PageRequest[];
+  readonly pageResponses: PageResponse[];
 }
 
 /** Follows the caches of a kernel's IOMMUs; the kernel must not have been stepped yet. */
@@ -90,6 +109,7 @@ export function watchIotlb(kernel: Kernel, options: IotlbOptions = {}): IotlbPro
     access: (request) => access(running, request, executor.state.seq),
     entries: () => allEntries(running),
     stale: () => allEntries(running).filter(({ stale }) => stale !== null),
+    waiting: () => running.pageQueue.waiting(),
     caches: running.caches,
     state: executor.state,
   };
@@ -111,6 +131,7 @@ function start(kernel: Kernel, { geometry = null, onStep }: IotlbOptions): Runni
     noted: new Map(),
     caches,
     unbounded: geometry === null,
+    pageQueue: createPageRequestQueue(),
     onStep: onStep ?? null,
     step: newStep(),
   };
@@ -118,7 +139,15 @@ function start(kernel: Kernel, { geometry = null, onStep }: IotlbOptions): Runni
 }
 
 function newStep(): Collected {
-  return { invalidations: [], accesses: [], becameStale: [], forgotten: [] };
+  return {
+    invalidations: [],
+    accesses: [],
+    becameStale: [],
+    forgotten: [],
+    faults: [],
+    pageRequests: [],
+    pageResponses: [],
+  };
 }
 
 function invalidate(running: Running, invalidation: Invalidation): void {
@@ -146,14 +175,19 @@ function after(running: Running, call: Call, outcome: Outcome | null | undefined
     noteMemory(noted, kernel, call);
     recheckNested(running, call.seq);
   }
+  const { asked, answered } = running.pageQueue.take(kernel, call);
+  running.step.pageRequests.push(...asked);
+  running.step.pageResponses.push(...answered);
   for (const request of accessesOf(kernel, executor.state, call)) access(running, request, call.seq);
   finishStep(running, call.seq);
 }
 
 function finishStep(running: Running, seq: number): void {
   const { step, onStep } = running;
-  const { invalidations, accesses, becameStale, forgotten } = step;
-  if (invalidations.length + accesses.length + becameStale.length + forgotten.length === 0) return;
+  // A fault is an access, and forgetting an invalidation.
+  const { invalidations, accesses, becameStale, pageRequests, pageResponses } = step;
+  const told = invalidations.length + accesses.length + becameStale.length;
+  if (told + pageRequests.length + pageResponses.length === 0) return;
   running.step = newStep();
   onStep?.({ seq, ...step });
 }
@@ -164,6 +198,8 @@ function access(running: Running, request: AccessRequest, seq: number): AccessAn
   const context = { state: executor.state, noted, caches: caches.get(name)!, seq, unbounded };
   const answer = accessPage(context, request);
   step.accesses.push(answer);
+  const fault = faultRecord(executor.state, answer);
+  if (fault !== null) step.faults.push(fault);
   return answer;
 }
 

@@ -30,7 +30,7 @@ function enter(riscv: Riscv, device: number, to: SlotNow): void {
   flushEntry(riscv, device, to);
 }
 
-/** riscv_iommu_iodir_update, then riscv_iommu_bond_unlink: a domain's last device on a unit clears its tag. */
+/** riscv_iommu_iodir_update; riscv_iommu_bond_unlink: a domain's last device on a unit clears its tag. */
 function leave(riscv: Riscv, device: number, pasid: number): void {
   const now = slotNow(riscv.state, device, pasid);
   if (now.tag === null) return;

@@ -79,7 +79,7 @@ function put({ path }: State, match: Match): Path {
   return { match, before: path };
 }
 
-/** One more piece of an area: it begins where the last one ended, and what was flushed tells where it ends. */
+/** One more piece of an area: it begins where the last one ended; what was flushed tells where it ends. */
 function* pieces(
   items: readonly Item[],
   at: number,

@@ -12,7 +12,15 @@ import {
 import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { addPointOptions, type PointFlags, parseAddress, pointOf } from '../hardware-point.ts';
-import { jsonOfAnswer, jsonOfEntry, jsonOfInvalidation, printIotlb, printStep } from '../iotlb-report.ts';
+import {
+  jsonOfAnswer,
+  jsonOfEntry,
+  jsonOfFault,
+  jsonOfInvalidation,
+  jsonOfPageRequest,
+  printIotlb,
+  printStep,
+} from '../iotlb-report.ts';
 import { addExamples, parseInteger } from '../options.ts';
 import type { Runner, Session } from '../session.ts';
 import { type Target, withTarget } from '../target.ts';
@@ -123,15 +131,20 @@ function deviceOf({ state }: IotlbProjection, { label }: Target, device: string)
 
 type Machine = IotlbProjection['state']['kernel']['machine'];
 
-function jsonOfStep(
-  { seq, invalidations, accesses, becameStale, forgotten }: IotlbStep,
-  machine: Machine,
-): object {
+function jsonOfStep(step: IotlbStep, machine: Machine): object {
+  const { seq, invalidations, accesses, becameStale, forgotten, faults } = step;
   return {
     seq,
     invalidations: invalidations.map((invalidation) => jsonOfInvalidation(invalidation, machine)),
     accesses: accesses.map((answer) => jsonOfAnswer(answer, machine)),
     becameStale: becameStale.map((entry) => jsonOfEntry(entry, machine)),
     forgotten: forgotten.map((entry) => jsonOfEntry(entry, machine)),
+    faults: faults.map((fault) => jsonOfFault(fault, machine)),
+    pageRequests: step.pageRequests.map(jsonOfPageRequest),
+    pageResponses: step.pageResponses.map(({ cookie, code, requests }) => ({
+      cookie,
+      code,
+      requests: requests.map(jsonOfPageRequest),
+    })),
   };
 }

@@ -6,7 +6,7 @@ import { type CompareLogOptions, compareVtdLog, type LogComparison } from '../..
 import { parseCapture } from '../../../src/trace/index.ts';
 import { withStored } from '../../support/stored.ts';
 
-/** Logs of an emulated VT-d beside captures of the same machine: what the unit was told is what we predict. */
+/** Logs of an emulated VT-d beside captures of the same machine: it was told what we predict. */
 
 const FOLDER = 'test/fixtures/linux-6.12-vmm';
 const SEED = Number(process.env['IOASIS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));

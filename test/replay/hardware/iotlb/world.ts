@@ -1,5 +1,4 @@
-import { type IotlbOptions, type IotlbProjection, watchIotlb } from '../../../../replay/index.ts';
-import { tellBoth } from '../../../../replay/watcher.ts';
+import { type IotlbOptions, type IotlbProjection, tellBoth, watchIotlb } from '../../../../replay/index.ts';
 import { chooseProfile, createKernel, execute, type Iommu } from '../../../../src/model/index.ts';
 import type { Call } from '../../../../src/trace/index.ts';
 import {
