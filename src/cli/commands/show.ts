@@ -69,5 +69,7 @@ function isWanted(call: Call, flags: ShowFlags): boolean {
 }
 
 function hasFailed(call: Call): boolean {
-  return 'errno' in call && call.errno !== 0;
+  if ('errno' in call && call.errno !== 0) return true;
+  // A log may tell that a call failed, and not with which error.
+  return 'replied' in call && call.replied && call.partial !== undefined && call.ret < 0;
 }
