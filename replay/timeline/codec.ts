@@ -31,7 +31,10 @@ export function encodePoint(kernel: Kernel, tracker: Tracker): Uint8Array {
     names: namesInUse(kernel, tracker),
     counts: [...roles.counts],
     pieces: [...roles.pieces],
-    automatic: [...columns].map(([key, own]) => [key, own.automatic]),
+    automatic: [...columns]
+      .filter(([, own]) => own.automatic > 0)
+      .map(([key, own]): [number, number] => [key, own.automatic])
+      .sort(([one], [other]) => one - other),
     changes,
     chain: sumText(chain),
   };

@@ -17,7 +17,7 @@ export const SHORT_CALLS = 20_000;
 /** Calls between two points at least … */
 const POINT_CALLS = 2048;
 /** … and more where the state is large: so many bytes of a point, before it is packed, for each call. */
-const POINT_BYTES_PER_CALL = 64;
+const POINT_BYTES_PER_CALL = 128;
 /** Every so manieth change of the hardware is kept. */
 export const CHANGES_KEPT = 64;
 /** Packing is for the areas, which are most of a large state: more effort gains little. */

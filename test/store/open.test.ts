@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { EMPTY_HEADER, readCapture } from '../../src/trace/index.ts';
 import { openStore, SCHEMA_VERSION, StoreError } from '../../store/index.ts';
 import { RECORD_KINDS } from '../../store/record-kinds.ts';
+import { TIMELINE_TABLES } from '../../store/timeline-schema.ts';
 import { hotCall, hotCalls } from './make-calls.ts';
 import { useTemporaryFolder } from './temporary-folder.ts';
 
@@ -52,6 +53,7 @@ describe('opening', () => {
     const database = new Database(path);
     const kinds = (): unknown[] => database.prepare("SELECT op FROM record_kind WHERE op = 'call'").all();
     database.exec("DELETE FROM record_kind WHERE op = 'call'");
+    for (const table of TIMELINE_TABLES) database.exec(`DROP TABLE ${table}`);
     database.pragma('user_version = 2');
     expect(kinds()).toEqual([]);
     openStore(path).close();
