@@ -10,7 +10,7 @@ import {
 } from '../../uapi/index.ts';
 import type { ChainLink } from './finding.ts';
 import { objectOf } from './holders.ts';
-import { cacheName, cacheOwner, entrySpan, stepLinks } from './iotlb-text.ts';
+import { cacheName, cacheOwner, entrySpan, isOutOfReach, stepLinks } from './iotlb-text.ts';
 import { argU32, contextOf, type LintCall } from './lint-call.ts';
 import { bornLink } from './object-lives.ts';
 import { hereLink } from './refusal.ts';
@@ -51,7 +51,8 @@ function watchCaches(world: LintWorld, report: Report, isNarrow: boolean): RuleL
       }
     }
     for (const entry of becameStale)
-      if (entry.stale?.needed.who === 'user') waiting.set(entry, { entry, missed: null });
+      if (entry.stale?.needed.who === 'user' && !isOutOfReach(world, entry))
+        waiting.set(entry, { entry, missed: null });
   };
   world.iotlb?.onStep(step);
   return {

@@ -31,3 +31,13 @@ export function stepLinks(entry: Entry): ChainLink[] {
     links.push({ seq: stale.seq, role: 'changed', says: `a walk finds ${stale.now} there from now on` });
   return links;
 }
+
+/**
+ * A call moved the device to other tables of the guest, which lead nowhere: it must find those first, so that
+ * an entry of the old ones is out of reach.
+ */
+export function isOutOfReach({ recordAt }: LintWorld, { parent, stale }: Entry): boolean {
+  if (parent === null || stale === null || stale.now !== 'nothing') return false;
+  const change = recordAt(stale.seq);
+  return change !== null && change.op !== 'note';
+}

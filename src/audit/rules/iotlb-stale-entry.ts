@@ -1,5 +1,4 @@
-import type { Entry } from '../../../replay/index.ts';
-import { cacheName, cacheOwner, entrySpan, stepLinks } from '../lint/iotlb-text.ts';
+import { cacheName, cacheOwner, entrySpan, isOutOfReach, stepLinks } from '../lint/iotlb-text.ts';
 import type { Rule } from '../lint/rule.ts';
 import { hex, text } from '../lint/text.ts';
 
@@ -34,8 +33,8 @@ export const iotlbStaleEntry: Rule = {
   seesCaches: true,
   start(world, report) {
     world.iotlb?.onStep(({ seq, accesses }) => {
-      for (const { held, page, access, walk } of accesses) {
-        const entry = held.find((each) => isUsed(each, walk.outcome));
+      for (const { held, page, access } of accesses) {
+        const entry = held.find((each) => each.stale !== null && !isOutOfReach(world, each));
         if (entry === undefined || entry.stale === null) continue;
         const what = access === 'w' ? 'writes to' : 'reads from';
         report({
@@ -54,12 +53,3 @@ export const iotlbStaleEntry: Rule = {
     return {};
   },
 };
-
-/**
- * A device that was moved to other tables of the guest must find those first: an entry of the old ones is out
- * of reach while the new ones lead nowhere.
- */
-function isUsed({ stale, parent }: Entry, walked: string): boolean {
-  if (stale === null) return false;
-  return parent === null || stale.needed.who === 'user' || walked !== 'fault';
-}
