@@ -53,11 +53,11 @@ export interface RecordSummary {
  * @throws UsageError when the capture cannot be written; the program then runs to its end unrecorded.
  */
 export async function recordProgram(options: RecordOptions): Promise<RecordSummary> {
-  const rings = makeRingFolder();
   const spoolFolder = makeFolder(
     join(dirname(resolve(options.out)), `.${basename(options.out)}.spool-`),
     options.out,
   );
+  const rings = makeRingFolder();
   try {
     return await recordThrough(options, rings, spoolFolder);
   } finally {
