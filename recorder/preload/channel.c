@@ -13,8 +13,8 @@
 /* How long a full ring is waited for while the recorder shows no sign of life. */
 #define PATIENCE_NS 30000000000ull
 /* Between two looks at it. */
-#define PAUSE_MIN_NS 200000
-#define PAUSE_MAX_NS 5000000
+#define PAUSE_MIN_NS 100000
+#define PAUSE_MAX_NS 800000
 
 static char *put(char *to, const char *text)
 {

@@ -12,7 +12,7 @@ import { createDrain } from './drain.ts';
 import { openSpool } from './spool.ts';
 
 /** Bytes of the ring of each process: some thousand calls. */
-const RING_BYTES = 4 * 1024 * 1024;
+const RING_BYTES = 8 * 1024 * 1024;
 /** A cycle that takes this much shows a busy program: the rings come first. */
 const BUSY_BYTES = 256 * 1024;
 /** Longest piece of conversion between two looks at the rings, and the pauses between looks. */
@@ -53,11 +53,11 @@ export interface RecordSummary {
  * @throws UsageError when the capture cannot be written; the program then runs to its end unrecorded.
  */
 export async function recordProgram(options: RecordOptions): Promise<RecordSummary> {
-  const rings = makeRingFolder();
   const spoolFolder = makeFolder(
     join(dirname(resolve(options.out)), `.${basename(options.out)}.spool-`),
     options.out,
   );
+  const rings = makeRingFolder();
   try {
     return await recordThrough(options, rings, spoolFolder);
   } finally {
