@@ -126,8 +126,8 @@ function writeMain(
   const before = resources
     .filter(({ type, madeBy }) => type === 'memory' && madeBy === null)
     .map((memory) => {
-      const { recorded, lengthBytes } = memory;
-      return `v->${nameOf(memory)} = memory_before(0x${recorded.toString(16)}, 0x${lengthBytes.toString(16)});`;
+      const at = `0x${memory.recorded.toString(16)}, 0x${memory.lengthBytes.toString(16)}`;
+      return `v->${nameOf(memory)} = memory_before(${at});`;
     });
   const opened = resources
     .filter((resource) => resource.type === 'descriptor' && resource.madeBy === null && canMake(resource))

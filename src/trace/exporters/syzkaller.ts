@@ -78,8 +78,8 @@ function lineOf(call: Call, links: CallLinks, variables: Variables, area: DataAr
       const open = OPENS[call.kind];
       if (open === undefined) return null;
       const made = variables.give(call.seq, links.gives[0]?.resource ?? null);
-      const path = area.address(call.path.length + 1);
-      return `${made === null ? '' : `${made} = `}${open}(${AT_FDCWD}, &(${path})='${syzText(call.path)}\\x00', ${hex(call.flags)}, 0x0)`;
+      const path = `&(${area.address(call.path.length + 1)})='${syzText(call.path)}\\x00'`;
+      return `${made === null ? '' : `${made} = `}${open}(${AT_FDCWD}, ${path}, ${hex(call.flags)}, 0x0)`;
     }
     case 'close': {
       const fd = descriptor(links, variables);

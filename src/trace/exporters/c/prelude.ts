@@ -1,7 +1,7 @@
 /**
- * The C that every exported program begins with. It needs a C compiler and the headers of libc and Linux that
- * any libc has; the numbers of iommufd and VFIO stand in the calls themselves, so that neither old headers nor
- * a new kernel are in the way.
+ * The C that every exported program begins with. It needs a C compiler and the headers of libc and Linux
+ * that any libc has; the numbers of iommufd and VFIO stand in the calls themselves, so that neither old
+ * headers nor a new kernel are in the way.
  */
 export const PRELUDE = `\
 #define _GNU_SOURCE
@@ -84,7 +84,8 @@ static MAYBE_UNUSED uint64_t get64(const void *at, size_t offset)
 	return value;
 }
 
-static MAYBE_UNUSED uint64_t try_memory_at(uint64_t wanted, uint64_t bytes, int prot, int flags, int fd, off_t off)
+static MAYBE_UNUSED uint64_t try_memory_at(uint64_t wanted, uint64_t bytes, int prot, int flags, int fd,
+		off_t off)
 {
 	const uint64_t align = bytes >= (1ull << 30) ? 1ull << 30 : 1ull << 21;
 	uint8_t *at, *free_at;
@@ -107,7 +108,8 @@ static MAYBE_UNUSED uint64_t try_memory_at(uint64_t wanted, uint64_t bytes, int 
 }
 
 /* Memory at the recorded address, or at another one that is as well aligned: the kernel looks at that. */
-static MAYBE_UNUSED uint64_t memory_at(uint64_t wanted, uint64_t bytes, int prot, int flags, int fd, off_t off)
+static MAYBE_UNUSED uint64_t memory_at(uint64_t wanted, uint64_t bytes, int prot, int flags, int fd,
+		off_t off)
 {
 	uint64_t at = try_memory_at(wanted, bytes, prot, flags, fd, off);
 
