@@ -11,7 +11,7 @@ export function watchHardware(): { readonly history: History; watch(kernel: Kern
     watch: (kernel) => ({
       effects: historySink(history, kernel),
       before: () => {},
-      after: (call) => afterCall(history, kernel, call, false),
+      after: (call, outcome) => afterCall(history, kernel, call, outcome === 'diverged'),
     }),
   };
 }
