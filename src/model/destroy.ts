@@ -2,7 +2,8 @@ import { IOMMU_DESTROY, offsetsOf } from '../uapi/index.ts';
 import { destroyHwQueue } from './hw-queue.ts';
 import { destroyNested, destroyPaging } from './hwpt-users.ts';
 import { destroyIoas } from './ioas.ts';
-import type { Kernel } from './kernel.ts';
+import { mergeRanges } from './iova-space.ts';
+import { type Kernel, spaceOf } from './kernel.ts';
 import { refuseDestroy, removeObject } from './objects.ts';
 import type { Refusal } from './reason.ts';
 import { destroySelftest } from './selftest.ts';
@@ -77,7 +78,13 @@ export function releaseContext(kernel: Kernel, context: Context): void {
     }
     if (destroyed > 0) continue;
     // The kernel warns and leaks what is left then, which only a leaked device of the selftest can cause.
-    if (isLeaking(context)) break;
+    if (isLeaking(context)) {
+      // Nobody can ask for these any more.
+      for (const object of Object.values(context.objects)) {
+        if (object.type === 'ioas') spaceOf(kernel, object).reserved = mergeRanges([]);
+      }
+      break;
+    }
     throw new Error(`context ${context.id} can not be released: ${ids.length} objects hold each other`);
   }
   delete kernel.state.contexts[context.id];

@@ -1,5 +1,5 @@
 import type { Call } from '../../trace/index.ts';
-import { RFC_CMD } from '../../uapi/index.ts';
+import { CMD, RFC_CMD, SVA_2020_CMD } from '../../uapi/index.ts';
 import { about, type Check, inOrder } from './check.ts';
 
 /**
@@ -52,7 +52,7 @@ const DETACH = inOrder('proposal-not-attached-here', 'choice-detach-parent', 'ch
 const COMPLETE = inOrder('choice-fault-code', 'choice-no-fault');
 const NOT_IOMMU = inOrder('proposal-not-an-iommu-descriptor');
 const FAULTS = {
-  iommu_page_request: inOrder('choice-argument-bad', 'iopf-no-queue'),
+  iommu_page_request: inOrder('choice-argument-bad', 'iopf-not-page-request', 'iopf-no-queue'),
   iommu_fault_overflow: inOrder('choice-argument-bad'),
   iommu_stop_marker: inOrder('choice-argument-bad'),
 };
@@ -173,6 +173,12 @@ const SEPTEMBER: Readonly<Record<string, readonly Check[]>> = {
 
 const ARGUMENT = inOrder('choice-argument-bad');
 const FIND = inOrder(ARGUMENT, 'ioasid-absent');
+const OWNED = inOrder(
+  'ioasid-absent',
+  'ioasid-set-without-mm',
+  'ioasid-owner-other-mm',
+  'ioasid-free-pending',
+);
 
 const V4: Readonly<Record<string, readonly Check[]>> = {
   'open of /dev/ioasid': inOrder('dev-ioasid-open-twice', 'ioasid-quota-above-capacity'),
@@ -207,7 +213,7 @@ const V4: Readonly<Record<string, readonly Check[]>> = {
     'ioasid-none-free',
   ),
   ioasid_get: inOrder(ARGUMENT, 'ioasid-unknown', 'ioasid-free-pending', 'ioasid-other-set'),
-  ioasid_get_if_owned: inOrder(FIND, 'ioasid-set-without-mm', 'ioasid-owner-other-mm', 'ioasid-free-pending'),
+  ioasid_get_if_owned: inOrder(ARGUMENT, OWNED),
   ioasid_put: ARGUMENT,
   ioasid_free: ARGUMENT,
   ioasid_free_all_in_set: inOrder(ARGUMENT, 'ioasid-set-not-found'),
@@ -231,6 +237,25 @@ const V4: Readonly<Record<string, readonly Check[]>> = {
   ),
   iommu_sva_free_pasid: inOrder(ARGUMENT, 'choice-sva-pasid-unbound'),
   ioasids_cgroup_max: inOrder(ARGUMENT, 'ioasid-capacity-short'),
+  // Containers of 2020.
+  VFIO_SET_IOMMU: inOrder('vfio-sva-no-group'),
+  VFIO_IOMMU_PASID_REQUEST: inOrder(
+    'vfio-sva-struct-unreadable',
+    'vfio-sva-request-arguments',
+    'vfio-sva-no-pasids',
+    'vfio-sva-none',
+  ),
+  VFIO_IOMMU_NESTING_OP: inOrder(
+    about('struct', 'vfio-sva-struct-unreadable'),
+    'vfio-sva-nesting-arguments',
+    'vfio-sva-no-nesting',
+    about('data', 'vfio-sva-struct-unreadable'),
+    'vfio-sva-bind-arguments',
+    'vfio-sva-bind-pasid',
+    OWNED,
+    'vfio-sva-bound',
+    'ioasid-spid-unusable',
+  ),
   ...FAULTS,
 };
 
@@ -252,6 +277,11 @@ const RFC_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(RFC_CMD).map(([name, cmd]) => [cmd as number, name]),
 );
 
+/** Commands of the containers of 2020. */
+const CONTAINER_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries({ ...SVA_2020_CMD, VFIO_SET_IOMMU: CMD.VFIO_SET_IOMMU }).map(([name, cmd]) => [cmd, name]),
+);
+
 /** Name of a call of a generation in the order of checks; null when it has none. */
 export function generationCommand(generation: string, call: Call): string | null {
   const key = `${generation} ${nameOf(generation, call)}`;
@@ -262,7 +292,8 @@ export function generationCommand(generation: string, call: Call): string | null
 function nameOf(generation: string, call: Call): string {
   if (call.op === 'call') return call.name;
   const isDevice = 'kind' in call && call.kind === 'device';
-  if (generation === 'ioasid-v4') return `${call.op} of /dev/ioasid`;
+  const container = call.op === 'ioctl' ? CONTAINER_NAMES.get(call.cmd) : undefined;
+  if (generation === 'ioasid-v4') return container ?? `${call.op} of /dev/ioasid`;
   if (call.op !== 'ioctl') return isDevice ? `${call.op === 'open' ? 'open' : 'read'} of a device` : '';
   return RFC_NAMES.get(call.cmd) ?? (isDevice ? '' : 'ioctl of another number');
 }
