@@ -57,7 +57,7 @@ describe('ioasis compare-hw --ftrace', () => {
   test.each([
     [['--ftrace', CAPTURE], "no trace of the kernel's events"],
     [['--ftrace', FTRACE, '--at', '5'], '--ftrace compares the whole trace'],
-    [[], 'give one of --dump and --ftrace'],
+    [[], 'give one of --dump, --ftrace and --vtd-log'],
     [['--ftrace', join(folder, 'none.txt')], 'none.txt'],
   ])('with %j says in one line what is wrong', async (words, message) => {
     const run = await compare(words);
