@@ -3,6 +3,7 @@ import {
   createKernel,
   execute,
   type Kernel,
+  learnReply,
   predictedBuffers,
   predictedRead,
   predictedStruct,
@@ -103,7 +104,10 @@ export function startSession(kernel: Kernel = kernelOf612()): Session {
     const out = predictedStruct(kernel, request) ?? arg;
     const after = predictedBuffers(kernel, request).map((buffer) => buffer.after);
     const answered = mem.map((buffer, index) => ({ ...buffer, after: after[index] ?? null }));
-    calls.push({ ...request, ret, errno, out, mem: answered });
+    const recorded = { ...request, ret, errno, out, mem: answered };
+    // What a replay will learn of this answer.
+    if (kernel.call.rests.length > 0) learnReply(kernel, recorded);
+    calls.push(recorded);
     return { ret, errno, reason: reason?.id ?? null, out };
   };
   return {

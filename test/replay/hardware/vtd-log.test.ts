@@ -73,8 +73,8 @@ describe('a log that was tampered with', () => {
   // Of less than a large page: those of more may be of tables in its way, which nobody can foretell.
   const flushes = own(/vtd_inv_desc_iotlb_pages .*domain 0x9 .*mask 0x[0-8]$/);
   /**
-   * Unmaps of leaves only, by the hint (bit 6): where a map parts, one piece less may be another parting. So
-   * may it be in an area of over 5461 pages, whose first MiB (mask 8) is flushed by itself: RAM from 0x100000.
+   * Unmaps of leaves only, by the hint (bit 6): where a map parts, one piece less may be another parting.
+   * So may it be in an area of over 5461 pages, whose first MiB (mask 8) goes by itself: RAM from 0x100000.
    */
   const unmaps = flushes.filter(
     (at) => /high 0x[0-9a-f]*[4-7c-f][0-9a-f] low/.test(lines[at - 1]!) && !/mask 0x8$/.test(lines[at]!),
