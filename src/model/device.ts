@@ -56,8 +56,8 @@ const TARGET_OF_OTHER_DRIVER = reason(
 export interface AttachResult {
   /** The id that it answers as `pt_id`. */
   ptId: number;
-  /** HWPT that the slot held before; null for none. */
-  before: Hwpt | null;
+  /** HWPT that the slot held before, and the IOAS of a paging one; null for none. */
+  before: { readonly id: number; readonly ioas: number | null } | null;
 }
 
 const result: AttachResult = { ptId: 0, before: null };
@@ -85,7 +85,10 @@ export function changeAttachment(
   const target = context.objects[ptId];
   if (target === undefined) return TARGET_NOT_FOUND;
   const change: Change = { device, pasid, replace };
-  result.before = (context.objects[hwptAt(context, device, pasid)] as Hwpt | undefined) ?? null;
+  const before = context.objects[hwptAt(context, device, pasid)] as Hwpt | undefined;
+  // Not the object itself: it may be a draft, which does not outlive the call.
+  result.before =
+    before === undefined ? null : { id: before.id, ioas: before.type === 'hwpt-paging' ? before.ioas : null };
   if (target.type === 'hwpt-paging' || target.type === 'hwpt-nested') {
     const refusal = tryHwpt(kernel, context, change, target);
     if (refusal === null) result.ptId = ptId;
@@ -108,8 +111,8 @@ export function undoAttachment(kernel: Kernel, context: Context, device: Device,
   const { ptId, before } = result;
   if (before === null) detachDevice(kernel, context, device, pasid);
   if (before === null || before.id === ptId) return;
-  const isGone = context.objects[before.id] === undefined && before.type === 'hwpt-paging';
-  const target = isGone ? before.ioas : before.id;
+  const isGone = context.objects[before.id] === undefined && before.ioas !== null;
+  const target = isGone ? before.ioas! : before.id;
   if (changeAttachment(kernel, context, device, pasid, target, true) !== null) return;
   if (isGone && result.ptId !== before.id) renameObject(kernel, context, result.ptId, before.id);
 }

