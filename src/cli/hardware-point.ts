@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { type Command, InvalidArgumentError } from 'commander';
-import { findMarker, type HardwareView, lookAt } from '../../replay/index.ts';
+import { findMarker, type Geometry, type HardwareView, lookAt, parseGeometry } from '../../replay/index.ts';
 import { fileError, UsageError } from './errors.ts';
 import { parseInteger } from './options.ts';
 import type { Target } from './target.ts';
@@ -60,6 +60,13 @@ export function parseAddress(text: string): bigint {
   const value = BigInt(text);
   if (value >> 64n !== 0n) throw new InvalidArgumentError('must be below 2^64.');
   return value;
+}
+
+/** Parses the size of caches: `sets=64,ways=8`. */
+export function parseGeometryOption(text: string): Geometry {
+  const found = parseGeometry(text);
+  if (found === null) throw new InvalidArgumentError('must be such as sets=64,ways=8, 2^20 entries at most.');
+  return found;
 }
 
 /** Parses `A`, `A-B` (inclusive) or `A+LENGTH` to inclusive pages of 4096 bytes. */

@@ -112,6 +112,13 @@ function accessText(prot: number): string {
   return `${(prot & READ) === 0 ? '-' : 'r'}${(prot & WRITE) === 0 ? '-' : 'w'}`;
 }
 
+export function printAnswer(session: Session, answer: AccessAnswer): void {
+  const [entry] = answer.held;
+  const by = entry === undefined ? '' : `, by an entry of call ${entry.filledAt}`;
+  const old = entry?.stale == null ? '' : `, stale since call ${entry.stale.seq}: now ${entry.stale.now}`;
+  session.print(`${address(answer.page)} ${answer.access} -> ${answer.outcome}${by}${old}`);
+}
+
 export function printIotlb(
   session: Session,
   seq: number,
@@ -119,12 +126,7 @@ export function printIotlb(
   answers: readonly AccessAnswer[],
   machine: Machine,
 ): void {
-  for (const answer of answers) {
-    const [entry] = answer.held;
-    const by = entry === undefined ? '' : `, by an entry of call ${entry.filledAt}`;
-    const old = entry?.stale == null ? '' : `, stale since call ${entry.stale.seq}: now ${entry.stale.now}`;
-    session.print(`${address(answer.page)} ${answer.access} -> ${answer.outcome}${by}${old}`);
-  }
+  for (const answer of answers) printAnswer(session, answer);
   if (entries.length === 0) {
     session.remark(`no entry is held after call ${seq}`);
     return;

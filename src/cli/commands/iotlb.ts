@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import {
   type AccessRequest,
   deviceNamed,
@@ -7,11 +7,16 @@ import {
   type IotlbProjection,
   type IotlbStep,
   lookAtIotlb,
-  parseGeometry,
 } from '../../../replay/index.ts';
 import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
-import { addPointOptions, type PointFlags, parseAddress, pointOf } from '../hardware-point.ts';
+import {
+  addPointOptions,
+  type PointFlags,
+  parseAddress,
+  parseGeometryOption,
+  pointOf,
+} from '../hardware-point.ts';
 import {
   jsonOfAnswer,
   jsonOfEntry,
@@ -54,7 +59,11 @@ export function registerIotlb(program: Command, run: Runner): void {
     .addOption(
       new Option('--access <access>', 'what the access of --iova does').choices(['r', 'w', 'x']).default('r'),
     )
-    .option('--iotlb <geometry>', 'size of the caches, such as sets=64,ways=8; unbounded otherwise', geometry)
+    .option(
+      '--iotlb <geometry>',
+      'size of the caches, such as sets=64,ways=8; unbounded otherwise',
+      parseGeometryOption,
+    )
     .option('--stale', 'only entries that a walk would no longer give')
     .option('--steps', 'also what each record invalidated, filled and left stale on the way');
   addExamples(command, [
@@ -69,12 +78,6 @@ export function registerIotlb(program: Command, run: Runner): void {
   command.action((name: string, flags: IotlbFlags) =>
     run(command, (session) => withTarget(session, name, (target) => show(session, target, flags))),
   );
-}
-
-function geometry(text: string): Geometry {
-  const found = parseGeometry(text);
-  if (found === null) throw new InvalidArgumentError('must be such as sets=64,ways=8, 2^20 entries at most.');
-  return found;
 }
 
 function show(session: Session, target: Target, flags: IotlbFlags): ExitCode {

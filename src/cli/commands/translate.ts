@@ -3,9 +3,12 @@ import { Option } from 'commander';
 import {
   type Access,
   createTranslator,
+  deviceNamed,
   findSlot,
+  type Geometry,
   type HardwareFault,
   type HardwareView,
+  lookAtIotlb,
   type Translation,
 } from '../../../replay/index.ts';
 import { UsageError } from '../errors.ts';
@@ -17,8 +20,11 @@ import {
   lookAtPoint,
   type PointFlags,
   parseAddress,
+  parseGeometryOption,
+  pointOf,
   readTextFile,
 } from '../hardware-point.ts';
+import { jsonOfAnswer, printAnswer } from '../iotlb-report.ts';
 import { addExamples, parseInteger } from '../options.ts';
 import type { Runner, Session } from '../session.ts';
 import { type Target, withTarget } from '../target.ts';
@@ -29,6 +35,8 @@ interface TranslateFlags extends PointFlags {
   readonly iova?: bigint;
   readonly access: Access;
   readonly many?: string;
+  /** True when no size was given. */
+  readonly iotlb?: Geometry | true;
 }
 
 interface Request {
@@ -48,10 +56,19 @@ export function registerTranslate(program: Command, run: Runner): void {
     .option('--pasid <pasid>', 'the PASID of the access', parseInteger)
     .option('--iova <address>', 'the address that the device uses', parseAddress)
     .addOption(new Option('--access <kind>', 'read, write or execute').choices(['r', 'w', 'x']).default('r'))
-    .option('--many <file>', 'translate each line of a file: an address, and r, w or x behind it if wanted');
+    .option('--many <file>', 'translate each line of a file: an address, and r, w or x behind it if wanted')
+    .option(
+      '--iotlb [geometry]',
+      'through the caches, in order: by which entry, or which ones a walk fills; such as sets=64,ways=8',
+      parseGeometryOption,
+    );
   addExamples(command, [
     ['ioasis translate run.jsonl.gz --at 57 --device 00:02.0 --iova 0x100000', 'step by step'],
     ['ioasis translate run --marker mapped --device vfio0 --many iovas.txt --json', 'one JSON line for each'],
+    [
+      'ioasis translate run --at 57 --device vfio0 --iova 0x100000 --iotlb',
+      'what the device gets where an entry is left, stale or not',
+    ],
   ]);
   command.action((name: string, flags: TranslateFlags) =>
     run(command, (session) => withTarget(session, name, (target) => show(session, target, flags))),
@@ -61,6 +78,7 @@ export function registerTranslate(program: Command, run: Runner): void {
 function show(session: Session, target: Target, flags: TranslateFlags): ExitCode {
   const { device, pasid = 0, iova, many, access } = flags;
   if ((iova === undefined) === (many === undefined)) throw new UsageError('give one of --iova and --many');
+  if (flags.iotlb !== undefined) return throughCaches(session, target, flags);
   const view = lookAtPoint(target, flags);
   const slot = findSlot(view, device, pasid);
   if (slot === null)
@@ -73,6 +91,28 @@ function show(session: Session, target: Target, flags: TranslateFlags): ExitCode
   }
   for (const request of readRequests(many, access)) {
     printLine(session, request, translate(request.iova, request.access));
+  }
+  return EXIT.clean;
+}
+
+/** The accesses as the hardware makes them at that point: by what its caches hold, and filling them. */
+function throughCaches(session: Session, target: Target, flags: TranslateFlags): ExitCode {
+  const { device, pasid = 0, iova, many, access, iotlb } = flags;
+  const requests = many === undefined ? [{ iova: iova!, access }] : [...readRequests(many, access)];
+  const view = lookAtIotlb(target.store, target.trace, pointOf(target, flags, false), {
+    kernel: flags.kernel ?? null,
+    geometry: iotlb === true ? null : iotlb!,
+    *accesses({ state }) {
+      const index = deviceNamed(state.kernel, device);
+      if (index === null) throw new UsageError(`${target.label}: the machine has no device ${device}`);
+      for (const each of requests)
+        yield { device: index, pasid, page: Number(each.iova >> 12n), access: each.access };
+    },
+  });
+  const { machine } = view.projection.state.kernel;
+  for (const answer of view.answers) {
+    if (session.json) session.print(JSON.stringify({ seq: view.seq, ...jsonOfAnswer(answer, machine) }));
+    else printAnswer(session, answer);
   }
   return EXIT.clean;
 }
