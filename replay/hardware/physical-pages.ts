@@ -38,11 +38,23 @@ export interface HugePages {
   readonly frames: Map<number, number>;
 }
 
+/** What of an object is pinned, so that a note finds those that it concerns. */
+interface PinnedOfObject {
+  /** By the stretches of STRETCH_PAGES that they lie in. */
+  readonly near: Map<number, Set<PinnedPages>>;
+  /** Those that lie in many. */
+  readonly large: Set<PinnedPages>;
+}
+
+const STRETCH_PAGES = 512;
+/** Pages of more than so many stretches are asked for every note of their object. */
+const MOST_STRETCHES = 16;
+
 export interface PhysicalPages {
   /** Last frames noted, by object and page of it. */
   readonly known: Map<number, FrameMap>;
   /** Pages that are pinned now, by object. */
-  readonly pinned: Map<number, Set<PinnedPages>>;
+  readonly pinned: Map<number, PinnedOfObject>;
   /** By object. */
   readonly huge: Map<number, HugePages>;
 }
@@ -64,12 +76,42 @@ export function pinPages(physical: PhysicalPages, runs: readonly PageRun[]): Pin
     }
     let pinned = physical.pinned.get(object);
     if (pinned === undefined) {
-      pinned = new Set();
+      pinned = { near: new Map(), large: new Set() };
       physical.pinned.set(object, pinned);
     }
-    pinned.add(pages);
+    addPinned(pinned, pages, page, count);
   }
   return pages;
+}
+
+const stretchOf = (page: number): number => Math.floor(page / STRETCH_PAGES);
+
+function isLarge(page: number, count: number): boolean {
+  return stretchOf(page + count - 1) - stretchOf(page) >= MOST_STRETCHES;
+}
+
+function addPinned({ near, large }: PinnedOfObject, pages: PinnedPages, page: number, count: number): void {
+  if (isLarge(page, count)) {
+    large.add(pages);
+    return;
+  }
+  for (let stretch = stretchOf(page); stretch <= stretchOf(page + count - 1); stretch += 1) {
+    const there = near.get(stretch);
+    if (there === undefined) near.set(stretch, new Set([pages]));
+    else there.add(pages);
+  }
+}
+
+function dropPinned({ near, large }: PinnedOfObject, pages: PinnedPages, page: number, count: number): void {
+  if (isLarge(page, count)) {
+    large.delete(pages);
+    return;
+  }
+  for (let stretch = stretchOf(page); stretch <= stretchOf(page + count - 1); stretch += 1) {
+    const there = near.get(stretch);
+    there?.delete(pages);
+    if (there?.size === 0) near.delete(stretch);
+  }
 }
 
 /** Shared by all that nothing is known of: most areas of most traces. */
@@ -86,10 +128,11 @@ function hugeOf(physical: PhysicalPages, runs: readonly PageRun[]): ReadonlyMap<
 }
 
 export function unpinPages(physical: PhysicalPages, pages: PinnedPages): void {
-  for (const { object } of pages.runs) {
+  for (const { object, page, count } of pages.runs) {
     const pinned = physical.pinned.get(object);
-    pinned?.delete(pages);
-    if (pinned?.size === 0) physical.pinned.delete(object);
+    if (pinned === undefined) continue;
+    dropPinned(pinned, pages, page, count);
+    if (pinned.near.size === 0 && pinned.large.size === 0) physical.pinned.delete(object);
   }
 }
 
@@ -168,7 +211,14 @@ function noteRun(physical: PhysicalPages, run: PageRun, pfns: readonly unknown[]
     setFrame(known, run.page + at, frame);
     noteHuge(physical, run.object, run.page + at, frame);
   }
-  for (const pages of physical.pinned.get(run.object) ?? []) notePinned(pages, run, pfns);
+  const pinned = physical.pinned.get(run.object);
+  if (pinned === undefined) return;
+  for (const pages of pinned.large) notePinned(pages, run, pfns);
+  const last = stretchOf(run.page + run.count - 1);
+  for (let stretch = stretchOf(run.page); stretch <= last; stretch += 1) {
+    // Who lies in two stretches is told twice, which changes nothing.
+    for (const pages of pinned.near.get(stretch) ?? []) notePinned(pages, run, pfns);
+  }
 }
 
 function noteHuge({ huge }: PhysicalPages, object: number, page: number, frame: number): void {
