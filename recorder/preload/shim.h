@@ -96,7 +96,12 @@ HIDDEN struct state *recording_already(void);
 HIDDEN void stop_recording(struct state *state);
 HIDDEN bool is_recorded_child(void);
 
-/* ---- channel.c: records ---- */
+/* ---- channel.c ---- */
+
+HIDDEN int make_channel(struct state *state, int new_fd);
+HIDDEN void leave_channel(struct state *state);
+
+/* ---- record.c ---- */
 
 struct writer {
 	struct state *state;
@@ -115,8 +120,6 @@ HIDDEN unsigned char *add_section(struct writer *writer, int what, size_t bytes,
 HIDDEN void add_descriptor(struct writer *writer, int fd, uint32_t kind, size_t path_room);
 HIDDEN void add_text(struct writer *writer, const char *text);
 HIDDEN uint64_t commit_record(struct writer *writer);
-HIDDEN int make_channel(struct state *state, int new_fd);
-HIDDEN void leave_channel(struct state *state);
 
 /* ---- calls.c: the common shapes of a record ---- */
 
@@ -188,5 +191,10 @@ static inline uint64_t u64_at(const unsigned char *bytes, size_t at)
 	__builtin_memcpy(&value, bytes + at, sizeof(value));
 	return value;
 }
+
+/* ---- wrap_open.c ---- */
+
+/* After any call that opens: notes it, and answers `fd` with errno as the call left it. */
+HIDDEN int opened(int fd, const char *path, int flags, uint64_t entered_ns);
 
 #endif

@@ -23,8 +23,8 @@ static void moved(int op, int fd, uint32_t kind, const void *buffer, size_t byte
 	note_data(recording_already(), &call, entered_ns, ret, error, reads ? (ret > 0 ? (size_t)ret : 0) : bytes);
 }
 
-/* Descriptors that are none of ours cost one look at a table. */
-#define DEFINE_IO(name, op, buffer_type, parameters, arguments, offset)    \
+/* Descriptors that are none of ours cost one look at a table. `note` tells of the transfer: `ret`, `failure`. */
+#define DEFINE_TRANSFER(name, parameters, arguments, note)                 \
 	EXPORT ssize_t name parameters                                     \
 	{                                                                  \
 		if (hint_of(fd) == KIND_NONE)                              \
@@ -34,27 +34,31 @@ static void moved(int op, int fd, uint32_t kind, const void *buffer, size_t byte
 		uint64_t entered = now_ns();                               \
 		errno = saved;                                             \
 		ssize_t ret = NEXT(name)arguments;                         \
-		int left = errno;                                          \
+		int left = errno, failure = ret == -1 ? left : 0;          \
 		if (is_read_here(kind))                                    \
-			moved(op, fd, kind, buffer, bytes, offset, entered, ret, ret == -1 ? left : 0); \
+			note;                                              \
 		errno = left;                                              \
 		return ret;                                                \
 	}
-DEFINE_IO(read, OP_READ, void *, (int fd, void *buffer, size_t bytes), (fd, buffer, bytes), 0)
-DEFINE_IO(write, OP_WRITE, const void *, (int fd, const void *buffer, size_t bytes), (fd, buffer, bytes), 0)
-DEFINE_IO(pread, OP_PREAD, void *, (int fd, void *buffer, size_t bytes, off_t at), (fd, buffer, bytes, at), at)
-DEFINE_IO(pread64, OP_PREAD, void *, (int fd, void *buffer, size_t bytes, off64_t at), (fd, buffer, bytes, at), at)
-DEFINE_IO(pwrite, OP_PWRITE, const void *, (int fd, const void *buffer, size_t bytes, off_t at), (fd, buffer, bytes, at), at)
-DEFINE_IO(pwrite64, OP_PWRITE, const void *, (int fd, const void *buffer, size_t bytes, off64_t at), (fd, buffer, bytes, at), at)
+
+#define DEFINE_IO(name, op, parameters, arguments, offset)                 \
+	DEFINE_TRANSFER(name, parameters, arguments,                       \
+		moved(op, fd, kind, buffer, bytes, offset, entered, ret, failure))
+DEFINE_IO(read, OP_READ, (int fd, void *buffer, size_t bytes), (fd, buffer, bytes), 0)
+DEFINE_IO(write, OP_WRITE, (int fd, const void *buffer, size_t bytes), (fd, buffer, bytes), 0)
+DEFINE_IO(pread, OP_PREAD, (int fd, void *buffer, size_t bytes, off_t at), (fd, buffer, bytes, at), at)
+DEFINE_IO(pread64, OP_PREAD, (int fd, void *buffer, size_t bytes, off64_t at), (fd, buffer, bytes, at), at)
+DEFINE_IO(pwrite, OP_PWRITE, (int fd, const void *buffer, size_t bytes, off_t at), (fd, buffer, bytes, at), at)
+DEFINE_IO(pwrite64, OP_PWRITE, (int fd, const void *buffer, size_t bytes, off64_t at), (fd, buffer, bytes, at), at)
 
 /* What programs that are built with _FORTIFY_SOURCE call instead. */
 EXPORT ssize_t __read_chk(int fd, void *buffer, size_t bytes, size_t room);
 EXPORT ssize_t __pread_chk(int fd, void *buffer, size_t bytes, off_t at, size_t room);
 EXPORT ssize_t __pread64_chk(int fd, void *buffer, size_t bytes, off64_t at, size_t room);
-DEFINE_IO(__read_chk, OP_READ, void *, (int fd, void *buffer, size_t bytes, size_t room), (fd, buffer, bytes, room), 0)
-DEFINE_IO(__pread_chk, OP_PREAD, void *, (int fd, void *buffer, size_t bytes, off_t at, size_t room),
+DEFINE_IO(__read_chk, OP_READ, (int fd, void *buffer, size_t bytes, size_t room), (fd, buffer, bytes, room), 0)
+DEFINE_IO(__pread_chk, OP_PREAD, (int fd, void *buffer, size_t bytes, off_t at, size_t room),
 	(fd, buffer, bytes, at, room), at)
-DEFINE_IO(__pread64_chk, OP_PREAD, void *, (int fd, void *buffer, size_t bytes, off64_t at, size_t room),
+DEFINE_IO(__pread64_chk, OP_PREAD, (int fd, void *buffer, size_t bytes, off64_t at, size_t room),
 	(fd, buffer, bytes, at, room), at)
 
 /* A call with a list of buffers is noted as one call for each buffer that it filled or took. */
@@ -74,21 +78,8 @@ static void moved_list(int op, int fd, uint32_t kind, const struct iovec *list, 
 }
 
 #define DEFINE_VECTOR(name, op, parameters, arguments, offset)             \
-	EXPORT ssize_t name parameters                                     \
-	{                                                                  \
-		if (hint_of(fd) == KIND_NONE)                              \
-			return NEXT(name)arguments;                        \
-		int saved = errno;                                         \
-		uint32_t kind = known_kind(fd);                            \
-		uint64_t entered = now_ns();                               \
-		errno = saved;                                             \
-		ssize_t ret = NEXT(name)arguments;                         \
-		int left = errno;                                          \
-		if (is_read_here(kind))                                    \
-			moved_list(op, fd, kind, list, count, offset, entered, ret, ret == -1 ? left : 0); \
-		errno = left;                                              \
-		return ret;                                                \
-	}
+	DEFINE_TRANSFER(name, parameters, arguments,                       \
+		moved_list(op, fd, kind, list, count, offset, entered, ret, failure))
 DEFINE_VECTOR(readv, OP_READ, (int fd, const struct iovec *list, int count), (fd, list, count), 0)
 DEFINE_VECTOR(writev, OP_WRITE, (int fd, const struct iovec *list, int count), (fd, list, count), 0)
 DEFINE_VECTOR(preadv, OP_PREAD, (int fd, const struct iovec *list, int count, off_t at), (fd, list, count, at), at)

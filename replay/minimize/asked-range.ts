@@ -1,14 +1,5 @@
 import { type Call, type CallLinks, wordAt } from '../../src/trace/index.ts';
-import {
-  CMD,
-  IOMMU_IOAS_COPY,
-  IOMMU_IOAS_MAP,
-  IOMMU_IOAS_MAP_FILE,
-  IOMMU_IOAS_UNMAP,
-  offsetsOf,
-  VFIO_IOMMU_MAP_DMA,
-  VFIO_IOMMU_UNMAP_DMA,
-} from '../../src/uapi/index.ts';
+import { RANGE_FIELDS } from '../../src/uapi/index.ts';
 
 /** IOVAs that a call maps, copies to or unmaps, in pages of 4096 bytes, both inclusive. */
 export interface AskedRange {
@@ -18,23 +9,6 @@ export interface AskedRange {
   readonly lastPage: number;
 }
 
-const MAP = offsetsOf(IOMMU_IOAS_MAP);
-const MAP_FILE = offsetsOf(IOMMU_IOAS_MAP_FILE);
-const UNMAP = offsetsOf(IOMMU_IOAS_UNMAP);
-const COPY = offsetsOf(IOMMU_IOAS_COPY);
-const MAP_DMA = offsetsOf(VFIO_IOMMU_MAP_DMA);
-const UNMAP_DMA = offsetsOf(VFIO_IOMMU_UNMAP_DMA);
-
-/** Where the IOAS (null: the one of the container), the IOVA and the length stand, by command. */
-const FIELDS: Readonly<Record<number, readonly [number | null, number, number]>> = {
-  [CMD.IOMMU_IOAS_MAP]: [MAP.ioas_id, MAP.iova, MAP.length],
-  [CMD.IOMMU_IOAS_MAP_FILE]: [MAP_FILE.ioas_id, MAP_FILE.iova, MAP_FILE.length],
-  [CMD.IOMMU_IOAS_COPY]: [COPY.dst_ioas_id, COPY.dst_iova, COPY.length],
-  [CMD.IOMMU_IOAS_UNMAP]: [UNMAP.ioas_id, UNMAP.iova, UNMAP.length],
-  [CMD.VFIO_IOMMU_MAP_DMA]: [null, MAP_DMA.iova, MAP_DMA.size],
-  [CMD.VFIO_IOMMU_UNMAP_DMA]: [null, UNMAP_DMA.iova, UNMAP_DMA.size],
-};
-
 const PAGE_BYTES = 4096;
 const TWO_32 = 2 ** 32;
 const LAST_PAGE = 2 ** 52 - 1;
@@ -43,7 +17,7 @@ const LAST_PAGE = 2 ** 52 - 1;
 export function rangeOf(call: Call, links: CallLinks): AskedRange | null {
   if (call.op !== 'ioctl' || call.arg === null || (call.kind !== 'iommufd' && call.kind !== 'container'))
     return null;
-  const fields = FIELDS[call.cmd];
+  const fields = RANGE_FIELDS[call.cmd];
   if (fields === undefined) return null;
   const [ioasAt, iovaAt, lengthAt] = fields;
   const bytes = call.out ?? call.arg;

@@ -1,35 +1,9 @@
+import type { PasidChangeKind } from '../model/index.ts';
+
 /**
  * What can happen to a PASID, in any generation of the API. A generation turns its calls into these; the
  * history (history.ts) folds them without knowing who told.
  */
-
-/**
- * `bind` and `unbind`: a page table of the user's, the guest's number, or an address space of a process.
- * `free-pending`: freed by its owner while others use it. `use`, `stop`, `clear`, `invalidate`, `drain`,
- * `flush-device`: steps of one device's driver; `clear` takes its PASID entry away.
- */
-export type PasidWhat =
-  | 'alloc'
-  | 'free-pending'
-  | 'free'
-  | 'attach'
-  | 'replace'
-  | 'detach'
-  | 'bind'
-  | 'unbind'
-  | 'use'
-  | 'stop'
-  | 'clear'
-  | 'invalidate'
-  | 'drain'
-  | 'flush-device'
-  | 'flush'
-  | 'fault'
-  | 'fault-read'
-  | 'fault-answer'
-  | 'kvm-map'
-  | 'kvm-unmap'
-  | 'refuse';
 
 /** A set of PASIDs in which a number has one holder at most. */
 export interface PasidSpace {
@@ -64,7 +38,7 @@ export interface PasidTarget {
 
 /** One thing that happened to one PASID. */
 export interface PasidEvent {
-  readonly what: PasidWhat;
+  readonly what: PasidChangeKind;
   /** `iommufd` for the merged API. */
   readonly generation: string;
   readonly space: PasidSpace;

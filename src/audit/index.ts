@@ -1,6 +1,6 @@
 /** The public entry of src/audit: who held which PASID, folded from the log into tables of the store. */
 export { type BuildOptions, buildPasidHistory } from './build.ts';
-export type { PasidCall, PasidEvent, PasidSpace, PasidTarget, PasidWhat } from './event.ts';
+export type { PasidCall, PasidEvent, PasidSpace, PasidTarget } from './event.ts';
 export { type FindingChoice, findingGoal } from './finding-goal.ts';
 export { createPasidHistory, type PasidHistory } from './history.ts';
 export { IOMMUFD, watchIommufd } from './iommufd-events.ts';

@@ -1,7 +1,7 @@
 import type { ReplayWatcher } from '../../replay/index.ts';
-import { type Kernel, NO_EFFECTS } from '../model/index.ts';
+import { type Kernel, NO_EFFECTS, type PasidChangeKind } from '../model/index.ts';
 import { followCalls } from './call-facts.ts';
-import type { PasidEvent, PasidSpace, PasidTarget, PasidWhat } from './event.ts';
+import type { PasidEvent, PasidSpace, PasidTarget } from './event.ts';
 import { createFaultWatch } from './fault-transfers.ts';
 import type { PasidHistory } from './history.ts';
 import { findRefusedAttach } from './refused-attach.ts';
@@ -24,7 +24,7 @@ export function watchIommufd(kernel: Kernel, history: PasidHistory): ReplayWatch
   const calls = followCalls(kernel.profile.name);
 
   const tell = (
-    what: PasidWhat,
+    what: PasidChangeKind,
     context: number,
     device: number,
     pasid: number,

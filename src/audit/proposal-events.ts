@@ -1,7 +1,7 @@
 import type { ReplayWatcher } from '../../replay/index.ts';
-import { type Kernel, NO_EFFECTS, type PasidChange, type PasidChangeKind } from '../model/index.ts';
+import { type Kernel, NO_EFFECTS, type PasidChange } from '../model/index.ts';
 import { followCalls } from './call-facts.ts';
-import type { PasidEvent, PasidSpace, PasidTarget, PasidWhat } from './event.ts';
+import type { PasidEvent, PasidSpace, PasidTarget } from './event.ts';
 import type { PasidHistory } from './history.ts';
 
 /**
@@ -9,8 +9,6 @@ import type { PasidHistory } from './history.ts';
  * allocator has the number back, which may be long after its owner freed it. Where the guest writes its own
  * PASID table the host only hears of a number, and it is held from its first attachment to its last.
  */
-
-const WHAT: Partial<Record<PasidChangeKind, PasidWhat>> = { move: 'replace' };
 
 /** Watches a replay and tells the history what happens to PASIDs. */
 export function watchProposal({ profile }: Kernel, history: PasidHistory): ReplayWatcher {
@@ -37,7 +35,7 @@ function eventOf(change: PasidChange, generation: string, call: PasidEvent['call
     setQuota = null,
   } = change;
   return {
-    what: WHAT[what] ?? (what as PasidWhat),
+    what,
     generation,
     space: spaceOf(scope, scopeQuota),
     set,

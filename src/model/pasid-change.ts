@@ -4,16 +4,17 @@
  */
 
 /**
- * `free-pending`: freed while somebody uses it. `free`: the number is the allocator's again. `move`: another
- * address space is live under it. `bind`: a page table of the user's, the guest's number, or a process.
- * `use` to `drain`: steps of the device's driver, `clear` the one that clears the PASID entry.
+ * What can happen to a PASID, in any generation; the merged API knows some of it. `free-pending`: freed
+ * while somebody uses it. `free`: the number is the allocator's again. `replace`: another address space is
+ * live under it. `bind`: a page table of the user's, the guest's number, or a process. `use` to
+ * `flush-device`: steps of the device's driver, `clear` the one that clears the PASID entry.
  */
 export type PasidChangeKind =
   | 'alloc'
   | 'free-pending'
   | 'free'
   | 'attach'
-  | 'move'
+  | 'replace'
   | 'detach'
   | 'bind'
   | 'unbind'

@@ -13,6 +13,7 @@ export * from './iommu-2021.ts';
 export * from './iommufd.ts';
 export type { Field, FieldKind, OffsetsOf, Refers, StructLayout, UnionCase, UnionLayout } from './layout.ts';
 export { offsetsOf, unionOffsetsOf } from './layout.ts';
+export * from './ranges.ts';
 export * from './records.ts';
 export * from './render.ts';
 export * from './rfc-2021-09.ts';

@@ -4,8 +4,8 @@ import {
   type PasidEvent,
   type PasidHistory,
   type PasidSpace,
-  type PasidWhat,
 } from '../../src/audit/index.ts';
+import type { PasidChangeKind } from '../../src/model/index.ts';
 import type { AttachmentRow, EventRow, ScopeRow, TenureRow } from '../../store/index.ts';
 
 /** The fold, told by hand what generations with allocated PASIDs, sets and KVM mappings will tell. */
@@ -21,7 +21,7 @@ interface Told {
   readonly scopes: ScopeRow[];
 }
 
-type Tell = (what: PasidWhat, pasid: number, rest?: Partial<PasidEvent>) => void;
+type Tell = (what: PasidChangeKind, pasid: number, rest?: Partial<PasidEvent>) => void;
 
 /** Each event is one call, numbered from 1. */
 function fold(story: (tell: Tell, history: PasidHistory) => void): Told {

@@ -1,14 +1,5 @@
 import { firstAreaIn, type IovaSpace, type Kernel, NO_AREA, nextArea, spaceOf } from '../../model/index.ts';
-import {
-  CMD,
-  IOMMU_IOAS_COPY,
-  IOMMU_IOAS_MAP,
-  IOMMU_IOAS_MAP_FILE,
-  IOMMU_IOAS_UNMAP,
-  offsetsOf,
-  VFIO_IOMMU_MAP_DMA,
-  VFIO_IOMMU_UNMAP_DMA,
-} from '../../uapi/index.ts';
+import { RANGE_FIELDS } from '../../uapi/index.ts';
 import { argU32, argU64, contextOf, type LintCall } from './lint-call.ts';
 import { address, label } from './text.ts';
 
@@ -24,26 +15,9 @@ export interface AskedRange {
   readonly length: bigint;
 }
 
-const MAP = offsetsOf(IOMMU_IOAS_MAP);
-const MAP_FILE = offsetsOf(IOMMU_IOAS_MAP_FILE);
-const UNMAP = offsetsOf(IOMMU_IOAS_UNMAP);
-const COPY = offsetsOf(IOMMU_IOAS_COPY);
-const MAP_DMA = offsetsOf(VFIO_IOMMU_MAP_DMA);
-const UNMAP_DMA = offsetsOf(VFIO_IOMMU_UNMAP_DMA);
-
-/** Offsets of IOAS id, IOVA and length by command; without an id it is the compatibility IOAS. */
-const FIELDS: Readonly<Record<number, readonly [number | null, number, number]>> = {
-  [CMD.IOMMU_IOAS_MAP]: [MAP.ioas_id, MAP.iova, MAP.length],
-  [CMD.IOMMU_IOAS_MAP_FILE]: [MAP_FILE.ioas_id, MAP_FILE.iova, MAP_FILE.length],
-  [CMD.IOMMU_IOAS_COPY]: [COPY.dst_ioas_id, COPY.dst_iova, COPY.length],
-  [CMD.IOMMU_IOAS_UNMAP]: [UNMAP.ioas_id, UNMAP.iova, UNMAP.length],
-  [CMD.VFIO_IOMMU_MAP_DMA]: [null, MAP_DMA.iova, MAP_DMA.size],
-  [CMD.VFIO_IOMMU_UNMAP_DMA]: [null, UNMAP_DMA.iova, UNMAP_DMA.size],
-};
-
 /** Null when the call names no range, or no IOAS that there is. */
 export function askedRange(kernel: Kernel, call: LintCall): AskedRange | null {
-  const fields = FIELDS[call.cmd];
+  const fields = RANGE_FIELDS[call.cmd];
   if (fields === undefined || isOfDevice(call)) return null;
   const [idAt, iovaAt, lengthAt] = fields;
   const range = { first: argU64(call, iovaAt), length: argU64(call, lengthAt) };

@@ -77,7 +77,7 @@ async function record(session: Session, words: readonly string[], flags: RecordF
 function requirePair(pair: string): void {
   if (/^\/dev\/[^=\n]+=\/[^\n]+$/.test(pair)) return;
   throw new UsageError(
-    `--device-path ${pair}: must be DEVICE=PATH, both absolute, such as /dev/iommu=/tmp/x`,
+    `--device-path ${pair}: must be DEVICE=PATH, both absolute, such as /dev/iommu=/dev/null`,
   );
 }
 

@@ -65,7 +65,7 @@ function tellOfMove(
   const below = Object.values(iommu.spaces)
     .flatMap(({ attachments }) => attachments)
     .find((other) => other.slot === nested.slot && other.host !== null);
-  if (below !== undefined) tellOfAttachment(call, 'move', iommu, live, below);
+  if (below !== undefined) tellOfAttachment(call, 'replace', iommu, live, below);
 }
 
 function checkAttach(

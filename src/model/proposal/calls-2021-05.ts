@@ -1,9 +1,8 @@
 import { isRefused } from '../ioasid/index.ts';
-import type { Reason, Refusal } from '../reason.ts';
+import type { Reason } from '../reason.ts';
 import { attachDevice, detachDevice } from './attach.ts';
 import { bindDevice, deviceOf, unbindDevice } from './binding.ts';
 import {
-  DONE,
   flagArg,
   guestArg,
   hexText,
@@ -18,6 +17,7 @@ import {
 import { policyOf } from './facts.ts';
 import { completeFault, readFault } from './faults.ts';
 import { iommuFileAt } from './files.ts';
+import { answer, onIoas } from './handlers.ts';
 import { mapPasid, submitWork, unmapPasid } from './kvm.ts';
 import { mapArguments, mapRange, registerMemory, UNMAP_ALL, unmapRange, unregisterMemory } from './maps.ts';
 import { tellOfAttachment } from './pasid-changes.ts';
@@ -29,19 +29,6 @@ import type { Ioas, ProposalFile } from './state.ts';
 import { bindTable, type TableKind, unbindTable } from './tables.ts';
 
 /** The calls of the proposal of 2021-05-27: /dev/ioasid. No binary layout was ever published. */
-
-const answer = (refusal: Refusal): ProposalAnswer => refusal ?? DONE;
-
-/** A command on one address space of the descriptor. */
-function onIoas(
-  run: (call: ProposalCall, iommu: ProposalFile, ioas: Ioas) => ProposalAnswer,
-  name = 'ioasid',
-): ProposalHandler {
-  return (call) => {
-    const ioas = findIoas(call.file!, ioasArg(call, name));
-    return isRefused(ioas) ? ioas : run(call, call.file!, ioas);
-  };
-}
 
 /** One that is refused until devices are attached, with all devices of their groups. */
 function onLive(

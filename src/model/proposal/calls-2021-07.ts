@@ -1,5 +1,5 @@
 import { type GuestPasid, isRefused, SCOPE_POLICIES } from '../ioasid/index.ts';
-import type { Reason, Refusal } from '../reason.ts';
+import type { Reason } from '../reason.ts';
 import { attachDevice, detachDevice } from './attach.ts';
 import { bindDevice, cookieOf, deviceOf, devicesOf } from './binding.ts';
 import {
@@ -18,6 +18,7 @@ import {
 import { type DeviceFacts, policyOf } from './facts.ts';
 import { completeFault, readFault } from './faults.ts';
 import { iommuFileAt } from './files.ts';
+import { answer, onIoas } from './handlers.ts';
 import { mapPasid, submitWork, unmapPasid } from './kvm.ts';
 import { mapArguments, mapRange, UNMAP_ALL, unmapRange } from './maps.ts';
 import { tellOfAttachment } from './pasid-changes.ts';
@@ -40,17 +41,6 @@ const EXTENSIONS: ReadonlySet<string> = new Set([
   'EXT_MULTIDEV_GROUP',
   'EXT_DMA_NO_SNOOP',
 ]);
-
-const answer = (refusal: Refusal): ProposalAnswer => refusal ?? DONE;
-
-function onIoas(
-  run: (call: ProposalCall, iommu: ProposalFile, ioas: Ioas) => ProposalAnswer,
-): ProposalHandler {
-  return (call) => {
-    const ioas = findIoas(call.file!, ioasArg(call));
-    return isRefused(ioas) ? ioas : run(call, call.file!, ioas);
-  };
-}
 
 /** Type of a device, 1 to 8, as the proposal's section 1.4 counts them. */
 export function deviceType(call: Pick<ProposalCall, 'kernel'>, device: DeviceFacts): number {

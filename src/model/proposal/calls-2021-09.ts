@@ -14,11 +14,12 @@ import {
   VFIO_IOMMU_UNMAP_DMA,
 } from '../../uapi/index.ts';
 import { ioasId, isRefused } from '../ioasid/index.ts';
-import type { Reason, Refusal } from '../reason.ts';
+import type { Reason } from '../reason.ts';
 import { attachDevice, detachDevice } from './attach.ts';
 import { bindDevice, cookieOf, deviceOf, devicesOf } from './binding.ts';
 import { DONE, hexText, type ProposalAnswer, type ProposalCall } from './call.ts';
 import { iommuFileAt } from './files.ts';
+import { answer } from './handlers.ts';
 import { mapRange, unmapRange } from './maps.ts';
 import { COOKIE_UNKNOWN, IOAS_UNKNOWN, NOT_IOMMU_FD, NOT_ON_IOAS } from './reasons.ts';
 import {
@@ -58,8 +59,6 @@ export interface StructCall extends ProposalCall {
 }
 
 type StructHandler = (call: StructCall, struct: DataView) => ProposalAnswer;
-
-const answer = (refusal: Refusal): ProposalAnswer => refusal ?? DONE;
 
 /** Reads a struct of `bytes` with argsz in front: a smaller one is refused. */
 function sized(bytes: number, run: StructHandler): StructHandler {

@@ -48,13 +48,13 @@ import {
   type ProposalHandler,
   textArg,
 } from './call.ts';
+import { answer } from './handlers.ts';
 import { tellRefused } from './pasid-changes.ts';
 import { ARGUMENT_BAD } from './reasons.ts';
 import { numberReturned, teardownStep, tornDown } from './teardown.ts';
 
 /** The functions of the IOASID series V4 inside the kernel, by their names there. */
 
-const answer = (refusal: Refusal): ProposalAnswer => refusal ?? DONE;
 const value = (result: number | Reason): ProposalAnswer => (isRefused(result) ? result : { ret: result });
 
 /** A function of numbers only: an argument that is missing refuses. */
