@@ -41,7 +41,7 @@ describe.each(MACHINES)('any sequence of calls to Linux %s with devices behind %
       const counted = run.leaked.size === 0 ? left : { ...left, pages: 0, pins: 0, dirtyBits: 0, spaces: 0 };
       expect(Object.entries(counted).filter(([, count]) => count !== 0)).toEqual([]);
     };
-    checkRuns('devices', release, 80, check, hardware);
+    checkRuns(release, 80, check, hardware);
     expect(attached).toBeGreaterThan(10);
     expect(joined).toBeGreaterThan(0);
   });
@@ -57,6 +57,6 @@ describe.each(MACHINES)('any sequence of calls to Linux %s with devices behind %
       const bytes = serializeKernel(run.kernel);
       expect(Buffer.compare(serializeKernel(restoreKernel(bytes, profile)), bytes)).toBe(0);
     };
-    checkRuns('replay with devices', release, 20, check, hardware);
+    checkRuns(release, 20, check, hardware);
   });
 });

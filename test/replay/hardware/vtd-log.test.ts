@@ -9,7 +9,6 @@ import { withStored } from '../../support/stored.ts';
 /** Logs of an emulated VT-d beside captures of the same machine: it was told what we predict. */
 
 const FOLDER = 'test/fixtures/linux-6.12-vmm';
-const SEED = Number(process.env['IOASIS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 const read = (path: string): string => gunzipSync(readFileSync(path)).toString();
 const logOf = (name: string): string => read(`${FOLDER}/vtd-logs/${name}.log.gz`);
@@ -82,7 +81,6 @@ describe('a log that was tampered with', () => {
   const hits = own(/vtd_iotlb_page_hit .*domain 0x9$/);
 
   it('shows an invalidation that is missing', () => {
-    console.log(`IOASIS_SEED=${SEED}`);
     expect(clean.differences).toEqual([]);
     const drop = (at: number): void => {
       // The raw descriptor stands before it.
@@ -90,7 +88,7 @@ describe('a log that was tampered with', () => {
       const { invalidations } = compare('bpf', rest.join('\n'));
       expect(invalidations.notLogged).toBeGreaterThan(0);
     };
-    fc.assert(fc.property(fc.constantFrom(...unmaps), drop), { numRuns: 8, seed: SEED });
+    fc.assert(fc.property(fc.constantFrom(...unmaps), drop), { numRuns: 8 });
   });
 
   it('shows an invalidation of another range', () => {
@@ -101,7 +99,7 @@ describe('a log that was tampered with', () => {
       const { different } = compare('bpf', other.join('\n'));
       expect(different).toBeGreaterThan(0);
     };
-    fc.assert(fc.property(fc.constantFrom(...flushes), move), { numRuns: 8, seed: SEED });
+    fc.assert(fc.property(fc.constantFrom(...flushes), move), { numRuns: 8 });
   });
 
   it('shows a hit of an entry that nobody filled', () => {
