@@ -243,6 +243,7 @@ export function detachAll(call: ProposalCall, file: ProposalFile, iommu: Proposa
       if (isBound && ioas.attachmentCount === 1) {
         moveIoas(ioas, IOAS_EVENT.UNBIND_TABLE);
         ioas.table = null;
+        ioas.kind = 'open';
       }
       detachAt(call, file, iommu, ioas, attachment);
     }

@@ -117,11 +117,14 @@ export function executeProposal(kernel: Kernel, record: Call): Reply {
   }
 }
 
-/** The process of a record. One never seen before is a child of the last one, unless it begins with an open. */
+/**
+ * The process of a record. One never seen before is a child of the last one, unless it begins with an open, or
+ * waits for a child of its own.
+ */
 function meetProcess(kernel: Kernel, state: ProposalState, { op, pid }: Call): Process {
   const known = kernel.state.processes[pid];
   if (known !== undefined) return known;
-  const isChild = op !== 'open';
+  const isChild = op !== 'open' && op !== 'waitpid';
   if (isChild) forkFiles(state, kernel.lastPid, pid);
   else state.descriptors[pid] = {};
   return forkProcess(kernel, pid, isChild ? kernel.lastPid : NO_PROCESS);
