@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Table from 'cli-table3';
+import type { Call } from '../src/trace/index.ts';
 import { generateTrace } from './generate.ts';
 import { measureHardware } from './hardware-bench.ts';
 import { measureImporters } from './import-bench.ts';
@@ -12,7 +13,10 @@ import { measurePasids } from './pasid-bench.ts';
 import { measureRecord } from './record-bench.ts';
 import { measureStore } from './store-bench.ts';
 
-/** `npm run bench [-- --json] [-- --quick]`: what it costs, each figure beside a baseline of the same run. */
+/**
+ * `npm run bench [-- --json] [-- --quick] [-- --only pasids]`: what it costs, each figure beside a baseline of
+ * the same run.
+ */
 
 const SEED = 20261120;
 
@@ -25,18 +29,32 @@ async function main(): Promise<void> {
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
     say(`seed ${SEED}, ${calls} calls, node ${process.version}`);
     const trace = generateTrace('map-unmap', SEED, calls);
-    const results: BenchResult[] = await measureStore(folder, trace, say);
-    const replayStore = results.find(({ name }) => name === 'replay-store')!;
-    results.push(...measurePasids(folder, quick, SEED, say));
-    results.push(...measureModel(trace, replayStore, quick, SEED, say), ...measureHardware(quick, SEED, say));
-    results.push(...(await measureImporters(folder, trace, quick, say)));
-    results.push(...measureLint(trace, quick, SEED, say));
-    results.push(...measureRecord(folder, quick ? 100_000 : 500_000, say));
+    const pasids = (): BenchResult[] => measurePasids(folder, trace, quick, SEED, say);
+    const results: BenchResult[] = process.argv.includes('pasids')
+      ? pasids()
+      : await measureAll(folder, trace, quick, pasids, say);
     if (json) console.log(JSON.stringify({ seed: SEED, calls, results }, null, 2));
     else console.log(render(results));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+async function measureAll(
+  folder: string,
+  trace: readonly Call[],
+  quick: boolean,
+  pasids: () => BenchResult[],
+  say: (line: string) => void,
+): Promise<BenchResult[]> {
+  const results: BenchResult[] = await measureStore(folder, trace, say);
+  const replayStore = results.find(({ name }) => name === 'replay-store')!;
+  results.push(...pasids());
+  results.push(...measureModel(trace, replayStore, quick, SEED, say), ...measureHardware(quick, SEED, say));
+  results.push(...(await measureImporters(folder, trace, quick, say)));
+  results.push(...measureLint(trace, quick, SEED, say));
+  results.push(...measureRecord(folder, quick ? 100_000 : 500_000, say));
+  return results;
 }
 
 function render(results: readonly BenchResult[]): string {

@@ -30,6 +30,8 @@ const machine = setup({
   guards: {
     whole: ({ event }) => event.whole === true,
     last: ({ event }) => event.last === true,
+    more: ({ event }) => event.last !== true,
+    wholeAndMore: ({ event }) => event.whole === true && event.last !== true,
   },
 }).createMachine({
   id: 'proposalIoas',
@@ -67,10 +69,25 @@ const machine = setup({
     // A table of the user is bound: it has to be unbound before the last device goes.
     bound: {
       on: {
-        ATTACH: { target: 'bound' },
+        ATTACH: [{ guard: 'whole', target: 'bound' }, { target: 'boundPartial' }],
         USE: { target: 'bound' },
         UNBIND_TABLE: { target: 'live' },
-        DETACH: { guard: ({ event }) => event.last !== true, target: 'bound' },
+        DETACH: [
+          { guard: 'wholeAndMore', target: 'bound' },
+          { guard: 'more', target: 'boundPartial' },
+        ],
+      },
+    },
+    // … and a group is attached with some of its devices: no command again, as in partial.
+    boundPartial: {
+      on: {
+        ATTACH: [{ guard: 'whole', target: 'bound' }, { target: 'boundPartial' }],
+        // Only where the last device is closed, which unbinds the table with it.
+        UNBIND_TABLE: { target: 'partial' },
+        DETACH: [
+          { guard: 'wholeAndMore', target: 'bound' },
+          { guard: 'more', target: 'boundPartial' },
+        ],
       },
     },
     freed: { type: 'final' },

@@ -24,7 +24,8 @@ export function findExits(readCalls: (visit: (call: Call) => void) => void): Exi
     // The process that the trace begins with is nobody's child.
     if (lastSeq.size === 0) settled.add(call.pid);
     lastSeq.set(call.pid, call.seq);
-    if (call.op === 'open') settled.add(call.pid);
+    // Calls by name are of the generations of 2020 and 2021: written by hand, with a record of each exit.
+    if (call.op === 'open' || call.op === 'call') settled.add(call.pid);
     if (call.op === 'fork' || call.op === 'waitpid') settled.add(call.child);
     if (call.op === 'ioctl' && call.cmd === CMD.IOMMU_TEST_CMD && usesMemory(call.arg)) lastUse = call.seq;
   });

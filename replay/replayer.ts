@@ -292,7 +292,7 @@ export function createExitWatch(
     after(call) {
       if (exits === null || exits.size === 0) return;
       for (const pid of exits.get(call.seq) ?? []) {
-        exitProcess(kernel, pid);
+        exitProcess(kernel, pid, call.seq);
         assumptions.push(`process ${pid} is taken to have exited after call ${call.seq}, its last`);
       }
     },

@@ -157,6 +157,17 @@ WHEN (SELECT state FROM trace WHERE id = OLD.trace) = 'sealed'
 BEGIN SELECT RAISE(ABORT, 'the trace is sealed: the checks of its rows stay'); END;
 `;
 
+/**
+ * SQL that lets a moment find the tenures around it: by the nodes of interval-tree.ts, and those that never
+ * end by themselves. Histories from before have no nodes, and are built again.
+ */
+export const TENURE_INTERVALS = `
+ALTER TABLE pasid_tenure ADD COLUMN node INTEGER; -- of from_seq to to_seq - 1; NULL: never freed, or at once
+CREATE INDEX pasid_tenure_by_node ON pasid_tenure (trace, node, from_seq, to_seq) WHERE node IS NOT NULL;
+CREATE INDEX pasid_tenure_open ON pasid_tenure (trace, from_seq) WHERE to_seq IS NULL;
+DELETE FROM audit_build;
+`;
+
 /** SQL that adds the PASID history, and the checks of rows. */
 export const AUDIT_SCHEMA = TABLES + VIEWS + CHECKS;
 

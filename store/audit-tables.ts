@@ -1,16 +1,28 @@
 import type { AttachmentRow, AuditRows, EventRow, ScopeRow, TenureRow } from './audit-rows.ts';
 import { AUDIT_TABLES } from './audit-schema.ts';
+import { nodeOf } from './interval-tree.ts';
 import type { SqliteDatabase } from './open-database.ts';
 
 const SCOPE: readonly (keyof ScopeRow)[] = [
   ...(['scope', 'kind', 'name', 'is_space', 'quota', 'tenures', 'held', 'high_water'] as const),
   ...(['high_water_seq', 'refused'] as const),
 ];
-const TENURE: readonly (keyof TenureRow)[] = [
+const TENURE: readonly (keyof StoredTenure)[] = [
   ...(['tenure', 'generation', 'scope', 'set_scope', 'pasid', 'vpasid', 'context', 'pid', 'fd'] as const),
   ...(['from_seq', 'from_call', 'to_seq', 'to_call', 'orphan_seq', 'previous', 'reuse_calls'] as const),
-  ...(['reuse_flush', 'faults_reported', 'faults_read'] as const),
+  ...(['reuse_flush', 'faults_reported', 'faults_read', 'node'] as const),
 ];
+/** With the node by which a moment finds it. */
+interface StoredTenure extends TenureRow {
+  readonly node: number | null;
+}
+
+/** A tenure that began and ended in one call was never held after any. */
+function stored(row: TenureRow): StoredTenure {
+  const { from_seq, to_seq } = row;
+  return { ...row, node: to_seq === null || to_seq <= from_seq ? null : nodeOf(from_seq, to_seq - 1) };
+}
+
 const ATTACHMENT: readonly (keyof AttachmentRow)[] = [
   ...(['attachment', 'tenure', 'function', 'device', 'hwpt', 'ioas', 'pid', 'fd'] as const),
   ...(['from_seq', 'to_seq'] as const),
@@ -40,12 +52,12 @@ export function rebuildAudit(
   work: (rows: AuditRows) => AuditBuild,
 ): void {
   const scope = inserter(database, 'pasid_scope', traceId, SCOPE);
-  const tenure = inserter(database, 'pasid_tenure', traceId, TENURE);
+  const tenure = inserter<StoredTenure>(database, 'pasid_tenure', traceId, TENURE);
   const attachment = inserter(database, 'pasid_attachment', traceId, ATTACHMENT);
   const event = inserter(database, 'pasid_event', traceId, EVENT);
   const rows: AuditRows = {
     scope: scope.add,
-    tenure: tenure.add,
+    tenure: (row) => tenure.add(stored(row)),
     attachment: attachment.add,
     event: event.add,
   };

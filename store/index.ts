@@ -5,6 +5,7 @@ export type { AuditBuild, SqlValue } from './audit-tables.ts';
 export { type BundleVerification, createBundleVerifier, isBundle } from './bundle-verify.ts';
 export type { BundleRange, BundleSummary } from './bundle-write.ts';
 export { StoreError } from './errors.ts';
+export { nodesAbove } from './interval-tree.ts';
 export type { OpenOptions } from './open-database.ts';
 export type { CallVisitor, ReadRange } from './read-calls.ts';
 export { APPLICATION_ID, SCHEMA_VERSION } from './schema.ts';

@@ -1,4 +1,4 @@
-import { AUDIT_SCHEMA } from './audit-schema.ts';
+import { AUDIT_SCHEMA, TENURE_INTERVALS } from './audit-schema.ts';
 import { RECORD_KINDS } from './record-kinds.ts';
 import { TIMELINE_SCHEMA } from './timeline-schema.ts';
 
@@ -167,6 +167,7 @@ export const MIGRATIONS: readonly string[] = [
   // Records of kind `dma`.
   RECORD_KIND_ROWS.replace('INSERT', 'INSERT OR IGNORE'),
   TIMELINE_SCHEMA,
+  TENURE_INTERVALS,
 ];
 
 /** `PRAGMA user_version` that this program writes. */

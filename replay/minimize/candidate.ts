@@ -85,7 +85,7 @@ export function buildCandidate(
     forgetNumbers(own, fresh, numbers, descriptors);
     kept.push(position);
     calls.push(own);
-    for (const pid of exits.get(call.seq) ?? []) exitProcess(kernel, pid);
+    for (const pid of exits.get(call.seq) ?? []) exitProcess(kernel, pid, call.seq);
   }
   return answer === null ? null : { kept, calls, answer, divergence };
 }

@@ -6,7 +6,7 @@ import { watchIommufd } from './iommufd-events.ts';
 import { watchProposal } from './proposal-events.ts';
 
 /** Raised when the same log gives other rows than before. */
-const HISTORY_VERSION = 2;
+const HISTORY_VERSION = 3;
 
 export interface BuildOptions {
   /** Kernel in place of the recorded one. */

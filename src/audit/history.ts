@@ -86,6 +86,9 @@ function apply(books: Books, event: PasidEvent): void {
     case 'kvm-map':
       if (held !== undefined) held.vpasid = event.vpasid ?? held.vpasid;
       break;
+    case 'orphan':
+      if (held !== undefined) held.orphanSeq ??= event.call.seq;
+      break;
     case 'kvm-unmap':
     case 'free-pending':
     case 'stop':

@@ -1,4 +1,4 @@
-import type { EventRow, SqlValue, Store } from '../../store/index.ts';
+import { type EventRow, nodesAbove, type SqlValue, type Store } from '../../store/index.ts';
 
 /** Questions to the PASID history of a trace, asked of the tables. Rows have a defined order. */
 
@@ -82,10 +82,25 @@ interface Where {
   readonly values: readonly SqlValue[];
 }
 
+/** Every tenure around a moment: those that ended later by the nodes above it, and those that never did. */
+const HELD = `held (tenure) AS (
+  SELECT t.tenure FROM json_each(?) AS above
+  CROSS JOIN pasid_tenure AS t INDEXED BY pasid_tenure_by_node
+    ON t.trace = ? AND t.node = above.value AND t.from_seq <= ? AND t.to_seq > ?
+  UNION ALL
+  SELECT tenure FROM pasid_tenure INDEXED BY pasid_tenure_open
+  WHERE trace = ? AND to_seq IS NULL AND from_seq <= ?)`;
+
+/** The last holder of one number in each space, however often it was handed out. */
+const LAST_HELD = `held (tenure) AS (
+  SELECT (SELECT tenure FROM pasid_tenure INDEXED BY pasid_tenure_by_number
+    WHERE trace = s.trace AND scope = s.scope AND pasid = ? AND from_seq <= ?
+    ORDER BY from_seq DESC, tenure DESC LIMIT 1)
+  FROM pasid_scope AS s WHERE s.trace = ? AND s.is_space = 1)`;
+
 /**
- * Who holds what after the call `at`. With a PASID the index finds its last holder in each space, however
- * often the number was handed out. CROSS JOIN and INDEXED BY keep SQLite from going through all tenures: it
- * has no statistics of these tables.
+ * Who holds what after the call `at`. CROSS JOIN and INDEXED BY keep SQLite from going through all tenures:
+ * it has no statistics of these tables.
  */
 export function findHolders(
   store: Store,
@@ -94,25 +109,22 @@ export function findHolders(
   filter: PasidFilter = {},
 ): readonly HolderLine[] {
   const { sql, values } = attachmentWhere(filter);
-  const [from, ids]: [string, SqlValue[]] =
+  const [held, ids]: [string, SqlValue[]] =
     filter.pasid === undefined
-      ? ['CROSS JOIN pasid_tenure AS t ON t.trace = s.trace AND t.scope = s.scope AND t.from_seq <= ?', [at]]
-      : [
-          `CROSS JOIN pasid_tenure AS t ON t.trace = s.trace AND t.tenure = (
-             SELECT tenure FROM pasid_tenure INDEXED BY pasid_tenure_by_number
-             WHERE trace = s.trace AND scope = s.scope AND pasid = ? AND from_seq <= ?
-             ORDER BY from_seq DESC LIMIT 1)`,
-          [filter.pasid, at],
-        ];
+      ? [HELD, [JSON.stringify(nodesAbove(at)), traceId, at, at, traceId, at]]
+      : [LAST_HELD, [filter.pasid, at, traceId]];
   const rows = store.query(
-    `SELECT s.kind AS scope_kind, s.name AS scope, t.pasid, t.vpasid, t.tenure, t.generation, t.pid, t.fd,
+    `WITH ${held}
+     SELECT s.kind AS scope_kind, s.name AS scope, t.pasid, t.vpasid, t.tenure, t.generation, t.pid, t.fd,
        t.context, t.from_seq, t.to_seq, a.function, a.device, a.hwpt, a.ioas
-     FROM pasid_scope AS s ${from}
+     FROM held
+     CROSS JOIN pasid_tenure AS t ON t.trace = ? AND t.tenure = held.tenure
+     CROSS JOIN pasid_scope AS s ON s.trace = t.trace AND s.scope = t.scope
      LEFT JOIN pasid_attachment AS a INDEXED BY pasid_attachment_by_tenure
        ON a.trace = t.trace AND a.tenure = t.tenure AND a.from_seq <= ? AND (a.to_seq IS NULL OR a.to_seq > ?)
-     WHERE s.trace = ? AND s.is_space = 1 AND (t.to_seq IS NULL OR t.to_seq > ?) ${sql}
+     WHERE (t.to_seq IS NULL OR t.to_seq > ?) ${sql}
      ORDER BY t.scope, t.pasid, t.tenure, a.attachment`,
-    [...ids, at, at, traceId, at, ...values],
+    [...ids, traceId, at, at, at, ...values],
   );
   return rows as unknown as readonly HolderLine[];
 }

@@ -18,7 +18,7 @@ import type { Answer, Kernel, Reply } from './kernel.ts';
 import { noteMemory } from './memory-records.ts';
 import { openTarget } from './open-target.ts';
 import { pollDescriptor } from './poll.ts';
-import { executeProposal } from './proposal/index.ts';
+import { executeProposal, exitProposalProcess } from './proposal/index.ts';
 import { reason } from './reason.ts';
 import type { OpenFile, Process } from './state.ts';
 import { transfer } from './transfer.ts';
@@ -216,8 +216,12 @@ function close(kernel: Kernel, process: Process, record: CloseCall): Reply {
   return kernel.reply;
 }
 
-/** A process is gone, as waitpid or lifetimes.ts tells. */
-export function exitProcess(kernel: Kernel, pid: number): void {
+/** A process is gone after the call with that `seq`, as waitpid or lifetimes.ts tells. */
+export function exitProcess(kernel: Kernel, pid: number, seq = 0): void {
+  if (kernel.isProposal) {
+    exitProposalProcess(kernel, pid, seq);
+    return;
+  }
   const mm = kernel.state.processes[pid]?.mm;
   if (mm !== undefined) drop(kernel, dropWindows(kernel, mm, 0, TOP_PAGE));
   endProcess(kernel, pid, closeFile);

@@ -7,7 +7,8 @@
  * What can happen to a PASID, in any generation; the merged API knows some of it. `free-pending`: freed
  * while somebody uses it. `free`: the number is the allocator's again. `replace`: another address space is
  * live under it. `bind`: a page table of the user's, the guest's number, or a process. `use` to
- * `flush-device`: steps of the device's driver, `clear` the one that clears the PASID entry.
+ * `flush-device`: steps of the device's driver, `clear` the one that clears the PASID entry. `orphan`: the
+ * process is gone that the set of the number was for.
  */
 export type PasidChangeKind =
   | 'alloc'
@@ -30,6 +31,7 @@ export type PasidChangeKind =
   | 'fault-answer'
   | 'kvm-map'
   | 'kvm-unmap'
+  | 'orphan'
   | 'refuse';
 
 /** A device that is concerned, and what the PASID means for it then. */

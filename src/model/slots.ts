@@ -53,7 +53,10 @@ export function hwptAt(context: Context, device: Device, pasid: number): number 
 
 /** Whether the device holds any slot. */
 export function holdsSlot(context: Context, device: Device): boolean {
-  return Object.values(groupOf(context, device).slots).some((slot) => slot.devices.includes(device.id));
+  const { slots } = groupOf(context, device);
+  // Most devices that hold one hold that of the RID: hundreds of PASIDs are not gone through then.
+  if (slots[RID]?.devices.includes(device.id)) return true;
+  return Object.values(slots).some((slot) => slot.devices.includes(device.id));
 }
 
 /** State of a slot after an attach or replace, or REFUSED. */

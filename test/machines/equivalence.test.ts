@@ -162,7 +162,7 @@ test('the number of combinations is known', () => {
       "ioasidSet 32",
       "pasidTeardown 49",
       "proposalGroup 48",
-      "proposalIoas 120",
+      "proposalIoas 144",
     ]
   `);
 });

@@ -63,3 +63,16 @@ describe('a store of the first schema', () => {
     store.close();
   });
 });
+
+test('a history that a store has from before its intervals is built again', () => {
+  const path = pathOf('fifth.db');
+  const database = new Database(path);
+  for (const sql of MIGRATIONS.slice(0, 5)) database.exec(sql);
+  database.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = 5`);
+  database.exec(`INSERT INTO audit_build VALUES (1, 'as before', 0)`);
+  database.close();
+  const store = openStore(path);
+  expect(store.findAuditBuild(1)).toBeNull();
+  expect(store.query('SELECT node FROM pasid_tenure')).toEqual([]);
+  store.close();
+});

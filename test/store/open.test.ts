@@ -54,6 +54,8 @@ describe('opening', () => {
     const kinds = (): unknown[] => database.prepare("SELECT op FROM record_kind WHERE op = 'call'").all();
     database.exec("DELETE FROM record_kind WHERE op = 'call'");
     for (const table of TIMELINE_TABLES) database.exec(`DROP TABLE ${table}`);
+    for (const index of ['by_node', 'open']) database.exec(`DROP INDEX pasid_tenure_${index}`);
+    database.exec('ALTER TABLE pasid_tenure DROP COLUMN node');
     database.pragma('user_version = 2');
     expect(kinds()).toEqual([]);
     openStore(path).close();

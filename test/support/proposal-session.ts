@@ -27,6 +27,8 @@ export interface ProposalSession {
   call(name: string, fd: number, args?: JsonRecord, pid?: number): ProposalReply;
   ioctl(fd: number, kind: string, cmd: number, arg: Uint8Array | null, argp?: bigint): ProposalReply;
   read(fd: number, kind: string): ProposalReply;
+  /** Any other record: a note, a fork, a process that is waited for. */
+  record(record: JsonRecord, pid?: number): ProposalReply;
 }
 
 /** Begins a session on a machine with these devices (keys of a topology's devices). */
@@ -64,6 +66,7 @@ export function startProposal(
         mem: [],
       }),
     read: (fd, kind) => run({ op: 'read', fd, kind, addr: '0x1000', len: 4 }),
+    record: run,
   };
 }
 

@@ -4,7 +4,7 @@ import type { Report, Rule } from '../lint/rule.ts';
 import { text } from '../lint/text.ts';
 
 /** Calls that take PASIDs away with something larger; all others give one back on purpose. */
-const TAKES_ALL = /^(close|exit|IOMMU_DESTROY)$/;
+const TAKES_ALL = /^(close|exit|waitpid|IOMMU_DESTROY)$/;
 
 export const pasidLeak: Rule = {
   id: 'pasid-leak',

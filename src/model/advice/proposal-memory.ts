@@ -53,6 +53,22 @@ export const PROPOSAL_MEMORY_ADVICE: AdviceTable = {
     'memory was added to the VM and not registered',
     'register the memory first',
   ],
+  'type1v2-locked-memory': [
+    'guest memory is larger than the limit of the process, or it is mapped in several address spaces',
+    'raise RLIMIT_MEMLOCK, or register the memory so that it counts once',
+  ],
+  'choice-memory-limit': [
+    'guest memory is larger than the limit of the process',
+    'raise RLIMIT_MEMLOCK, or give the process CAP_IPC_LOCK',
+  ],
+  'choice-attach-memory-limit': [
+    'more was mapped before the first attach than the process may lock',
+    'raise RLIMIT_MEMLOCK, or unmap something first',
+  ],
+  'choice-attach-mapper-gone': [
+    'a child mapped the memory and has exited',
+    'unmap what it mapped by freeing the address space, and map it again',
+  ],
   'choice-memory-registered': ['memory is registered twice', 'register each range once'],
   'choice-memory-in-use': ['memory is taken from the VM before it is unmapped', 'unmap it everywhere first'],
   'choice-memory-unknown': ['a part of a range is unregistered', 'name address and size as registered'],

@@ -18,6 +18,7 @@ const MAPPING = inOrder(
   'type1v2-entry-limit',
   'type1v2-not-permitted-range',
 );
+const LOCKED = inOrder('type1v2-locked-memory');
 const UNMAPPING = inOrder(
   'choice-argument-bad',
   'type1v2-unmap-all-range',
@@ -47,6 +48,8 @@ const ATTACH = inOrder(
   'proposal-pasid-taken',
   'choice-pasid-exhausted',
   'proposal-slot-taken',
+  'choice-attach-mapper-gone',
+  'choice-attach-memory-limit',
 );
 const DETACH = inOrder('proposal-not-attached-here', 'choice-detach-parent', 'choice-detach-bound-table');
 const COMPLETE = inOrder('choice-fault-code', 'choice-no-fault');
@@ -59,12 +62,12 @@ const FAULTS = {
 
 const MAY: Readonly<Record<string, readonly Check[]>> = {
   IOASID_CHECK_EXTENSION: [],
-  IOASID_REGISTER_MEMORY: inOrder('choice-argument-bad', 'choice-memory-registered'),
+  IOASID_REGISTER_MEMORY: inOrder('choice-argument-bad', 'choice-memory-registered', 'choice-memory-limit'),
   IOASID_UNREGISTER_MEMORY: inOrder('choice-argument-bad', 'choice-memory-unknown', 'choice-memory-in-use'),
   IOASID_ALLOC: [],
   IOASID_FREE: inOrder(IOASID, FREE),
   IOASID_GET_INFO: LIVE,
-  IOASID_MAP_DMA: inOrder(LIVE, 'proposal-table-bound', MAPPING, 'proposal-memory-not-registered'),
+  IOASID_MAP_DMA: inOrder(LIVE, 'proposal-table-bound', MAPPING, 'proposal-memory-not-registered', LOCKED),
   IOASID_UNMAP_DMA: inOrder(LIVE, 'proposal-table-bound', UNMAPPING),
   IOASID_CREATE_NESTING: IOASID,
   IOASID_BIND_PGTABLE: BIND_TABLE,
@@ -88,7 +91,7 @@ const JULY: Readonly<Record<string, readonly Check[]>> = {
   IOMMU_DEVICE_GET_INFO: inOrder('proposal-cookie-unknown'),
   IOMMU_IOASID_ALLOC: inOrder('proposal-alloc-attributes', IOASID, TABLE, 'choice-argument-bad'),
   IOMMU_IOASID_FREE: inOrder(IOASID, FREE),
-  IOMMU_MAP_DMA: inOrder(IOASID, 'proposal-table-bound', MAPPING),
+  IOMMU_MAP_DMA: inOrder(IOASID, 'proposal-table-bound', MAPPING, LOCKED),
   IOMMU_UNMAP_DMA: inOrder(IOASID, 'proposal-table-bound', UNMAPPING),
   IOMMU_INVALIDATE_CACHE: inOrder(IOASID, 'choice-argument-bad', 'proposal-cookie-unknown'),
   IOMMU_READ_FAULT: inOrder('choice-no-fault'),
@@ -146,6 +149,7 @@ const SEPTEMBER: Readonly<Record<string, readonly Check[]>> = {
   IOMMU_MAP_DMA: inOrder(
     RFC_LIVE,
     MAPPING.filter(({ id }) => id !== 'choice-argument-bad'),
+    LOCKED,
   ),
   IOMMU_UNMAP_DMA: inOrder(
     RFC_LIVE,
@@ -166,6 +170,8 @@ const SEPTEMBER: Readonly<Record<string, readonly Check[]>> = {
     'rfc-no-force-snoop',
     'rfc-address-width',
     'rfc-group-elsewhere',
+    'choice-attach-mapper-gone',
+    'choice-attach-memory-limit',
   ),
   VFIO_DEVICE_DETACH_IOASID: inOrder(RFC_DEVICE, 'rfc-other-descriptor', 'proposal-not-attached-here'),
   'ioctl of another number': inOrder('rfc-unknown-command'),

@@ -1,15 +1,16 @@
 import { proposalGroupLifecycle, proposalIoasLifecycle } from '../../../machines/index.ts';
 import type { Kernel } from '../kernel.ts';
 import type { FactValue } from '../object-facts.ts';
+import { attachmentsOf, devicesOn } from '../proposal/attachments.ts';
 import { deviceFacts } from '../proposal/facts.ts';
 import type { ProposalFile, ProposalState } from '../proposal/state.ts';
 import { fileKey, groupKey, namedDeviceKey, pasidKey, processKey, setKey, spaceKey } from './keys.ts';
 import type { NodeFacts, NodeVisitor, ReferenceVisitor } from './node-facts.ts';
 
-/** The graph of the generations of 2020 and 2021: descriptors, I/O address spaces, PASIDs and their sets. */
+/** The graph of the generations of 2020 and 2021: descriptors, I/O address spaces, PASIDs and their sets.
+ * Processes are those of every kernel. */
 
 export function visitProposalNodes(state: ProposalState, visit: NodeVisitor): void {
-  for (const pid in state.descriptors) visit(processKey(Number(pid)));
   for (const key in state.files) {
     const file = state.files[key]!;
     if (file.kind === 'other') continue;
@@ -27,7 +28,7 @@ export function visitProposalNodes(state: ProposalState, visit: NodeVisitor): vo
 function boundDevices({ files }: ProposalState): string[] {
   const names = Object.values(files).flatMap(({ kind, device, spaces }) => [
     ...(kind === 'device' ? [device] : []),
-    ...Object.values(spaces).flatMap(({ attachments }) => attachments.map((each) => each.device)),
+    ...Object.values(spaces).flatMap(devicesOn),
   ]);
   return [...new Set(names)].sort();
 }
@@ -67,7 +68,7 @@ function fromFile({ core }: ProposalState, file: ProposalFile, visit: ReferenceV
     const space = file.spaces[id]!;
     const key = spaceKey(file.id, space.id);
     if (space.parent !== null) visit(key, 'nested on', spaceKey(file.id, space.parent));
-    for (const { device, guest, host, scope } of space.attachments) {
+    for (const { device, guest, host, scope } of attachmentsOf(space)) {
       const by = guest === null && host === null ? 'RID' : `PASID ${guest ?? host}`;
       visit(namedDeviceKey(device), `attached by ${by} to`, key, guest ?? host ?? 0);
       if (host !== null && scope !== '' && core.spaces[scope]?.ids[host] !== undefined)
@@ -80,9 +81,6 @@ function fromFile({ core }: ProposalState, file: ProposalFile, visit: ReferenceV
 export function proposalNodes(state: ProposalState): NodeFacts[] {
   const files = Object.values(state.files).filter(({ kind }) => kind !== 'other');
   return [
-    ...Object.keys(state.descriptors).map(
-      (pid): NodeFacts => node(processKey(Number(pid)), 'process', `process ${pid}`),
-    ),
     ...files.flatMap((file) => [
       fileNode(file),
       ...Object.values(file.spaces).map((space) => spaceNode(file, space.id)),

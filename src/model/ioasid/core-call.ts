@@ -28,7 +28,8 @@ export type CoreChange = (
     | 'unbind'
     | 'clear'
     | 'drain'
-    | 'flush',
+    | 'flush'
+    | 'orphan',
   ioasid: Ioasid,
   more?: {
     /** Device that is concerned. */

@@ -73,6 +73,7 @@ export function allocIoasid(
     isCached: false,
     allocator: taken.allocator,
     charged,
+    boundTo: 0,
   };
   countTaken(core, set);
   call.changed?.('alloc', space.ids[id]);
@@ -176,6 +177,8 @@ function reclaim(call: CoreCall, ioasid: Ioasid, lifecycle: number): void {
   const space = spaceFor(core, scope);
   if (lifecycle === STATE.stale) space.stale[id] = ioasid.set;
   delete space.ids[id];
+  // Freed by its number under the process: docs/proposal-choices.md, "A bound PASID".
+  if (ioasid.boundTo !== 0) delete core.bound[ioasid.boundTo];
   call.changed?.('free', ioasid, { flushes: lifecycle !== STATE.stale });
   giveBack(core, scope, { id, allocator: ioasid.allocator });
   uncharge(core, ioasid.charged);

@@ -76,6 +76,8 @@ export interface Ioasid {
   readonly allocator: string;
   /** Charged to this cgroup; empty when none. */
   charged: string;
+  /** Process that it is bound to (`mm->pasid`); 0 when none. */
+  boundTo: number;
 }
 
 /** Data that the caller owns: for VT-d what guest SVA has bound. */

@@ -39,8 +39,9 @@ export function bindMm(
   const pasid = allocIoasid(ofProcess, setId, min, max);
   if (isRefused(pasid)) return SVA_NONE_FREE;
   bound[mm] = { pasid, refs: 1 };
-  const ioasid = findIoasid(call.core, pasid, SYSTEM);
-  if (ioasid !== undefined) ofProcess.changed?.('bind', ioasid);
+  const ioasid = findIoasid(call.core, pasid, SYSTEM)!;
+  ioasid.boundTo = mm;
+  ofProcess.changed?.('bind', ioasid);
   return pasid;
 }
 
@@ -51,8 +52,9 @@ export function unbindMm(call: CoreCall, mm: number): boolean | Reason {
   if (has === undefined) return SVA_UNBOUND;
   has.refs -= 1;
   if (has.refs === 0) delete bound[mm];
-  const ioasid = findIoasid(call.core, has.pasid, SYSTEM);
-  if (ioasid !== undefined) call.changed?.('unbind', ioasid, { process: mm });
+  const ioasid = findIoasid(call.core, has.pasid, SYSTEM)!;
+  if (has.refs === 0) ioasid.boundTo = 0;
+  call.changed?.('unbind', ioasid, { process: mm });
   return putIoasid(call, 0, has.pasid);
 }
 

@@ -1,8 +1,17 @@
-import { type GuestPasid, isRefused } from '../ioasid/index.ts';
+import { type GuestPasid, type IoasId, isRefused } from '../ioasid/index.ts';
 import type { Reason, Refusal } from '../reason.ts';
+import {
+  addAttachment,
+  attachmentsOfDevice,
+  devicesOn,
+  findAttachment,
+  isOn,
+  removeAttachment,
+} from './attachments.ts';
 import { deviceOf, GROUP_EVENT, GROUP_LAST, groupOf, isAttached, moveGroup } from './binding.ts';
 import type { ProposalCall } from './call.ts';
 import type { DeviceFacts } from './facts.ts';
+import { pinMaps, unpinMaps } from './locked-memory.ts';
 import { tellOfAttachment, wirePasid } from './pasid-changes.ts';
 import {
   ALREADY_ATTACHED,
@@ -17,7 +26,16 @@ import {
 } from './reasons.ts';
 import { TABLE_IN_USE } from './reasons-memory.ts';
 import { defaultRouting, pasidRouting, type Routing, releaseRouting } from './routing.ts';
-import { childrenOf, devicesOn, IOAS_EVENT, IOAS_GUARD, IOAS_STATE, isWhole, moveIoas } from './spaces.ts';
+import {
+  childrenOf,
+  completesGroup,
+  dropUnheld,
+  IOAS_EVENT,
+  IOAS_GUARD,
+  IOAS_STATE,
+  isWhole,
+  moveIoas,
+} from './spaces.ts';
 import type { Attachment, Ioas, ProposalFile } from './state.ts';
 
 /**
@@ -38,10 +56,15 @@ export function attachDevice(
   const device = deviceOf(call, file.device);
   const routing = routingFor(call, iommu, ioas, device, guest);
   if (isRefused(routing)) return routing;
-  const taken = takeSlot(call, iommu, ioas, device, routing);
-  if (taken !== null) return taken;
   const attachment: Attachment = { device: device.name, ...routing };
-  ioas.attachments.push(attachment);
+  const taken = takeSlot(call, iommu, ioas, attachment);
+  const unpinned = taken ?? pinMaps(call, iommu, ioas, device);
+  if (unpinned !== null) {
+    if (taken === null) leaveSlot(call, attachment);
+    releaseRouting(call, iommu, attachment);
+    return unpinned;
+  }
+  addAttachment(ioas, attachment);
   const group = groupOf(call.state, device);
   if (group !== null) {
     group.attached += 1;
@@ -63,7 +86,7 @@ function tellOfMove(
 ): void {
   if (live === undefined || wirePasid(nested) !== null) return;
   const below = Object.values(iommu.spaces)
-    .flatMap(({ attachments }) => attachments)
+    .flatMap((ioas) => attachmentsOfDevice(ioas, nested.device))
     .find((other) => other.slot === nested.slot && other.host !== null);
   if (below !== undefined) tellOfAttachment(call, 'replace', iommu, live, below);
 }
@@ -76,23 +99,14 @@ function checkAttach(
   guest: GuestPasid | null,
 ): Refusal {
   if (!file.bindings.some((binding) => binding.iommu === iommu.id)) return NOT_BOUND;
-  if (indexOf(ioas, file.device, guest) >= 0) return ALREADY_ATTACHED;
+  if (findAttachment(ioas, file.device, guest) !== undefined) return ALREADY_ATTACHED;
   const device = deviceOf(call, file.device);
   if (ioas.enforcesSnoop && !device.enforcesSnoop) return SNOOP_UNENFORCEABLE;
   if (!isCompatible(call, ioas, device)) return DEVICE_INCOMPATIBLE;
   if (ioas.parent === null) return null;
   const parent = iommu.spaces[ioas.parent]!;
-  if (parent.attachments.some((other) => other.device === file.device)) return null;
+  if (isOn(parent, file.device)) return null;
   return isAttachedElsewhere(call, file, iommu) ? NESTING_ACROSS : PARENT_NOT_ATTACHED;
-}
-
-/** Where the attachment of a device under a PASID of the guest stands; -1 when there is none. */
-function indexOf({ attachments }: Ioas, device: string, guest: GuestPasid | null): number {
-  for (let at = 0; at < attachments.length; at += 1) {
-    const other = attachments[at]!;
-    if (other.guest === guest && other.device === device) return at;
-  }
-  return -1;
 }
 
 /** One page table for all devices: what their IOMMUs make of it must be the same. */
@@ -124,7 +138,7 @@ function routingFor(
 ): Routing | Reason {
   if (guest !== null) return pasidRouting(call, iommu, device, guest);
   const parent = ioas.parent === null ? undefined : iommu.spaces[ioas.parent];
-  const below = parent?.attachments.find((other) => other.device === device.name && other.guest === null);
+  const below = parent === undefined ? undefined : findAttachment(parent, device.name, null);
   if (below === undefined) return defaultRouting(call, iommu, device);
   // The number below belongs to the parent's attachment.
   return { slot: below.slot, guest: null, host: null, scope: '' };
@@ -135,23 +149,26 @@ function takeSlot(
   call: ProposalCall,
   iommu: ProposalFile,
   ioas: Ioas,
-  device: DeviceFacts,
-  routing: Routing,
+  { device, slot: key, guest }: Attachment,
 ): Refusal {
   const { state } = call;
-  const slot = state.slots[routing.slot];
+  const slot = state.slots[key];
   if (slot === undefined) {
-    state.slots[routing.slot] = { iommu: iommu.id, device: device.name, stack: [ioas.id] };
+    state.slots[key] = { iommu: iommu.id, device, stack: [ioas.id] };
     return null;
   }
-  const isNested =
-    slot.iommu === iommu.id && slot.device === device.name && slot.stack.at(-1) === ioas.parent;
-  if (isNested && routing.guest === null) {
-    slot.stack.push(ioas.id);
-    return null;
-  }
-  releaseRouting(call, iommu, { device: device.name, ...routing });
-  return SLOT_TAKEN;
+  const isNested = slot.iommu === iommu.id && slot.device === device && slot.stack.at(-1) === ioas.parent;
+  if (!isNested || guest !== null) return SLOT_TAKEN;
+  slot.stack.push(ioas.id);
+  return null;
+}
+
+/** Takes the live address space of a slot away; answers the one below it, if there is one. */
+function leaveSlot({ state }: ProposalCall, { slot: key }: Attachment): IoasId | undefined {
+  const { stack } = state.slots[key]!;
+  stack.pop();
+  if (stack.length === 0) delete state.slots[key];
+  return stack.at(-1);
 }
 
 /** Detaches: DMA of the slot goes to the parent again, or is blocked. */
@@ -162,21 +179,27 @@ export function detachDevice(
   ioas: Ioas,
   guest: GuestPasid | null,
 ): Refusal {
-  const attachment = ioas.attachments[indexOf(ioas, file.device, guest)];
+  const attachment = findAttachment(ioas, file.device, guest);
   if (attachment === undefined) return NOT_ON_IOAS;
   if (guest === null && hasNested(iommu, ioas, file.device)) return DETACH_PARENT;
-  const isLast = ioas.attachments.length === 1;
-  // July binds the table at allocation, and it goes with the address space.
-  if (ioas.lifecycle === IOAS_STATE.bound && isLast) return TABLE_IN_USE;
+  if (isTableHeld(call, ioas, file.device)) return TABLE_IN_USE;
   detachAt(call, file, iommu, ioas, attachment);
   return null;
 }
 
+/**
+ * Whether a table of the user has to be unbound before this goes: nobody could unbind it without a device, or
+ * with only a part of a group. July binds the table at allocation, and it goes with the address space.
+ */
+function isTableHeld(call: ProposalCall, ioas: Ioas, device: string): boolean {
+  if (ioas.lifecycle !== IOAS_STATE.bound && ioas.lifecycle !== IOAS_STATE.boundPartial) return false;
+  if (ioas.attachmentCount === 1) return true;
+  return ioas.devices[device]!.count === 1 && completesGroup(call, ioas, device);
+}
+
 /** Whether the device is attached to a space that is nested on this one. */
 function hasNested(iommu: ProposalFile, ioas: Ioas, device: string): boolean {
-  return childrenOf(iommu, ioas).some(({ attachments }) =>
-    attachments.some((other) => other.device === device),
-  );
+  return childrenOf(iommu, ioas).some((child) => isOn(child, device));
 }
 
 function detachAt(
@@ -187,38 +210,40 @@ function detachAt(
   attachment: Attachment,
 ): void {
   const { state, kernel } = call;
-  ioas.attachments.splice(ioas.attachments.indexOf(attachment), 1);
-  const slot = state.slots[attachment.slot]!;
-  slot.stack.pop();
-  if (slot.stack.length === 0) delete state.slots[attachment.slot];
+  removeAttachment(ioas, attachment);
+  const below = leaveSlot(call, attachment);
   const group = groupOf(state, deviceOf(call, file.device));
   if (group !== null) {
     group.attached -= 1;
     moveGroup(group, GROUP_EVENT.DETACH, group.attached === 0 ? GROUP_LAST : 0);
   }
-  const isLast = ioas.attachments.length === 0;
+  const isLast = ioas.attachmentCount === 0;
   const whole = isWhole(call, ioas, file.device) ? IOAS_GUARD.whole : 0;
   moveIoas(ioas, IOAS_EVENT.DETACH, whole | (isLast ? IOAS_GUARD.last : 0));
+  unpinMaps(call, ioas);
   // The domain goes with the last device, and its mappings with it; in July 2021 they wait for another.
   if (isLast && call.generation !== 'proposal-2021-07') ioas.maps = [];
   kernel.effects.deviceDetached(iommu.id, file.id, ioas.id, attachment.host ?? 0);
   // A number of the guest's own is given back by this alone, and the kernel flushes whatever it detaches.
   const flushes = attachment.host === null;
   tellOfAttachment(call, 'detach', iommu, ioas, attachment, { flushes }, file.id);
-  tellOfMove(call, iommu, attachment, iommu.spaces[slot.stack.at(-1) ?? -1]);
+  tellOfMove(call, iommu, attachment, iommu.spaces[below ?? -1]);
   if (iommu.faults.length > 0)
     iommu.faults = iommu.faults.filter((fault) => fault.ioas !== ioas.id || fault.device !== file.device);
   releaseRouting(call, iommu, attachment);
+  if (isLast) dropUnheld(call, iommu);
 }
 
 /** Detaches a device from everything: its descriptor is closed. Children go before their parents. */
 export function detachAll(call: ProposalCall, file: ProposalFile, iommu: ProposalFile): void {
   const spaces = Object.values(iommu.spaces).sort((a, b) => depth(iommu, b) - depth(iommu, a));
   for (const ioas of spaces) {
-    for (const attachment of ioas.attachments.filter(({ device }) => device === file.device)) {
-      if (ioas.lifecycle === IOAS_STATE.bound && ioas.attachments.length === 1) {
+    for (const attachment of attachmentsOfDevice(ioas, file.device)) {
+      const isBound = ioas.lifecycle === IOAS_STATE.bound || ioas.lifecycle === IOAS_STATE.boundPartial;
+      if (isBound && ioas.attachmentCount === 1) {
         moveIoas(ioas, IOAS_EVENT.UNBIND_TABLE);
         ioas.table = null;
+        ioas.kind = 'open';
       }
       detachAt(call, file, iommu, ioas, attachment);
     }

@@ -1,5 +1,6 @@
 import { proposalGroupLifecycle, REFUSED } from '../../../machines/index.ts';
 import type { Refusal } from '../reason.ts';
+import { isOn } from './attachments.ts';
 import type { ProposalCall } from './call.ts';
 import { type DeviceFacts, findDevice, isViable } from './facts.ts';
 import { ALREADY_BOUND, COOKIE_TAKEN, GROUP_NOT_VIABLE, GROUP_OWNED, UNBIND_ATTACHED } from './reasons.ts';
@@ -76,9 +77,7 @@ function takeGroup({ state, kernel }: ProposalCall, device: DeviceFacts, owner: 
 
 /** Whether anything of a device is attached through a descriptor. */
 export function isAttached(device: string, iommu: ProposalFile): boolean {
-  return Object.values(iommu.spaces).some(({ attachments }) =>
-    attachments.some((attachment) => attachment.device === device),
-  );
+  return Object.values(iommu.spaces).some((ioas) => isOn(ioas, device));
 }
 
 /** Unbinds; the last device of the group gives it back to the default domain. */

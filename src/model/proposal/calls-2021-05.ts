@@ -1,6 +1,7 @@
 import { isRefused } from '../ioasid/index.ts';
 import type { Reason } from '../reason.ts';
 import { attachDevice, detachDevice } from './attach.ts';
+import { attachmentsOf, devicesOn } from './attachments.ts';
 import { bindDevice, deviceOf, unbindDevice } from './binding.ts';
 import {
   flagArg,
@@ -65,7 +66,7 @@ const unbind = (kind: TableKind): ProposalHandler =>
 
 /** Page sizes, reserved ranges, ways to nest: known once a device is attached. */
 const getInfo = onLive((call, iommu, ioas) => {
-  const devices = ioas.attachments.map(({ device }) => deviceOf(call, device));
+  const devices = devicesOn(ioas).map((device) => deviceOf(call, device));
   const hasHardware = devices.every(({ hasHardwareNesting }) => hasHardwareNesting);
   const { platform } = policyOf(call.kernel.machine);
   return {
@@ -87,7 +88,7 @@ const invalidate = onLive((call, iommu, ioas) => {
   const granularity = textArg(call, 'granularity');
   if (granularity !== 'all' && granularity !== 'range') return ARGUMENT_BAD;
   if (ioas.table === null) return TABLE_UNBOUND;
-  for (const attachment of ioas.attachments) tellOfAttachment(call, 'flush', iommu, ioas, attachment);
+  for (const attachment of attachmentsOf(ioas)) tellOfAttachment(call, 'flush', iommu, ioas, attachment);
   return { ret: 0, out: { caches: ioas.kind === 'pasid-table' ? ['pasid'] : ['iotlb', 'devtlb'] } };
 });
 

@@ -1,6 +1,7 @@
 import { type GuestPasid, isRefused, SCOPE_POLICIES } from '../ioasid/index.ts';
 import type { Reason } from '../reason.ts';
 import { attachDevice, detachDevice } from './attach.ts';
+import { attachmentsOf, attachmentsOfDevice } from './attachments.ts';
 import { bindDevice, cookieOf, deviceOf, devicesOf } from './binding.ts';
 import {
   DONE,
@@ -131,7 +132,7 @@ const invalidate = onIoas((call, iommu, ioas) => {
   const device = call.args['cookie'] === undefined ? null : deviceByCookie(call);
   if (isRefused(device)) return device;
   const guest = guestArg(call, 'vpasid');
-  const reached = ioas.attachments.filter(
+  const reached = attachmentsOf(ioas).filter(
     (other) =>
       (device === null || other.device === device.name) &&
       (guest === null || other.guest === guest || ioas.kind === 'pasid-table'),
@@ -202,7 +203,8 @@ const lookUp = ofIommu((call, iommu) => {
   const ioas = findIoas(iommu, ioasArg(call, 'ioas_id'));
   if (isRefused(ioas)) return ioas;
   const name = textArg(call, 'device_id');
-  const found = ioas.attachments.find(({ device, host }) => device === name && host !== null);
+  const attached = name === null ? [] : attachmentsOfDevice(ioas, name);
+  const found = attached.find(({ host }) => host !== null);
   const { hwId } = policyOf(call.kernel.machine);
   if (found === undefined || hwId === null) return KVM_NO_PASID;
   return { ret: 0, out: { hw_id: { kind: hwId, value: found.host } } };

@@ -16,6 +16,7 @@ import {
 import { ioasId, isRefused } from '../ioasid/index.ts';
 import type { Reason } from '../reason.ts';
 import { attachDevice, detachDevice } from './attach.ts';
+import { devicesOn, isOn } from './attachments.ts';
 import { bindDevice, cookieOf, deviceOf, devicesOf } from './binding.ts';
 import { DONE, hexText, type ProposalAnswer, type ProposalCall } from './call.ts';
 import { iommuFileAt } from './files.ts';
@@ -185,13 +186,10 @@ const attach = onDevice(RFC_ATTACH.sizeBytes, (call, struct) => {
   if (isRefused(found)) return found;
   const { iommu, id } = found;
   const device = deviceOf(call, call.file!.device);
-  const attached = Object.values(iommu.spaces).filter(({ attachments }) =>
-    attachments.some((other) => deviceOf(call, other.device).group === device.group),
+  const attached = Object.values(iommu.spaces).filter((space) =>
+    devicesOn(space).some((other) => deviceOf(call, other).group === device.group),
   );
-  const isAttached = attached.some(({ attachments }) =>
-    attachments.some((other) => other.device === device.name),
-  );
-  if (isAttached) return RFC_ATTACHED;
+  if (attached.some((space) => isOn(space, device.name))) return RFC_ATTACHED;
   const ioas = iommu.spaces[id];
   if (ioas === undefined) return IOAS_UNKNOWN;
   if (!device.enforcesSnoop) return RFC_NO_SNOOP;

@@ -7,28 +7,30 @@ import type {
   ReadCall,
   WriteCall,
 } from '../../trace/index.ts';
+import { endProcess, forkProcess } from '../descriptors.ts';
 import { isRefused, type Notification } from '../ioasid/index.ts';
 import type { Kernel, Reply } from '../kernel.ts';
+import { noteCapabilities, noteLimits } from '../process-limits.ts';
 import type { Refusal } from '../reason.ts';
-import { detachAll } from './attach.ts';
-import { deviceOf, unbindDevice } from './binding.ts';
+import type { Process } from '../state.ts';
+import { deviceOf } from './binding.ts';
 import { numberArg, type ProposalAnswer, type ProposalCall, type ProposalHandler, textArg } from './call.ts';
 import { MAY_DEVICE_CALLS, MAY_IOMMU_CALLS, MAY_KVM_CALLS } from './calls-2021-05.ts';
 import { JULY_DEVICE_CALLS, JULY_IOMMU_CALLS, JULY_KVM_CALLS } from './calls-2021-07.ts';
 import { type StructCall, septemberIoctl } from './calls-2021-09.ts';
 import { CORE_CALLS } from './calls-v4.ts';
-import { devIoasidIoctl, dropSet, makeSet, refuseDevIoasid } from './dev-ioasid.ts';
+import { closeFile, endBonds, tellOrphans } from './closing.ts';
+import { devIoasidIoctl, makeSet, refuseDevIoasid } from './dev-ioasid.ts';
 import { deviceFacts } from './facts.ts';
 import { faultOverflow, pageRequest, stopMarker } from './faults.ts';
 import { dropDescriptor, fileAt, forkFiles, openFile } from './files.ts';
 import type { Generation } from './generation.ts';
-import { dropTranslations } from './kvm.ts';
 import { ARGUMENT_BAD, NO_SUCH_CALL } from './reasons.ts';
 import { RFC_DEVICE_ABSENT, RFC_DEVICE_OPEN } from './reasons-2021-09.ts';
 import { ACCESS_BLOCKED } from './reasons-memory.ts';
 import { allocReviewed } from './review-2021-09.ts';
 import { createProposalState, type ProposalFile, type ProposalState } from './state.ts';
-import { dropContainer, vfioSvaIoctl } from './vfio-sva.ts';
+import { vfioSvaIoctl } from './vfio-sva.ts';
 
 /** Execution of a trace of one of the generations of 2020 and 2021. */
 
@@ -75,8 +77,7 @@ export function executeProposal(kernel: Kernel, record: Call): Reply {
   const { reply } = kernel;
   const state = proposalState(kernel);
   reply.out = undefined;
-  if (state.descriptors[record.pid] === undefined && record.op !== 'open')
-    forkFiles(state, kernel.lastPid, record.pid);
+  const process = meetProcess(kernel, state, record);
   kernel.lastPid = record.pid;
   switch (record.op) {
     case 'open':
@@ -86,7 +87,19 @@ export function executeProposal(kernel: Kernel, record: Call): Reply {
     case 'call':
       return executeCall(kernel, state, record);
     case 'fork':
-      forkFiles(state, record.pid, record.child);
+      if (kernel.state.processes[record.child] === undefined) {
+        forkProcess(kernel, record.child, record.pid);
+        forkFiles(state, record.pid, record.child);
+      }
+      return reply;
+    case 'waitpid':
+      exitProposalProcess(kernel, record.child, record.seq);
+      return reply;
+    case 'note':
+      if (record.kind === 'limits') noteLimits(kernel, process, record.fields);
+      return reply;
+    case 'cap_set_proc':
+      noteCapabilities(process, record.fields);
       return reply;
     case 'ioctl':
       return ioctl(kernel, state, record);
@@ -99,10 +112,26 @@ export function executeProposal(kernel: Kernel, record: Call): Reply {
       reply.modelled = false;
       return reply;
     default:
-      // What the process does to itself is no part of these generations.
+      // What else the process does to itself is no part of these generations.
       return reply;
   }
 }
+
+/**
+ * The process of a record. One never seen before is a child of the last one, unless it begins with an open, or
+ * waits for a child of its own.
+ */
+function meetProcess(kernel: Kernel, state: ProposalState, { op, pid }: Call): Process {
+  const known = kernel.state.processes[pid];
+  if (known !== undefined) return known;
+  const isChild = op !== 'open' && op !== 'waitpid';
+  if (isChild) forkFiles(state, kernel.lastPid, pid);
+  else state.descriptors[pid] = {};
+  return forkProcess(kernel, pid, isChild ? kernel.lastPid : NO_PROCESS);
+}
+
+/** Parent of a process whose parent is not known. */
+const NO_PROCESS = -1;
 
 const KINDS: Readonly<Record<string, ProposalFile['kind']>> = {
   iommufd: 'iommu',
@@ -195,43 +224,39 @@ function ioctl(kernel: Kernel, state: ProposalState, record: IoctlCall): Reply {
   return settle(reply, answer, []);
 }
 
-/** Closing a device detaches and unbinds it; closing a descriptor of the IOMMU waits for its devices. */
-function close(kernel: Kernel, state: ProposalState, record: CloseCall): Reply {
-  const gone = dropDescriptor(state, record.pid, record.fd);
-  if (gone === null) return kernel.reply;
-  const call = callOf(kernel, state, record, gone, {});
-  if (gone.kind === 'device') {
-    for (const { iommu } of [...gone.bindings]) {
-      const file = state.files[iommu]!;
-      detachAll(call, gone, file);
-      unbindDevice(call, gone, file);
-      forget(state, file);
-    }
-  }
-  if (gone.kind === 'kvm') dropTranslations(call, gone);
-  if (gone.kind === 'container') dropContainer(call, gone);
-  if (gone.kind === 'iommu' && kernel.profile.name === 'ioasid-v4') dropSet(call, gone);
-  forget(state, gone);
+function close(kernel: Kernel, state: ProposalState, { pid, fd, seq }: CloseCall): Reply {
+  const gone = dropDescriptor(state, pid, fd);
+  if (gone !== null) closeFile(callOf(kernel, state, { seq, pid }, gone, {}), gone);
   return kernel.reply;
-}
-
-/** A file goes with its last descriptor, and one of the IOMMU once no device is bound to it either. */
-function forget(state: ProposalState, file: ProposalFile): void {
-  const isBound = Object.values(state.files).some(({ bindings }) =>
-    bindings.some(({ iommu }) => iommu === file.id),
-  );
-  if (file.refs === 0 && !isBound) delete state.files[file.id];
 }
 
 function callOf(
   kernel: Kernel,
   state: ProposalState,
-  { seq, pid }: Call,
+  { seq, pid }: Pick<Call, 'seq' | 'pid'>,
   file: ProposalFile | null,
   args: ApiCall['args'],
 ): ProposalCall {
   const told: Notification[] = [];
   return { kernel, state, generation: kernel.profile.name as Generation, pid, seq, file, args, told };
+}
+
+/**
+ * A process is gone, as waitpid tells or lifetimes.ts: the bonds of its address space end first
+ * (`exit_mm`), then its descriptors close, the newest first (`task_work_run`).
+ */
+export function exitProposalProcess(kernel: Kernel, pid: number, seq: number): void {
+  const { proposal: state, processes } = kernel.state;
+  if (state === undefined || processes[pid] === undefined) return;
+  const call = callOf(kernel, state, { seq, pid }, null, {});
+  endBonds(call);
+  for (const fd of Object.keys(state.descriptors[pid] ?? {}).reverse()) {
+    const gone = dropDescriptor(state, pid, Number(fd));
+    if (gone !== null) closeFile({ ...call, file: gone }, gone);
+  }
+  tellOrphans(call);
+  delete state.descriptors[pid];
+  endProcess(kernel, pid, () => {});
 }
 
 function executeCall(kernel: Kernel, state: ProposalState, record: ApiCall): Reply {

@@ -42,6 +42,7 @@ const DEFAULT_PAGE_SIZES = '0x40201000';
 const DEFAULT_WIDTH = 48;
 
 const devicesOf = new WeakMap<Machine, readonly DeviceFacts[]>();
+const groupsOf = new WeakMap<Machine, Map<number, readonly DeviceFacts[]>>();
 const namesOf = new WeakMap<Machine, ReadonlyMap<string, DeviceFacts>>();
 
 /** A device by the name that the topology gives it. */
@@ -106,7 +107,14 @@ function rangesOf(value: JsonValue | undefined): readonly (readonly [bigint, big
 
 /** Every device of a group but bridges: all have to be attached before an address space is whole. */
 export function groupMembers(machine: Machine, group: number): readonly DeviceFacts[] {
-  return deviceFacts(machine).filter((device) => device.group === group && !device.isBridge);
+  let groups = groupsOf.get(machine);
+  if (groups === undefined) {
+    groups = new Map();
+    for (const device of deviceFacts(machine))
+      if (!device.isBridge) groups.set(device.group, [...(groups.get(device.group) ?? []), device]);
+    groupsOf.set(machine, groups);
+  }
+  return groups.get(group) ?? [];
 }
 
 /** `iommu_group_viable`: nobody but user space drives a device of the group. */

@@ -1,5 +1,6 @@
 import type { JsonValue } from '../../trace/index.ts';
 import { functionSpace } from '../ioasid/index.ts';
+import { attachmentsOfDevice } from './attachments.ts';
 import { cookieOf, deviceOf } from './binding.ts';
 import { hexText, numberArg, type ProposalAnswer, type ProposalCall, textArg, wideArg } from './call.ts';
 import { findDevice } from './facts.ts';
@@ -70,9 +71,8 @@ function reportGroup(
     return invalid;
   }
   const { iommu, ioas, file } = found;
-  const attachment = ioas.attachments.find(
-    ({ device, host, guest }) =>
-      device === name && (pasid === null ? guest === null : (host ?? guest) === pasid),
+  const attachment = attachmentsOfDevice(ioas, name).find(({ host, guest }) =>
+    pasid === null ? guest === null : (host ?? guest) === pasid,
   );
   const fault: FaultGroup = {
     ioas: ioas.id,
@@ -101,9 +101,9 @@ export function tellOfFault(
 ): void {
   if (pasid === null) return;
   const { functionName } = deviceOf({ kernel }, device);
-  const attachment = iommu.spaces[ioas]?.attachments.find(
-    (other) => other.device === device && wirePasid(other) === pasid,
-  );
+  const space = iommu.spaces[ioas];
+  const attached = space === undefined ? [] : attachmentsOfDevice(space, device);
+  const attachment = attached.find((other) => wirePasid(other) === pasid);
   // Behind a table in guest memory the number is one of the function's, and nobody told the host of it.
   const scope = attachment === undefined ? functionSpace(functionName) : scopeOfAttachment(attachment);
   const target = { device, file: fileOf(state, device), ioas };

@@ -1,4 +1,5 @@
 import { type GuestPasid, guestPasid, type IoasId } from '../ioasid/index.ts';
+import { devicesOn, findAttachment } from './attachments.ts';
 import { DONE, guestArg, type ProposalAnswer, type ProposalCall, textArg } from './call.ts';
 import { findDevice } from './facts.ts';
 import { scopeOfAttachment } from './pasid-changes.ts';
@@ -13,7 +14,11 @@ import type { Attachment, ProposalFile, Translation } from './state.ts';
 
 /** The attachment whose PASID a descriptor would tell KVM; undefined when nothing is attached so. */
 export function attachmentFor(iommu: ProposalFile, ioas: IoasId, guest: GuestPasid): Attachment | undefined {
-  return iommu.spaces[ioas]?.attachments.find((other) => other.guest === guest && other.host !== null);
+  const space = iommu.spaces[ioas];
+  if (space === undefined) return undefined;
+  return devicesOn(space)
+    .map((device) => findAttachment(space, device, guest))
+    .find((other) => other !== undefined && other.host !== null);
 }
 
 /** KVM_MAP_PASID. */

@@ -1,21 +1,25 @@
 import type { Refusal } from '../reason.ts';
+import { devicesOn } from './attachments.ts';
 import { deviceOf } from './binding.ts';
 import { type ProposalCall, wideArg } from './call.ts';
+import { chargePages, exceedsLimit, isPinned, isRegistered } from './locked-memory.ts';
 import { ARGUMENT_BAD } from './reasons.ts';
 import {
   MAP_ALIGNMENT,
   MAP_LIMIT,
+  MAP_LOCKED,
   MAP_OVERLAP,
   MAP_PERMISSION,
   MAP_RANGE,
   NOT_A_REGISTRATION,
   NOT_REGISTERED,
+  REGISTER_LOCKED,
   REGISTER_TWICE,
   REGISTERED_IN_USE,
   UNMAP_ALL_RANGE,
   UNMAP_CUTS,
 } from './reasons-memory.ts';
-import type { Ioas, Mapping, ProposalFile, UserRange } from './state.ts';
+import type { Ioas, Mapping, ProposalFile, Registration, UserRange } from './state.ts';
 
 /** Mappings with the rules of VFIO's type1 v2, and memory that was registered before. */
 
@@ -60,6 +64,7 @@ export function mapRange(call: ProposalCall, iommu: ProposalFile, ioas: Ioas, re
     targetPage: pageOf(target),
     flags,
     owner: call.pid,
+    lockedPages: 0,
   };
   const at = ioas.maps.findIndex((other) => other.iovaPage + other.pages > map.iovaPage);
   const next = ioas.maps[at];
@@ -68,24 +73,23 @@ export function mapRange(call: ProposalCall, iommu: ProposalFile, ioas: Ioas, re
   if (!isPermitted(call, ioas, iova, iova + size - 1n)) return MAP_RANGE;
   // Once a descriptor registers memory, all its mappings are of registered memory.
   if (ioas.parent === null && iommu.registered.length > 0 && !isRegistered(iommu, map)) return NOT_REGISTERED;
+  if (isPinned(call, ioas) && !isRegistered(iommu, map)) {
+    if (exceedsLimit(call, call.pid, map.pages)) return MAP_LOCKED;
+    chargePages(call, call.pid, map.pages);
+    map.lockedPages = map.pages;
+  }
   ioas.maps.splice(at < 0 ? ioas.maps.length : at, 0, map);
   return null;
 }
 
 /** Ranges: all that the address width allows, without what a device has reserved. */
 function isPermitted(call: ProposalCall, ioas: Ioas, first: bigint, last: bigint): boolean {
-  return ioas.attachments
-    .map(({ device }) => deviceOf(call, device))
+  return devicesOn(ioas)
+    .map((device) => deviceOf(call, device))
     .every(
       ({ addressWidth, reserved }) =>
         last < 1n << BigInt(addressWidth) && reserved.every(([from, to]) => last < from || first > to),
     );
-}
-
-function isRegistered({ registered }: ProposalFile, { targetPage, pages }: Mapping): boolean {
-  return registered.some(
-    (range) => range.page <= targetPage && targetPage + pages <= range.page + range.pages,
-  );
 }
 
 /**
@@ -93,7 +97,7 @@ function isRegistered({ registered }: ProposalFile, { targetPage, pages }: Mappi
  * error at the first mapping that another process has made.
  */
 export function unmapRange(
-  { pid }: Pick<ProposalCall, 'pid'>,
+  call: ProposalCall,
   ioas: Ioas,
   iova: bigint,
   size: bigint,
@@ -101,7 +105,7 @@ export function unmapRange(
 ): { readonly bytes: bigint } | NonNullable<Refusal> {
   if ((flags & UNMAP_ALL) !== 0) {
     if (iova !== 0n || size !== 0n) return UNMAP_ALL_RANGE;
-    return remove(ioas, pid, () => true);
+    return remove(call, ioas, () => true);
   }
   if (size === 0n || !isAligned(iova) || !isAligned(size) || iova + size > U64_COUNT) return MAP_ALIGNMENT;
   const [first, end] = [pageOf(iova), pageOf(iova + size)];
@@ -109,15 +113,20 @@ export function unmapRange(
     [first, end].some((edge) => iovaPage < edge && edge < iovaPage + pages),
   );
   if (isCut) return UNMAP_CUTS;
-  return remove(ioas, pid, ({ iovaPage }) => iovaPage >= first && iovaPage < end);
+  return remove(call, ioas, ({ iovaPage }) => iovaPage >= first && iovaPage < end);
 }
 
-function remove(ioas: Ioas, pid: number, isMeant: (map: Mapping) => boolean): { readonly bytes: bigint } {
+function remove(
+  call: ProposalCall,
+  ioas: Ioas,
+  isMeant: (map: Mapping) => boolean,
+): { readonly bytes: bigint } {
   const stop =
-    ioas.maps.find((map) => isMeant(map) && map.owner !== pid)?.iovaPage ?? Number.POSITIVE_INFINITY;
+    ioas.maps.find((map) => isMeant(map) && map.owner !== call.pid)?.iovaPage ?? Number.POSITIVE_INFINITY;
   const goes = (map: Mapping): boolean => isMeant(map) && map.iovaPage < stop;
   const gone = ioas.maps.filter(goes);
   ioas.maps = ioas.maps.filter((map) => !goes(map));
+  for (const { owner, lockedPages } of gone) chargePages(call, owner, -lockedPages);
   return { bytes: gone.reduce((sum, { pages }) => sum + BigInt(pages) * PAGE, 0n) };
 }
 
@@ -127,7 +136,9 @@ export function registerMemory(call: ProposalCall, iommu: ProposalFile): Refusal
   if (range === null) return ARGUMENT_BAD;
   const isTwice = iommu.registered.some((other) => overlaps(other, range));
   if (isTwice) return REGISTER_TWICE;
-  iommu.registered.push(range);
+  if (exceedsLimit(call, call.pid, range.pages)) return REGISTER_LOCKED;
+  chargePages(call, call.pid, range.pages);
+  iommu.registered.push({ ...range, owner: call.pid });
   return null;
 }
 
@@ -141,7 +152,8 @@ export function unregisterMemory(call: ProposalCall, iommu: ProposalFile): Refus
     .filter(({ parent }) => parent === null)
     .some(({ maps }) => maps.some(({ targetPage, pages }) => overlaps({ page: targetPage, pages }, range)));
   if (isUsed) return REGISTERED_IN_USE;
-  iommu.registered.splice(at, 1);
+  const [{ owner, pages }] = iommu.registered.splice(at, 1) as [Registration];
+  chargePages(call, owner, -pages);
   return null;
 }
 
@@ -174,6 +186,7 @@ export function composed(iommu: ProposalFile, ioas: Ioas): Mapping[] {
           targetPage: under.targetPage + (first - under.iovaPage),
           flags: map.flags & under.flags,
           owner: map.owner,
+          lockedPages: 0,
         },
       ];
     }),

@@ -84,6 +84,12 @@ export const UNMAP_CUTS = reason(
   'vfio_iommu_type1.c vfio_dma_do_unmap',
   'the range begins or ends within a mapping',
 );
+export const MAP_LOCKED = reason(
+  'type1v2-locked-memory',
+  'ENOMEM',
+  'vfio_iommu_type1.c vfio_pin_pages_remote',
+  'with these pages, the process would have locked more memory than RLIMIT_MEMLOCK, and it lacks CAP_IPC_LOCK',
+);
 export const UNMAP_ALL_RANGE = reason(
   'type1v2-unmap-all-range',
   'EINVAL',
@@ -101,6 +107,24 @@ export const REGISTER_TWICE = reason(
   'EEXIST',
   P1,
   'the range overlaps one that is registered',
+);
+export const REGISTER_LOCKED = reason(
+  'choice-memory-limit',
+  'ENOMEM',
+  P1,
+  'with the registered range, the process would have locked more than RLIMIT_MEMLOCK, and it lacks CAP_IPC_LOCK',
+);
+export const ATTACH_LOCKED = reason(
+  'choice-attach-memory-limit',
+  'ENOMEM',
+  `${P2}, section 3`,
+  'what was mapped before is pinned now, and would be more than RLIMIT_MEMLOCK of the process that mapped it',
+);
+export const MAPPER_GONE = reason(
+  'choice-attach-mapper-gone',
+  'ESRCH',
+  'vfio_iommu_type1.c vfio_lock_acct',
+  'what was mapped before is pinned now, and the process that mapped it is gone',
 );
 export const REGISTERED_IN_USE = reason(
   'choice-memory-in-use',

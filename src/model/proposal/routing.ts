@@ -18,6 +18,7 @@ import {
   spaceFor,
 } from '../ioasid/index.ts';
 import type { Reason, Refusal } from '../reason.ts';
+import { attachmentsOf } from './attachments.ts';
 import { deviceOf } from './binding.ts';
 import { coreOf, type ProposalCall } from './call.ts';
 import { type DeviceFacts, pasidUser, policyOf } from './facts.ts';
@@ -130,7 +131,9 @@ export function releaseRouting(
 
 /** The CPU of a VM would go on sending a PASID that is free for the next owner. */
 function noteStaleTranslations({ state, seq }: ProposalCall, iommu: ProposalFile, host: HostPasid): void {
-  for (const { id, translations } of Object.values(state.files)) {
+  for (const key in state.files) {
+    const { id, kind, translations } = state.files[key]!;
+    if (kind !== 'kvm') continue;
     for (const [guest, translation] of Object.entries(translations)) {
       if (translation.iommu !== iommu.id || translation.host !== host) continue;
       const says = `PASID ${host} is freed while the CPU of VM ${id} still translates ${guest} to it`;
@@ -201,7 +204,7 @@ function shareOrAllocate(
 function checkMix(call: ProposalCall, iommu: ProposalFile, device: DeviceFacts): Refusal {
   if (!device.isShared) return null;
   const others = Object.values(iommu.spaces)
-    .flatMap(({ attachments }) => attachments)
+    .flatMap(attachmentsOf)
     .filter(({ guest }) => guest !== null)
     .map((attachment) => deviceOf(call, attachment.device));
   const isMixed = others.some((other) => other.isShared && other.isMediated !== device.isMediated);

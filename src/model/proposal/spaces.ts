@@ -1,6 +1,7 @@
 import { proposalIoasLifecycle, REFUSED } from '../../../machines/index.ts';
 import { type IoasId, ioasId } from '../ioasid/index.ts';
 import type { Reason, Refusal } from '../reason.ts';
+import { devicesOn, isOn } from './attachments.ts';
 import type { ProposalCall } from './call.ts';
 import { findDevice, groupMembers } from './facts.ts';
 import { FREE_IN_USE, FREE_PARENT, IOAS_UNKNOWN, NOT_ATTACHED, PARTIAL_GROUP } from './reasons.ts';
@@ -28,7 +29,8 @@ export function createIoas(
     lifecycle: proposalIoasLifecycle.initial,
     ...fields,
     maps: [],
-    attachments: [],
+    devices: {},
+    attachmentCount: 0,
   };
   kernel.effects.objectCreated(iommu.id, 'ioasid', id);
   return iommu.spaces[id]!;
@@ -43,8 +45,21 @@ export function childrenOf(iommu: ProposalFile, parent: Ioas): Ioas[] {
   return Object.values(iommu.spaces).filter((ioas) => ioas.parent === parent.id);
 }
 
+/**
+ * The last descriptor is closed, which held an address space by its number: those that no device is attached
+ * to go at once, the others with their last device. A parent stays for its children.
+ */
+export function dropUnheld(call: ProposalCall, iommu: ProposalFile): void {
+  if (iommu.refs > 0) return;
+  // Children go before their parents; a parent may have the higher number where a number was used again.
+  for (let found = true; found; ) {
+    found = false;
+    for (const ioas of Object.values(iommu.spaces)) if (freeIoas(call, iommu, ioas) === null) found = true;
+  }
+}
+
 export function freeIoas({ kernel }: ProposalCall, iommu: ProposalFile, ioas: Ioas): Refusal {
-  if (ioas.attachments.length > 0) return FREE_IN_USE;
+  if (ioas.attachmentCount > 0) return FREE_IN_USE;
   if (childrenOf(iommu, ioas).length > 0) return FREE_PARENT;
   moveIoas(ioas, EVENT.FREE);
   delete iommu.spaces[ioas.id];
@@ -54,8 +69,9 @@ export function freeIoas({ kernel }: ProposalCall, iommu: ProposalFile, ioas: Io
 
 /** Whether the address space takes commands now: attached, and (May) with its groups complete. */
 export function requireLive(ioas: Ioas): Refusal {
-  if (ioas.lifecycle === STATE.partial) return PARTIAL_GROUP;
-  return ioas.lifecycle === STATE.allocated ? NOT_ATTACHED : null;
+  const { lifecycle } = ioas;
+  if (lifecycle === STATE.partial || lifecycle === STATE.boundPartial) return PARTIAL_GROUP;
+  return lifecycle === STATE.allocated ? NOT_ATTACHED : null;
 }
 
 /**
@@ -71,29 +87,20 @@ export function isWhole(call: ProposalCall, ioas: Ioas, changed: string): boolea
   return names.every((name) => hasAllOrNone(call, ioas, name));
 }
 
+/** Whether a device that is attached completes its group, in May 2021: its leaving would make it partial. */
+export function completesGroup(call: ProposalCall, ioas: Ioas, name: string): boolean {
+  const { isSoftware, group } = findDevice(call.kernel.machine, name)!;
+  if (isSoftware || call.generation !== 'proposal-2021-05') return false;
+  return groupMembers(call.kernel.machine, group).length > 1 && hasAllOrNone(call, ioas, name);
+}
+
 /** Whether all devices of a device's group are attached, or none any more. */
 function hasAllOrNone({ kernel }: ProposalCall, ioas: Ioas, name: string): boolean {
   const { isSoftware, group } = findDevice(kernel.machine, name)!;
   if (isSoftware) return true;
   const members = groupMembers(kernel.machine, group);
-  const attached = members.filter((member) => isOn(ioas, member.name));
-  return attached.length === 0 || attached.length === members.length;
-}
-
-function isOn({ attachments }: Ioas, name: string): boolean {
-  return attachments.some(({ device }) => device === name);
-}
-
-/** Names of the devices that are attached, each once; there may be many attachments of few devices. */
-export function devicesOn({ attachments }: Ioas): readonly string[] {
-  const names: string[] = [];
-  let last = '';
-  for (const { device } of attachments) {
-    if (device === last) continue;
-    last = device;
-    if (!names.includes(device)) names.push(device);
-  }
-  return names;
+  const isFirst = isOn(ioas, members[0]!.name);
+  return members.every((member) => isOn(ioas, member.name) === isFirst);
 }
 
 /** Steps the lifecycle; a refusal is our bug, the checks stand before it. */

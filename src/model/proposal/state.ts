@@ -42,7 +42,7 @@ export interface ProposalFile {
   readonly spaces: Record<number, Ioas>;
   /** PASID set of the descriptor; 0 until a PASID is needed. */
   set: number;
-  registered: UserRange[];
+  registered: Registration[];
   /** Fault groups that were reported and not answered, oldest first. */
   faults: FaultGroup[];
   /** Of kind `kvm`: the CPU's PASID translation table, by the guest's number. */
@@ -86,7 +86,19 @@ export interface Ioas {
   /** 0 when not stated. */
   readonly addressWidth: number;
   maps: Mapping[];
-  attachments: Attachment[];
+  /** Devices that are attached, by name. */
+  readonly devices: Record<string, AttachedDevice>;
+  /** Attachments of all of them. */
+  attachmentCount: number;
+}
+
+/** What of one device is attached to an address space: see attachments.ts. */
+export interface AttachedDevice {
+  /** That of requests without a PASID; a mediated device has one of its own for them. */
+  default: Attachment | null;
+  /** By the guest's PASID. */
+  readonly byPasid: Record<number, Attachment>;
+  count: number;
 }
 
 export interface Attachment {
@@ -118,11 +130,18 @@ export interface Mapping {
   readonly flags: number;
   /** Process that mapped it: another one can not unmap it. */
   readonly owner: number;
+  /** Pages that its process is charged for; 0 where nothing is pinned for this mapping alone. */
+  lockedPages: number;
 }
 
 export interface UserRange {
   readonly page: number;
   readonly pages: number;
+}
+
+/** Memory that was registered: it is pinned, and its process charged. */
+export interface Registration extends UserRange {
+  readonly owner: number;
 }
 
 export interface PageRequest {

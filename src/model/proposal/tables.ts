@@ -1,4 +1,5 @@
 import type { Refusal } from '../reason.ts';
+import { attachmentsOf, devicesOn } from './attachments.ts';
 import { deviceOf } from './binding.ts';
 import { hexText, type ProposalCall, textArg, wideArg } from './call.ts';
 import { policyOf } from './facts.ts';
@@ -28,7 +29,7 @@ export type TableKind = 'user-table' | 'pasid-table';
 export function checkTable(call: ProposalCall, ioas: Ioas, kind: TableKind): Refusal {
   const isGuestOwned = ['smmuv3', 'amd'].includes(policyOf(call.kernel.machine).platform);
   if (kind === 'pasid-table' && !isGuestOwned) return NO_PASID_TABLE;
-  const devices = ioas.attachments.map(({ device }) => deviceOf(call, device));
+  const devices = devicesOn(ioas).map((device) => deviceOf(call, device));
   return devices.every(({ hasHardwareNesting }) => hasHardwareNesting) ? null : NO_HARDWARE_NESTING;
 }
 
@@ -45,7 +46,7 @@ export function bindTable(call: ProposalCall, ioas: Ioas, kind: TableKind): Refu
   ioas.table = { address: hexText(address), format };
   ioas.kind = kind;
   moveIoas(ioas, IOAS_EVENT.BIND_TABLE);
-  for (const attachment of ioas.attachments) tellOfAttachment(call, 'bind', call.file!, ioas, attachment);
+  for (const attachment of attachmentsOf(ioas)) tellOfAttachment(call, 'bind', call.file!, ioas, attachment);
   return null;
 }
 
@@ -63,7 +64,7 @@ export function unbindTable(
   ioas.table = null;
   ioas.kind = 'open';
   moveIoas(ioas, IOAS_EVENT.UNBIND_TABLE);
-  for (const attachment of ioas.attachments) tellOfAttachment(call, 'unbind', iommu, ioas, attachment);
+  for (const attachment of attachmentsOf(ioas)) tellOfAttachment(call, 'unbind', iommu, ioas, attachment);
   const kept = iommu.faults.filter((fault) => fault.ioas !== ioas.id);
   const answered = iommu.faults.length - kept.length;
   for (const fault of iommu.faults)

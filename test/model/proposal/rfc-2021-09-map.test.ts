@@ -62,7 +62,7 @@ describe('table 4.4: type1 v2', () => {
     const s = attached();
     const { maps } = s.kernel.state.proposal!.files[1]!.spaces[0]!;
     for (let page = 0; page < 65_535; page += 1)
-      maps.push({ iovaPage: page, pages: 1, targetPage: 0, flags: 3, owner: 100 });
+      maps.push({ iovaPage: page, pages: 1, targetPage: 0, flags: 3, owner: 100, lockedPages: 0 });
     expect(map(s, { iova: 0x20000000n })).toMatchObject({ errno: 28, reason: 'type1v2-entry-limit' });
   });
   test.each([
