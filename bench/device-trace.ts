@@ -18,7 +18,10 @@ import {
 } from '../src/uapi/index.ts';
 import { createRandom } from './random.ts';
 
-/** A trace of maps and unmaps for a device behind a VT-d unit, with notes of the physical pages of some. */
+/**
+ * A trace of maps and unmaps for a device behind a VT-d unit. A part of the maps is followed by a note of
+ * their physical pages.
+ */
 
 const COMMON = { pid: 1000, tid: null, tNs: null, extra: null, replied: true, ret: 0, errno: 0 } as const;
 const IOMMUFD = 3;
@@ -46,7 +49,8 @@ export const MACHINE: Topology = {
   devices: [{ path: '/dev/vfio/devices/vfio0', bdf: '0000:00:02.0', group: 1, instance: 'dmar0', raw: {} }],
 };
 
-export function deviceTrace(seed: number, count: number): Call[] {
+/** `notedMaps`: one of so many maps has a note; 0: none has. */
+export function deviceTrace(seed: number, count: number, notedMaps = 4): Call[] {
   const random = createRandom(seed);
   const { profile } = chooseProfile('6.12', 4096);
   const kernel = createKernel(profile, true, NO_EFFECTS, machineOf({ topology: MACHINE, arch: null }));
@@ -121,7 +125,7 @@ export function deviceTrace(seed: number, count: number): Call[] {
       buildStruct(IOMMU_IOAS_MAP, { flags: FIXED, ioas_id, user_va, length: PAGE * BigInt(pages), iova }),
     );
     live[slot] = 1;
-    if (random.below(4) > 0) continue;
+    if (notedMaps === 0 || random.below(notedMaps) > 0) continue;
     const first = 1 + random.below(1 << 28);
     const pfns = Array.from({ length: pages }, (_, page) => first + page + (page > 7 ? 100 : 0));
     const note: Note = {

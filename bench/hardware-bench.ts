@@ -4,14 +4,27 @@ import { createTranslator, lookAt, replayTrace, watchHardware } from '../replay/
 import { type Call, EMPTY_HEADER } from '../src/trace/index.ts';
 import { openTemporaryStore, type Store, type TraceInfo } from '../store/index.ts';
 import { deviceTrace, IOVA_PAGES, MACHINE } from './device-trace.ts';
-import { against, type BenchResult, bestMs, result } from './measure.ts';
+import { against, type BenchResult, bestMs, pairedCpuMs, result } from './measure.ts';
 import { createRandom } from './random.ts';
 
 /** Cost of the hardware behind a trace: following it, looking at it, and walking its tables. */
 
 export function measureHardware(quick: boolean, seed: number, say: (line: string) => void): BenchResult[] {
   say('hardware');
-  const calls = deviceTrace(seed, quick ? 10_000 : 100_000);
+  const count = quick ? 20_000 : 100_000;
+  const without = deviceTrace(seed, count, 0);
+  const noted = deviceTrace(seed, count);
+  return [
+    ...withTrace(without, (store, trace) => measureFollowing(store, trace, without, 'replay-device')),
+    ...withTrace(noted, (store, trace) => [
+      ...measureFollowing(store, trace, noted, 'replay-device-noted'),
+      ...measureWalks(store, trace, quick, seed),
+    ]),
+    measureTebibyte(),
+  ];
+}
+
+function withTrace<T>(calls: readonly Call[], work: (store: Store, trace: TraceInfo) => T): T {
   const store = openTemporaryStore();
   try {
     const writer = store.beginTrace({
@@ -20,34 +33,34 @@ export function measureHardware(quick: boolean, seed: number, say: (line: string
     });
     for (let at = 0; at < calls.length; at += 4096) writer.append(calls.slice(at, at + 4096));
     writer.seal();
-    const trace = store.findTrace(writer.traceId)!;
-    return [
-      ...measureFollowing(store, trace, calls),
-      ...measureWalks(store, trace, quick, seed),
-      measureTebibyte(),
-    ];
+    return work(store, store.findTrace(writer.traceId)!);
   } finally {
     store.close();
   }
 }
 
+const PAIRS = 9;
+
 /** A replay that keeps what it did to the hardware, beside one that does not. */
-function measureFollowing(store: Store, trace: TraceInfo, calls: readonly Call[]): BenchResult[] {
-  const perCall = (work: () => void): number => (bestMs(3, work) * 1e6) / calls.length;
-  const plain = result(
-    'replay-device',
-    perCall(() => check(replayTrace(store, trace.id))),
-    'ns/call',
-  );
-  const followed = perCall(() => {
+function measureFollowing(
+  store: Store,
+  trace: TraceInfo,
+  calls: readonly Call[],
+  name: string,
+): BenchResult[] {
+  const plain = (): void => check(replayTrace(store, trace.id));
+  const following = (): void => {
     const { watch } = watchHardware();
     check(replayTrace(store, trace.id, { watch }));
-  });
-  const looked = perCall(() => void lookAt(store, trace, null));
+  };
+  const { baseMs, otherMs, ratio } = pairedCpuMs(PAIRS, plain, following);
+  const perCall = (ms: number): number => (ms * 1e6) / calls.length;
+  const base = result(name, perCall(baseMs), 'ns/call');
+  const looked = (bestMs(3, () => void lookAt(store, trace, null)) * 1e6) / calls.length;
   return [
-    plain,
-    against('replay-device-hardware', followed, 'ns/call', plain),
-    against('look-at-end', looked, 'ns/call', plain),
+    base,
+    { ...against(`${name}-hardware`, perCall(otherMs), 'ns/call', base), ratio },
+    result(`${name}-look-at-end`, looked, 'ns/call'),
   ];
 }
 

@@ -20,6 +20,42 @@ export function bestMs(runs: number, work: () => void): number {
   return best;
 }
 
+/** Processor time of two pieces of work, each the median of its runs, and the median of their ratios. */
+export interface Pair {
+  readonly baseMs: number;
+  readonly otherMs: number;
+  readonly ratio: number;
+}
+
+/**
+ * Runs the two in turn, so that a machine that gets slower does so for both, and takes the time that the
+ * process was given, so that what else the machine does counts for neither.
+ */
+export function pairedCpuMs(runs: number, base: () => void, other: () => void): Pair {
+  const bases: number[] = [];
+  const others: number[] = [];
+  base();
+  other();
+  for (let run = 0; run < runs; run += 1) {
+    bases.push(cpuMs(base));
+    others.push(cpuMs(other));
+  }
+  const ratio = median(others.map((value, run) => value / bases[run]!));
+  return { baseMs: median(bases), otherMs: median(others), ratio };
+}
+
+function cpuMs(work: () => void): number {
+  collectGarbage();
+  const before = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
+}
+
 export function collectGarbage(): void {
   globalThis.gc?.();
 }

@@ -1,6 +1,6 @@
 import { runsOf } from './contiguous-runs.ts';
 import type { Fill, TableStep } from './fills.ts';
-import type { FrameRun } from './frame-map.ts';
+import type { FrameRun } from './frame-run.ts';
 import type { PageTable } from './page-table.ts';
 import { unmappedAtOnce } from './unmap-ranges.ts';
 

@@ -1,5 +1,5 @@
-import { BLOCK, type FrameRun } from './frame-map.ts';
-import { frameAt, hasFrames, type PinnedPages } from './physical-pages.ts';
+import type { FrameRun } from './frame-run.ts';
+import { frameAt, framedRanges, type PinnedPages } from './physical-pages.ts';
 import { UNKNOWN_FRAME } from './table-format.ts';
 
 /** Physically contiguous runs of an area's pages: what the kernel maps and unmaps at once. */
@@ -7,7 +7,6 @@ import { UNKNOWN_FRAME } from './table-format.ts';
 /** The runs of the first `pageCount` pages, in order; costs what is known of them, not their number. */
 export function runsOf(pages: PinnedPages, pageCount: number): FrameRun[] {
   if (pages.told !== null) return clipped(pages.told, pageCount);
-  if (!hasFrames(pages)) return [{ first: 0, count: pageCount, frame: UNKNOWN_FRAME }];
   const runs: { first: number; count: number; frame: number }[] = [];
   const add = (first: number, count: number, frame: number): void => {
     const last = runs.at(-1);
@@ -16,12 +15,11 @@ export function runsOf(pages: PinnedPages, pageCount: number): FrameRun[] {
     else runs.push({ first, count, frame });
   };
   let at = 0;
-  for (const block of knownBlocks(pages)) {
-    const start = Math.max(at, block * BLOCK);
-    const end = Math.min(pageCount, (block + 1) * BLOCK);
-    if (start >= end) continue;
-    if (start > at) add(at, start - at, UNKNOWN_FRAME);
-    for (at = start; at < end; at += 1) add(at, 1, frameAt(pages, at));
+  for (const [first, behind] of framedRanges(pages)) {
+    const end = Math.min(pageCount, behind);
+    if (first >= end) continue;
+    if (first > at) add(at, first - at, UNKNOWN_FRAME);
+    for (at = first; at < end; at += 1) add(at, 1, frameAt(pages, at));
   }
   if (at < pageCount) add(at, pageCount - at, UNKNOWN_FRAME);
   return runs;
@@ -33,15 +31,4 @@ function clipped(told: readonly FrameRun[], pageCount: number): FrameRun[] {
     if (first < pageCount) runs.push({ first, count: Math.min(count, pageCount - first), frame });
   }
   return runs;
-}
-
-/** Numbers of the blocks of pages of which anything is known, ascending. */
-function knownBlocks({ before, during, runs, huge }: PinnedPages): number[] {
-  const blocks = new Set<number>();
-  for (const map of [before, during]) for (const block of map.keys()) blocks.add(block);
-  for (const place of huge.keys()) {
-    const { index, count } = runs[place]!;
-    for (let block = Math.floor(index / BLOCK); block * BLOCK < index + count; block += 1) blocks.add(block);
-  }
-  return [...blocks].sort((a, b) => a - b);
 }

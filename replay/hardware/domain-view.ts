@@ -15,6 +15,7 @@ import type { History } from './history.ts';
 import { eachIoas, type1Key } from './history-domains.ts';
 import { createPageTable, type PageTable } from './page-table.ts';
 import { smmuFeatures } from './smmu-features.ts';
+import { stepsBetween } from './step-list.ts';
 import type { FormatFacts } from './table-format.ts';
 
 /** What the hardware holds, from the state of the kernel and what was done to its domains. */
@@ -94,7 +95,8 @@ function makeTable(
   const format = formatOf(facts);
   if (format === null) return null;
   const table = createPageTable(format);
-  applySteps(table, history.domains.get(key)?.steps.slice(0, stepCount) ?? [], pageBytes);
+  const steps = history.domains.get(key)?.steps;
+  if (steps !== undefined) applySteps(table, stepsBetween(steps, history, 0, stepCount), pageBytes);
   return table;
 }
 
@@ -114,7 +116,7 @@ function* iommufdDomains(history: History, kernel: Kernel): Generator<DomainSket
         nestParent: hwpt.nestParent,
         tracking: hwpt.tracking,
         facts: formatFacts(kernel, domain, hwpt, known?.tracked ?? false),
-        stepCount: known?.steps.length ?? 0,
+        stepCount: known?.steps.count ?? 0,
       };
     }
   }
@@ -132,7 +134,7 @@ function* type1Domains(history: History, kernel: Kernel): Generator<DomainSketch
       nestParent: false,
       tracking: false,
       facts,
-      stepCount: history.domains.get(key)?.steps.length ?? 0,
+      stepCount: history.domains.get(key)?.steps.count ?? 0,
     };
   }
 }

@@ -140,7 +140,7 @@ function isOurs({ log }: Recorder, iommu: string): boolean {
 }
 
 function takeSteps(recorder: Recorder, domain: number): void {
-  const end = recorder.history.domains.get(domain)?.steps.length ?? 0;
+  const end = recorder.history.domains.get(domain)?.steps.count ?? 0;
   if (end === (recorder.taken.get(domain) ?? 0) || !recorder.log.domains.has(domain)) return;
   recorder.taken.set(domain, end);
   push(recorder, { op: 'steps', domain, end, silent: false });

@@ -1,12 +1,14 @@
 import type { PinnedPages } from './physical-pages.ts';
 
 /**
- * What was done to a domain, in order: cheap to note for every map and unmap, worked out when somebody
- * looks (apply-steps.ts).
+ * What was done to a domain, in order: cheap to note for every map and unmap (step-list.ts), worked out when
+ * somebody looks (apply-steps.ts).
  */
 
 /** An area as it was put into domains. */
 export interface Fill {
+  /** In the table of fills. */
+  readonly row: number;
   readonly page: number;
   readonly pageCount: number;
   readonly prot: number;

@@ -1,9 +1,10 @@
 import { type EffectSink, type IovaSpace, type Kernel, NO_EFFECTS } from '../../src/model/index.ts';
 import type { Call } from '../../src/trace/index.ts';
 import { CMD } from '../../src/uapi/index.ts';
+import { NO_FILL } from './fill-table.ts';
 import type { History } from './history.ts';
 import { eachIoas, followAreas, followDomains, hwptGone, hwptMade } from './history-domains.ts';
-import { addFill, areaPages, dropFill, newFill } from './history-fills.ts';
+import { addFill, dropFill, newFill } from './history-fills.ts';
 import { takeHugeMapping, takeNote } from './physical-pages.ts';
 
 /**
@@ -50,14 +51,14 @@ export function afterCall(history: History, kernel: Kernel, call: Call, diverged
     history.stale = false;
     if (diverged) for (const each of history.spaces.values()) followAreas(history, kernel, each);
   }
-  history.dropped = null;
+  history.dropped.row = NO_FILL;
 }
 
 /** After what no record tells: the exit of a process. */
 export function afterExit(history: History, kernel: Kernel): void {
   if (history.stale) followDomains(history, kernel);
   history.stale = false;
-  history.dropped = null;
+  history.dropped.row = NO_FILL;
 }
 
 const TYPE1_CALLS: ReadonlySet<number> = new Set([
@@ -85,9 +86,9 @@ function fillArea(
 function emptyArea(history: History, kernel: Kernel, space: IovaSpace, slot: number): void {
   const own = history.spaces.get(space);
   if (own === undefined) return;
-  const { page, pageCount } = areaPages(space, slot);
-  const fill = own.fills.get(page);
-  if (fill !== undefined) dropFill(history, kernel, own, fill, pageCount);
+  const page = space.areas.startPage[slot]!;
+  const row = own.fills.get(page);
+  if (row !== undefined) dropFill(history, kernel, own, row, space.areas.lastPage[slot]! - page + 1);
 }
 
 function noteTracking(history: History, kernel: Kernel): void {

@@ -2,6 +2,7 @@ import { type Kernel, userPageRuns } from '../../src/model/index.ts';
 import { decodeByteString, type Note } from '../../src/trace/index.ts';
 import type { Fill } from './fills.ts';
 import type { History } from './history.ts';
+import { stepsBetween } from './step-list.ts';
 
 /** Memory of a guest, as far as a trace recorded it, addressed as the guest does: through a nest parent. */
 
@@ -122,9 +123,10 @@ export function guestMemory(
 }
 
 /** Areas that the domain holds after so many steps, by IOVA. */
-function fillsOf({ domains }: History, key: number, stepCount: number): Fill[] {
+function fillsOf(history: History, key: number, stepCount: number): Fill[] {
   const live = new Map<number, Fill>();
-  for (const step of domains.get(key)?.steps.slice(0, stepCount) ?? []) {
+  const steps = history.domains.get(key)?.steps;
+  for (const step of steps === undefined ? [] : stepsBetween(steps, history, 0, stepCount)) {
     if (step.step === 'map') live.set(step.fill.page, step.fill);
     else live.delete(step.fill.page);
   }

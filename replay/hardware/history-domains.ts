@@ -6,13 +6,12 @@ import {
   type Kernel,
   spaceOf,
 } from '../../src/model/index.ts';
-import type { TableStep } from './fills.ts';
 import type { History, SpaceHistory } from './history.ts';
 import {
   addFill,
-  areaPages,
   dropFill,
   emptyDomain,
+  fillsInOrder,
   forgetFill,
   keepFill,
   newFill,
@@ -20,6 +19,7 @@ import {
   slotsOf,
 } from './history-fills.ts';
 import { note } from './journal.ts';
+import { addStep, createStepList, STEP } from './step-list.ts';
 
 /** Domains that join an IOAS or a classic container, and leave. */
 
@@ -142,23 +142,27 @@ function setDomains(
   own.domains = [...keys];
   if (keys.length === 0) for (const fill of [...own.fills.values()]) forgetFill(history, own, fill);
   if (joined.length === 0) return;
-  const inOrder = [...own.fills.values()].sort((a, b) => a.page - b.page);
+  const inOrder = fillsInOrder(history, own);
   for (const key of joined) {
-    const fills = inOrder.map((fill) => ({ ...fill, small }));
-    const steps: TableStep[] = fills.map((fill) => ({ step: 'map', fill }));
+    const steps = createStepList();
+    for (const row of inOrder) addStep(steps, row, small ? STEP.mapSmall : STEP.map);
     history.domains.set(key, { key, steps, tracked: false });
-    for (const fill of fills) noteMap(history, own, [key], fill);
+    for (const row of inOrder) noteMap(history, own, [key], row, small);
   }
 }
 
 /** The areas of an IOAS were changed behind the effects: by what a reply was found to say. */
 export function followAreas(history: History, kernel: Kernel, own: SpaceHistory): void {
   if (own.domains.length === 0) return;
-  const slots = new Map(slotsOf(own.space).map((slot) => [areaPages(own.space, slot).page, slot]));
-  for (const fill of [...own.fills.values()]) {
-    const slot = slots.get(fill.page);
-    const isSame = slot !== undefined && areaPages(own.space, slot).pageCount === fill.pageCount;
-    if (!isSame) dropFill(history, kernel, own, fill, fill.pageCount);
+  const { areas } = own.space;
+  const { fills } = history;
+  const slots = new Map(slotsOf(own.space).map((slot) => [areas.startPage[slot]!, slot]));
+  for (const row of [...own.fills.values()]) {
+    const page = fills.page[row]!;
+    const pageCount = fills.pageCount[row]!;
+    const slot = slots.get(page);
+    const isSame = slot !== undefined && areas.lastPage[slot]! - page + 1 === pageCount;
+    if (!isSame) dropFill(history, kernel, own, row, pageCount);
   }
   for (const [page, slot] of slots) {
     if (!own.fills.has(page))

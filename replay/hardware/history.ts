@@ -1,13 +1,14 @@
 import type { IovaSpace } from '../../src/model/index.ts';
-import type { Fill, TableStep } from './fills.ts';
+import { createFillTable, type FillTable, NO_FILL } from './fill-table.ts';
 import type { Journal } from './journal.ts';
 import { createPhysicalPages, type PhysicalPages } from './physical-pages.ts';
+import type { StepList } from './step-list.ts';
 
 /** What a replay did to each domain (follow-history.ts keeps it up to date). */
 
 export interface DomainHistory {
   readonly key: number;
-  readonly steps: TableStep[];
+  readonly steps: StepList;
   /** Dirty tracking is or was on. */
   tracked: boolean;
 }
@@ -18,24 +19,28 @@ export interface SpaceHistory {
   readonly type1: boolean;
   /** Keys of the domains that are filled; the pages are read back from the first one. */
   domains: number[];
-  /** Areas in the domains, by first page. */
-  readonly fills: Map<number, Fill>;
+  /** Areas in the domains: rows of the table of fills, by first page. */
+  readonly fills: Map<number, number>;
 }
 
 export interface History {
   readonly physical: PhysicalPages;
+  readonly fills: FillTable;
   readonly domains: Map<number, DomainHistory>;
   readonly spaces: Map<IovaSpace, SpaceHistory>;
   /** Keys of the domains of classic containers, by container and kind. */
   readonly type1Keys: Map<string, number>;
   /** Keys of the domains of HWPTs, by context and object. */
   readonly hwptKeys: Map<string, number>;
-  /** The areas in domains that show one iopt_pages, by it. */
-  readonly bySource: Map<number, Fill | Fill[]>;
+  /** The newest area in domains that shows an iopt_pages, by it; the others follow (`nextSharer`). */
+  readonly bySource: Map<number, number>;
   /** Objects came or went: which domains an IOAS has must be looked up again. */
   stale: boolean;
-  /** The area that the call took away last: if parts of it come back, it was cut in two. */
-  dropped: { readonly fill: Fill; readonly at: number } | null;
+  /**
+   * The area that the call took away last (a row of `fills`, or NO_FILL), and the op of the journal that says
+   * so: if parts of it come back, it was cut in two.
+   */
+  readonly dropped: { row: number; at: number };
   readonly journal: Journal | null;
 }
 
@@ -43,13 +48,14 @@ export interface History {
 export function createHistory(journal: Journal | null = null): History {
   return {
     physical: createPhysicalPages(),
+    fills: createFillTable(journal !== null),
     domains: new Map(),
     spaces: new Map(),
     type1Keys: new Map(),
     hwptKeys: new Map(),
     bySource: new Map(),
     stale: false,
-    dropped: null,
+    dropped: { row: NO_FILL, at: 0 },
     journal,
   };
 }

@@ -1,35 +1,36 @@
 import { type Kernel, type PageRun, userPageRuns } from '../../src/model/index.ts';
 import type { MmapCall, Note } from '../../src/trace/index.ts';
-import {
-  copyFrames,
-  type FrameMap,
-  type FrameRun,
-  getFrame,
-  type ReadonlyFrameMap,
-  setFrame,
-} from './frame-map.ts';
+import { addFrames, createFrameLog, type FrameLog, frameBetween, toldRanges } from './frame-log.ts';
+import type { FrameRun } from './frame-run.ts';
 import { UNKNOWN_FRAME } from './table-format.ts';
 
 /**
  * Which physical pages are behind user memory: from the `pagemap` notes of a trace. A page keeps its frame
  * while it is pinned, so a note that comes after a map tells of that map too; one from before tells it only
- * where no later one does.
+ * where no later one does. The first note while the pages are pinned counts: they can not move, but their
+ * address may be used anew.
  */
+
+export interface PhysicalPages {
+  readonly log: FrameLog;
+  /** Mappings with MAP_HUGETLB, by object. */
+  readonly huge: Map<number, HugePages>;
+}
 
 /** The pages that an area has pinned for its domains, from the moment the first of them was filled. */
 export interface PinnedPages {
+  /** Ascending by index; the first is that of the area's first page. */
   readonly runs: readonly PageRun[];
-  /** By index from the first page: as noted before the pages were pinned, and while they were. */
-  before: ReadonlyFrameMap;
-  during: ReadonlyFrameMap;
-  /** Of the runs that lie in huge pages, by place in `runs`. */
-  readonly huge: ReadonlyMap<number, HugePages>;
+  readonly physical: PhysicalPages;
+  /** Entries of the log between which they are pinned: the first, and the one behind the last. */
+  readonly pinnedFrom: number;
+  readonly pinnedUntil: number;
   /** What the kernel itself told of all of them when it mapped them; null where nothing did. */
   told: readonly FrameRun[] | null;
 }
 
 /** A mapping with MAP_HUGETLB: one frame tells those of its whole huge page. */
-export interface HugePages {
+interface HugePages {
   /** Page of the object that the first huge page begins at. */
   readonly base: number;
   /** Pages of 4096 bytes in each. */
@@ -38,125 +39,49 @@ export interface HugePages {
   readonly frames: Map<number, number>;
 }
 
-/** What of an object is pinned, so that a note finds those that it concerns. */
-interface PinnedOfObject {
-  /** By the stretches of STRETCH_PAGES that they lie in. */
-  readonly near: Map<number, Set<PinnedPages>>;
-  /** Those that lie in many. */
-  readonly large: Set<PinnedPages>;
-}
-
-const STRETCH_PAGES = 512;
-/** Pages of more than so many stretches are asked for every note of their object. */
-const MOST_STRETCHES = 16;
-
-export interface PhysicalPages {
-  /** Last frames noted, by object and page of it. */
-  readonly known: Map<number, FrameMap>;
-  /** Pages that are pinned now, by object. */
-  readonly pinned: Map<number, PinnedOfObject>;
-  /** By object. */
-  readonly huge: Map<number, HugePages>;
-}
-
 export function createPhysicalPages(): PhysicalPages {
-  return { known: new Map(), pinned: new Map(), huge: new Map() };
-}
-
-/** Pages are pinned: their frames stay. */
-export function pinPages(physical: PhysicalPages, runs: readonly PageRun[]): PinnedPages {
-  const huge = physical.huge.size === 0 ? NO_HUGE : hugeOf(physical, runs);
-  const pages: PinnedPages = { runs, before: NO_FRAMES, during: NO_FRAMES, huge, told: null };
-  for (const { object, page, index, count } of runs) {
-    const known = physical.known.get(object);
-    if (known !== undefined) {
-      const before: FrameMap = new Map(pages.before);
-      copyFrames(known, page, count, before, index);
-      if (before.size > 0) pages.before = before;
-    }
-    let pinned = physical.pinned.get(object);
-    if (pinned === undefined) {
-      pinned = { near: new Map(), large: new Set() };
-      physical.pinned.set(object, pinned);
-    }
-    addPinned(pinned, pages, page, count);
-  }
-  return pages;
-}
-
-const stretchOf = (page: number): number => Math.floor(page / STRETCH_PAGES);
-
-function isLarge(page: number, count: number): boolean {
-  return stretchOf(page + count - 1) - stretchOf(page) >= MOST_STRETCHES;
-}
-
-function addPinned({ near, large }: PinnedOfObject, pages: PinnedPages, page: number, count: number): void {
-  if (isLarge(page, count)) {
-    large.add(pages);
-    return;
-  }
-  for (let stretch = stretchOf(page); stretch <= stretchOf(page + count - 1); stretch += 1) {
-    const there = near.get(stretch);
-    if (there === undefined) near.set(stretch, new Set([pages]));
-    else there.add(pages);
-  }
-}
-
-function dropPinned({ near, large }: PinnedOfObject, pages: PinnedPages, page: number, count: number): void {
-  if (isLarge(page, count)) {
-    large.delete(pages);
-    return;
-  }
-  for (let stretch = stretchOf(page); stretch <= stretchOf(page + count - 1); stretch += 1) {
-    const there = near.get(stretch);
-    there?.delete(pages);
-    if (there?.size === 0) near.delete(stretch);
-  }
-}
-
-/** Shared by all that nothing is known of: most areas of most traces. */
-const NO_FRAMES: ReadonlyFrameMap = new Map();
-const NO_HUGE: ReadonlyMap<number, HugePages> = new Map();
-
-function hugeOf(physical: PhysicalPages, runs: readonly PageRun[]): ReadonlyMap<number, HugePages> {
-  const huge = new Map<number, HugePages>();
-  runs.forEach(({ object }, place) => {
-    const own = physical.huge.get(object);
-    if (own !== undefined) huge.set(place, own);
-  });
-  return huge;
-}
-
-export function unpinPages(physical: PhysicalPages, pages: PinnedPages): void {
-  for (const { object, page, count } of pages.runs) {
-    const pinned = physical.pinned.get(object);
-    if (pinned === undefined) continue;
-    dropPinned(pinned, pages, page, count);
-    if (pinned.near.size === 0 && pinned.large.size === 0) physical.pinned.delete(object);
-  }
+  return { log: createFrameLog(), huge: new Map() };
 }
 
 /** Frame of the page at an index; UNKNOWN_FRAME when no note told it. */
 export function frameAt(pages: PinnedPages, index: number): number {
-  let frame = getFrame(pages.during, index);
-  if (frame === UNKNOWN_FRAME) frame = getFrame(pages.before, index);
-  return frame === UNKNOWN_FRAME && pages.huge.size > 0 ? hugeFrameAt(pages, index) : frame;
+  const { runs, physical } = pages;
+  const run = runs.length === 1 ? runs[0] : runs.findLast((each) => each.index <= index);
+  if (run === undefined) return UNKNOWN_FRAME;
+  const page = run.page + index - run.index;
+  const frame = frameBetween(physical.log, run.object, page, pages.pinnedFrom, pages.pinnedUntil);
+  return frame === UNKNOWN_FRAME && physical.huge.size > 0 ? hugeFrame(physical, run.object, page) : frame;
 }
 
-function hugeFrameAt({ runs, huge }: PinnedPages, index: number): number {
-  const place = runs.findLastIndex((run) => run.index <= index);
-  const own = huge.get(place);
-  if (own === undefined) return UNKNOWN_FRAME;
-  const page = runs[place]!.page + index - runs[place]!.index - own.base;
-  const first = own.frames.get(Math.floor(page / own.size));
-  return first === undefined ? UNKNOWN_FRAME : first + (page % own.size);
+function hugeFrame({ huge }: PhysicalPages, object: number, page: number): number {
+  const own = huge.get(object);
+  const first = own?.frames.get(Math.floor((page - own.base) / own.size));
+  return own === undefined || first === undefined ? UNKNOWN_FRAME : first + ((page - own.base) % own.size);
 }
 
 /** Whether a note tells frames at all. */
-export function hasFrames({ before, during, huge }: PinnedPages): boolean {
-  if (before.size > 0 || during.size > 0) return true;
-  for (const { frames } of huge.values()) if (frames.size > 0) return true;
-  return false;
+export function hasFrames(pages: PinnedPages): boolean {
+  return framedRanges(pages).some(([first, end]) => {
+    for (let index = first; index < end; index += 1) if (frameAt(pages, index) !== UNKNOWN_FRAME) return true;
+    return false;
+  });
+}
+
+/** Ranges of indexes (ends exclusive), ascending and apart, outside of which all frames are unknown. */
+export function framedRanges({ runs, physical }: PinnedPages): [number, number][] {
+  const found: [number, number][] = [];
+  for (const { object, page, index, count } of runs) {
+    const isHuge = (physical.huge.get(object)?.frames.size ?? 0) > 0;
+    const own: [number, number][] = isHuge ? [[0, count]] : toldRanges(physical.log, object, page, count);
+    for (const [first, end] of own) found.push([index + first, index + end]);
+  }
+  const ranges: [number, number][] = [];
+  for (const [first, end] of found.sort(([a], [b]) => a - b)) {
+    const before = ranges.at(-1);
+    if (before !== undefined && first <= before[1]) before[1] = Math.max(before[1], end);
+    else ranges.push([first, end]);
+  }
+  return ranges;
 }
 
 const MAP_HUGETLB = 0x40000n;
@@ -183,67 +108,43 @@ export function takeNote(physical: PhysicalPages, kernel: Kernel, { pid, fields 
   const { va, pfns } = fields;
   const process = kernel.state.processes[pid] ?? kernel.state.processes[kernel.lastPid];
   if (typeof va !== 'string' || !Array.isArray(pfns) || process === undefined) return;
-  const firstPage = Number(BigInt(va) >> 12n);
-  const frames = framesOf(pfns, kernel.profile.pageBytes / 4096);
-  for (const run of userPageRuns(kernel, process.mm, firstPage, frames.length))
-    noteRun(physical, run, frames);
-}
-
-/** Page frame numbers are in units of the CPU's page: frames of 4096 bytes instead. */
-function framesOf(pfns: readonly unknown[], cpuPages: number): readonly unknown[] {
-  if (cpuPages === 1) return pfns;
-  return pfns.flatMap((pfn) =>
-    Array.from({ length: cpuPages }, (_, at) =>
-      typeof pfn === 'number' && pfn > 0 ? pfn * cpuPages + at : 0,
-    ),
-  );
-}
-
-function noteRun(physical: PhysicalPages, run: PageRun, pfns: readonly unknown[]): void {
-  let known = physical.known.get(run.object);
-  if (known === undefined) {
-    known = new Map();
-    physical.known.set(run.object, known);
-  }
-  for (let at = 0; at < run.count; at += 1) {
-    const frame = pfns[run.index + at];
-    if (typeof frame !== 'number' || frame <= 0) continue;
-    setFrame(known, run.page + at, frame);
-    noteHuge(physical, run.object, run.page + at, frame);
-  }
-  const pinned = physical.pinned.get(run.object);
-  if (pinned === undefined) return;
-  for (const pages of pinned.large) notePinned(pages, run, pfns);
-  const last = stretchOf(run.page + run.count - 1);
-  for (let stretch = stretchOf(run.page); stretch <= last; stretch += 1) {
-    // Who lies in two stretches is told twice, which changes nothing.
-    for (const pages of pinned.near.get(stretch) ?? []) notePinned(pages, run, pfns);
+  const cpuPages = kernel.profile.pageBytes / 4096;
+  const firstPage = Math.floor(Number(va) / 4096);
+  if (!Number.isSafeInteger(firstPage)) return;
+  for (const run of userPageRuns(kernel, process.mm, firstPage, pfns.length * cpuPages)) {
+    noteRun(physical, run, pfns, cpuPages);
   }
 }
 
-function noteHuge({ huge }: PhysicalPages, object: number, page: number, frame: number): void {
-  const own = huge.get(object);
-  if (own === undefined) return;
-  const inside = (page - own.base) % own.size;
-  own.frames.set(Math.floor((page - own.base) / own.size), frame - inside);
-}
-
-/**
- * The first note while the pages are pinned counts: they can not move, but their address may be used anew.
- */
-function notePinned(pages: PinnedPages, run: PageRun, pfns: readonly unknown[]): void {
-  const { runs } = pages;
-  for (const { object, page, index, count } of runs) {
-    if (object !== run.object) continue;
-    const first = Math.max(page, run.page);
-    const end = Math.min(page + count, run.page + run.count);
-    for (let at = first; at < end; at += 1) {
-      const frame = pfns[run.index + at - run.page];
-      const place = index + at - page;
-      if (typeof frame !== 'number' || frame <= 0) continue;
-      if (getFrame(pages.during, place) !== UNKNOWN_FRAME) continue;
-      if (pages.during.size === 0) pages.during = new Map();
-      setFrame(pages.during as FrameMap, place, frame);
+/** Page frame numbers are in units of the CPU's page; the log's are of 4096 bytes. */
+function noteRun(
+  physical: PhysicalPages,
+  { object, page, index, count }: PageRun,
+  pfns: readonly unknown[],
+  cpuPages: number,
+): void {
+  const huge = physical.huge.size === 0 ? undefined : physical.huge.get(object);
+  let first = 0;
+  let length = 0;
+  let frame = 0;
+  for (let at = 0; at < count; at += 1) {
+    const pfn = cpuPages === 1 ? pfns[index + at] : pfns[Math.floor((index + at) / cpuPages)];
+    const isKnown = typeof pfn === 'number' && pfn > 0;
+    const next = isKnown ? pfn * cpuPages + ((index + at) % cpuPages) : 0;
+    if (isKnown && huge !== undefined) noteHuge(huge, page + at, next);
+    if (isKnown && length > 0 && next === frame + length) {
+      length += 1;
+      continue;
     }
+    if (length > 0) addFrames(physical.log, object, page + first, length, frame);
+    first = at;
+    length = isKnown ? 1 : 0;
+    frame = next;
   }
+  if (length > 0) addFrames(physical.log, object, page + first, length, frame);
+}
+
+function noteHuge({ base, size, frames }: HugePages, page: number, frame: number): void {
+  const inside = (page - base) % size;
+  frames.set(Math.floor((page - base) / size), frame - inside);
 }

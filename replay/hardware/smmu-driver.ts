@@ -9,6 +9,7 @@ import type { SmmuCommand, TlbRange } from './smmu-commands.ts';
 import type { SmmuFeatures } from './smmu-features.ts';
 import { domainCommands, invalidatingTable } from './smmu-invalidation.ts';
 import { entry } from './smmu-words.ts';
+import { stepsBetween } from './step-list.ts';
 import type { Word } from './table-format.ts';
 
 /** State of the SMMUv3 driver while it executes a log: its domains, its streams and its command queue. */
@@ -192,7 +193,7 @@ export function doSteps(driver: Driver, key: number, end: number, silent: boolea
     domain.users === 0 || silent
       ? domain.table
       : invalidatingTable(domain.table, (range) => invalidateDomain(driver, domain, range));
-  applySteps(table, steps.slice(domain.done, end), pageBytes);
+  applySteps(table, stepsBetween(steps, driver.history, domain.done, end), pageBytes);
   domain.done = end;
 }
 

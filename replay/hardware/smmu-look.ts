@@ -118,7 +118,7 @@ function guestsNow(
     const guest = guestEntry(new Uint8Array(Buffer.from(hwpt.data, 'hex')));
     if (parent?.type !== 'hwpt-paging' || guestConfig(guest) !== 'stage1') continue;
     const domain = parent.domain.key;
-    const stepCount = history.domains.get(domain)?.steps.length ?? 0;
+    const stepCount = history.domains.get(domain)?.steps.count ?? 0;
     const memory = guestMemory(history, noted, { domain, stepCount, seq });
     guests.set(
       index,

@@ -44,7 +44,7 @@ export {
   predictedRead,
   predictedStruct,
 } from './outcome.ts';
-export { type PageRun, pinnedPageRuns, userPageRuns } from './page-runs.ts';
+export { onlyPageRun, type PageRun, pinnedPageRuns, userPageRuns } from './page-runs.ts';
 export type { PasidChange, PasidChangeKind, PasidChangeTarget } from './pasid-change.ts';
 export { executeWithPatches, type PatchedReply } from './patches.ts';
 export { chooseProfile, type Profile, type ProfileChoice, withoutSelftest } from './profile.ts';

@@ -153,6 +153,16 @@ function rangeAt(space: AddressSpace, page: number): number {
   return low - 1;
 }
 
+/** Last page up to which the recorded mapping of a page, or the gap between mappings, goes on. */
+export function endOfMapping(memory: UserMemory, mm: number, page: number): number {
+  const space = memory.spaces[mm]!;
+  const at = rangeAt(space, page);
+  const range = space.ranges[at];
+  if (range !== undefined && page <= range.lastPage) return range.lastPage;
+  const next = space.ranges[at + 1];
+  return next === undefined ? Number.POSITIVE_INFINITY : next.firstPage - 1;
+}
+
 /**
  * Whether every page of firstPage..lastPage can be pinned or copied; `pin` refuses device memory
  * (pin_user_pages), which the CPU itself may touch. Costs the number of recorded mappings it crosses, not the

@@ -1,6 +1,6 @@
 import type { Store, TraceInfo } from '../../../store/index.ts';
 import type { Fill } from '../fills.ts';
-import type { FrameRun } from '../frame-map.ts';
+import type { FrameRun } from '../frame-run.ts';
 import type { JournalOp } from '../journal.ts';
 import { type TimedFault, unexplainedFaults } from './faults.ts';
 import { AT_EXIT, type KeptJournal, keepJournal } from './keep-journal.ts';

@@ -1,7 +1,7 @@
 import { mappedAtOnce } from '../apply-steps.ts';
 import { runsOf } from '../contiguous-runs.ts';
 import type { Fill } from '../fills.ts';
-import type { FrameRun } from '../frame-map.ts';
+import type { FrameRun } from '../frame-run.ts';
 import type { JournalOp } from '../journal.ts';
 import { UNKNOWN_FRAME } from '../table-format.ts';
 import { unmappedAtOnce } from '../unmap-ranges.ts';

@@ -34,13 +34,12 @@ export interface TableWatch {
 export function advance(
   domain: LiveDomain,
   steps: readonly TableStep[],
-  end: number,
   pageBytes: number,
   watch: TableWatch | null,
 ): void {
   const table = watch === null ? domain.table : watched(domain.table, watch);
-  for (; domain.done < end; domain.done += 1) {
-    const step = steps[domain.done]!;
+  for (const step of steps) {
+    domain.done += 1;
     applySteps(table, [step], pageBytes);
     if (step.step === 'map') addFill(domain, step.fill);
     else {

@@ -2,6 +2,7 @@ import type { Kernel, PhysicalDevice } from '../../../src/model/index.ts';
 import type { DriverLog } from '../driver-op.ts';
 import { formatOf } from '../formats/index.ts';
 import type { History } from '../history.ts';
+import { stepsBetween } from '../step-list.ts';
 import { type Cause, type Invalidation, type Tag, WHOLE } from './invalidation.ts';
 import { advance, createLiveDomain, type LiveDomain, type TableWatch } from './live-domain.ts';
 
@@ -132,5 +133,6 @@ export function allocate(state: LiveState, key: number): void {
 export function takeSteps(state: LiveState, key: number, end: number, watch: TableWatch | null): void {
   const domain = state.domains.get(key);
   const steps = state.history.domains.get(key)?.steps;
-  if (domain !== undefined && steps !== undefined) advance(domain, steps, end, state.pageBytes, watch);
+  if (domain === undefined || steps === undefined) return;
+  advance(domain, stepsBetween(steps, state.history, domain.done, end), state.pageBytes, watch);
 }

@@ -6,6 +6,7 @@ import type { DriverOp } from '../driver-op.ts';
 import { afterCall, afterExit, historySink } from '../follow-history.ts';
 import { type NotedMemory, noteMemory } from '../guest-memory.ts';
 import { createHistory, type History } from '../history.ts';
+import { stepsBetween } from '../step-list.ts';
 import { type AccessAnswer, type AccessRequest, accessPage } from './access.ts';
 import { applyInvalidation, type Caches, createCaches } from './caches.ts';
 import { accessesOf } from './dma-records.ts';
@@ -211,7 +212,8 @@ function execute(running: Running, ops: readonly DriverOp[]): void {
     executor.execute(op);
     if (isEmpty(running)) continue;
     if (op.op === 'steps') {
-      const steps = history.domains.get(op.domain)?.steps.slice(done, op.end) ?? [];
+      const list = history.domains.get(op.domain)?.steps;
+      const steps = list === undefined ? [] : stepsBetween(list, history, done, op.end);
       const spans = steps.map(({ fill }) => ({
         firstPage: fill.page,
         lastPage: fill.page + fill.pageCount - 1,

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Fill, HeldPages } from '../../../replay/hardware/fills.ts';
+import { createPhysicalPages } from '../../../replay/hardware/physical-pages.ts';
 import { type PageSpan, unmappedAtOnce } from '../../../replay/hardware/unmap-ranges.ts';
 
 /** Which ranges go at once when an area leaves the domain that its pages are read back from. */
@@ -24,8 +25,8 @@ function fillOf(all: readonly number[]): Fill {
     if (last !== undefined && last.frame + last.count === frame) last.count += 1;
     else told.push({ first: at, count: 1, frame });
   });
-  const pages = { runs: [], before: new Map(), during: new Map(), huge: new Map(), told };
-  return { page: 0, pageCount: all.length, prot: 3, pages, small: false, source: 0, firstIndex: 0 };
+  const pages = { runs: [], physical: createPhysicalPages(), pinnedFrom: 0, pinnedUntil: 0, told };
+  return { row: 0, page: 0, pageCount: all.length, prot: 3, pages, small: false, source: 0, firstIndex: 0 };
 }
 
 /** Disjoint ranges inside the pages. */
