@@ -15,6 +15,11 @@ export interface CaptureVisitor {
   header?(header: TraceHeader): void;
   /** Called with calls in order. The list is not reused and may be kept. */
   calls?(calls: readonly Call[]): void;
+  /**
+   * Called with each call in order, in place of `calls`. A frequent call comes in one object that the next one
+   * overwrites, with its bytes: what is to be kept of it is copied.
+   */
+  call?(call: Call): void;
 }
 
 /** What was read, once all was read. */
@@ -106,7 +111,8 @@ export function createCollector(fileName: string, visitor: CaptureVisitor, batch
     }
     previousSeq = record.call.seq;
     callCount++;
-    if (batch.push(record.call) >= batchCalls) flush();
+    if (visitor.call !== undefined) visitor.call(record.call);
+    else if (batch.push(record.call) >= batchCalls) flush();
   });
 
   return {

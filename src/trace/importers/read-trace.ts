@@ -120,6 +120,10 @@ const foreignReader =
 
     const add = (call: Call): void => {
       seq += 1;
+      if (visitor.call !== undefined) {
+        visitor.call(call);
+        return;
+      }
       if (batch.push(call) < batchCalls) return;
       visitor.calls?.(batch);
       batch = [];
