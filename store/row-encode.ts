@@ -5,6 +5,8 @@ import {
   type IoctlCall,
   type JsonValue,
   type MmapCall,
+  type PartialNote,
+  partialJson,
 } from '../src/trace/index.ts';
 import { recordKindOf, whatOf, whatOfIoctl } from './record-kinds.ts';
 import * as at from './row.ts';
@@ -51,6 +53,11 @@ function isInside(readOnly: readonly ReadOnlyMapping[], { argp }: IoctlCall): bo
 }
 
 function metaOf(call: Call): string {
+  if (call.extra === null) {
+    // Put together here, because JSON.stringify takes longer than the rest of a row.
+    const thread = call.tid === null ? '' : `"tid":${call.tid}`;
+    return call.tNs === null ? `{${thread}}` : `{${thread}${thread === '' ? '' : ','}"t_ns":${call.tNs}}`;
+  }
   const meta: Record<string, JsonValue> = {};
   if (call.tid !== null) meta['tid'] = call.tid;
   if (call.tNs !== null) meta['t_ns'] = call.tNs;
@@ -80,6 +87,10 @@ function encodeIoctl(
   const structs = encodeStructs(row, call, argWords, outWords);
   const plain = reply === null && structs === null && call.mem.length === 0 && call.newFd === null;
   if (plain && !call.argFault && !keepsAddress && call.partial === undefined) return;
+  if (plain && !call.argFault && !keepsAddress) {
+    row[at.MORE] = partialText(call.partial!);
+    return;
+  }
   const more: Record<string, JsonValue> = { ...structs };
   // Buffers stand as a capture writes them, so that reading a row and reading a capture share one decoder.
   if (call.mem.length > 0) more['mem'] = callToRecord(call)['mem']!;
@@ -87,9 +98,20 @@ function encodeIoctl(
   if (keepsAddress || reachesStruct(call)) more['argp'] = `0x${call.argp.toString(16)}`;
   if (call.newFd !== null) more['newfd'] = call.newFd;
   if (call.argFault) more['argfault'] = true;
-  if (call.partial !== undefined) more['partial'] = callToRecord(call)['partial']!;
+  if (call.partial !== undefined) more['partial'] = partialJson(call.partial);
   if (reply !== null) more['reply'] = reply;
   row[at.MORE] = JSON.stringify(more);
+}
+
+/** Notes of calls that were recorded in part: a log has few different ones, and many calls. */
+const PARTIAL_TEXTS = new WeakMap<PartialNote, string>();
+
+function partialText(partial: PartialNote): string {
+  const known = PARTIAL_TEXTS.get(partial);
+  if (known !== undefined) return known;
+  const text = JSON.stringify({ partial: partialJson(partial) });
+  PARTIAL_TEXTS.set(partial, text);
+  return text;
 }
 
 /** Whether a buffer that the struct points to was recorded at such a length that the struct lies in it. */
