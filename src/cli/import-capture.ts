@@ -70,7 +70,7 @@ export async function importCapture(
   });
 }
 
-/** Files of this many bytes are read on a thread of their own: for shorter ones it takes longer to start it. */
+/** Files of this many bytes are read on a thread of their own: to start it takes longer for shorter ones. */
 const LONG_BYTES = 1024 * 1024;
 
 function isLong(source: string): boolean {

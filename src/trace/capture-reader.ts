@@ -18,8 +18,8 @@ export interface CaptureVisitor {
   /** Called with calls in order. The list is not reused and may be kept. */
   calls?(calls: readonly Call[]): void;
   /**
-   * Called with each call in order, in place of `calls`. A frequent call comes in one object that the next one
-   * overwrites, with its bytes: what is to be kept of it is copied.
+   * Called with each call in order, in place of `calls`. A frequent call comes in one object that the next
+   * one overwrites, with its bytes: what is to be kept of it is copied.
    */
   call?(call: Call): void;
 }

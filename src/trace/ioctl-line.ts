@@ -4,8 +4,8 @@ import { type Cursor, expectText, readBytes, readHex, readInteger } from './line
 
 /**
  * Reads the line of an ioctl from its bytes, in the spelling that recorders use: by far the most lines of a
- * capture are that, and JSON.parse takes longer for one than all else that an import does with it. Whatever is
- * unusual about a line (a space, an escape, a key that is not of an ioctl, a buffer, a number that is not
+ * capture are that, and JSON.parse takes longer for one than all else that an import does with it. Whatever
+ * is unusual about a line (a space, an escape, a key that is not of an ioctl, a buffer, a number that is not
  * plain, anything wrong) leaves it to the general reader, which says what it is.
  */
 export interface IoctlLineReader {
@@ -269,7 +269,8 @@ export function createIoctlLineReader(): IoctlLineReader {
       cursor.isUnusual = false;
       const keys = readKeys();
       const { at } = cursor;
-      if (keys === 0 || !isWhole(keys) || (at < bytes.length && bytes[at] !== NEWLINE)) return -1;
+      if (keys === 0 || !isWhole(keys) || call.seq < 0 || (at < bytes.length && bytes[at] !== NEWLINE))
+        return -1;
       fill(keys);
       return at + 1;
     },

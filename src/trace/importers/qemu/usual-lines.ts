@@ -3,8 +3,8 @@ import { ADDRESS, IOVA, LENGTH, mapCall, NOT_THERE, RANGE, unmapCall } from './m
 import { MEMORY_MISSING, type QemuSession, resultOf, SUCCESS } from './session.ts';
 
 /**
- * Reads most lines of a log from their bytes: those of events that are no call, which are only counted, and the
- * maps and unmaps of an IOAS in their usual text. What is left comes as text.
+ * Reads most lines of a log from their bytes: those of events that are no call, which are only counted, and
+ * the maps and unmaps of an IOAS in their usual text. What is left comes as text.
  */
 export interface UsualLines {
   /** Where the next line begins; -1 for a line that is wanted as text. Then nothing was done. */
