@@ -1,7 +1,7 @@
 import { createReadStream, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Call, createLineSplitter, openCaptureWriter, readTrace } from '../src/trace/index.ts';
-import { openStore } from '../store/index.ts';
+import { openStore, readRowsAhead, type Store } from '../store/index.ts';
 import { writeQemuLog } from './generate-log.ts';
 import { against, type BenchResult, collectGarbage, result } from './measure.ts';
 
@@ -56,18 +56,14 @@ async function measureFile(
   const importMs = await bestOf(async () => {
     run += 1;
     const store = openStore(join(folder, `${name}-${run}.db`));
-    let trace: ReturnType<typeof store.beginTrace> | null = null;
-    const summary = await readTrace(
-      path,
-      {
-        header: (header) => {
-          trace = store.beginTrace({ name, header });
-        },
-        calls: (batch) => trace?.append(batch),
+    let trace: ReturnType<Store['beginTrace']> | null = null;
+    const summary = await readRowsAhead(path, {
+      header: (header) => {
+        trace = store.beginTrace({ name, header });
       },
-      { batchCalls: BATCH_CALLS },
-    );
-    (trace as ReturnType<typeof store.beginTrace> | null)?.seal({ skipped: summary.skipped });
+      rows: (block) => trace?.appendBlock(block),
+    });
+    (trace as ReturnType<Store['beginTrace']> | null)?.seal({ skipped: summary.skipped });
     store.close();
   });
   const amount = unit === 'MB/s' ? statSync(path).size / 1e6 : calls;

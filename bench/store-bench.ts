@@ -2,8 +2,8 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { replayTrace } from '../replay/index.ts';
-import { type Call, EMPTY_HEADER, openCaptureWriter, readCapture } from '../src/trace/index.ts';
-import { openStore, type Store } from '../store/index.ts';
+import { type Call, EMPTY_HEADER, openCaptureWriter } from '../src/trace/index.ts';
+import { openStore, readRowsAhead, type Store } from '../store/index.ts';
 import { against, type BenchResult, bestMs, result } from './measure.ts';
 import { measureTimeline } from './timeline-bench.ts';
 
@@ -127,7 +127,7 @@ async function measureImport(folder: string, calls: readonly Call[]): Promise<Be
   const store = openStore(join(folder, 'import.db'));
   const start = process.hrtime.bigint();
   const trace = store.beginTrace({ name: 'import', header: HEADER });
-  await readCapture(path, { calls: (batch) => trace.append(batch) }, { batchCalls: PAGE_ROWS });
+  await readRowsAhead(path, { header: () => undefined, rows: (block) => trace.appendBlock(block) });
   trace.seal();
   const importMs = Number(process.hrtime.bigint() - start) / 1e6;
   store.close();

@@ -4,7 +4,8 @@ import { createChainBuilder, firstHash, type Link, LOG_VERSION } from './chain.t
 import { StoreError } from './errors.ts';
 import { createRowInserter } from './insert-rows.ts';
 import { guard, type SqliteDatabase } from './open-database.ts';
-import { createRowEncoder } from './row-encode.ts';
+import { createRowBlockBuilder, type RowBlockBuilder } from './row-block.ts';
+import type { RowBlock } from './row-bytes.ts';
 import { deleteTimeline } from './timeline-tables.ts';
 import { findTraceRow, requireTraceRow, type TraceInfo, traceInfoOf } from './trace-info.ts';
 
@@ -27,6 +28,8 @@ export interface TraceWriter {
    * @throws StoreError, also when a `seq` does not ascend.
    */
   append(calls: readonly Call[]): void;
+  /** Adds calls that were made into rows elsewhere: all calls of the trace come so, or by `append`. */
+  appendBlock(block: RowBlock): void;
   /** Closes the trace for good. @throws StoreError */
   seal(end?: TraceEnd): TraceInfo;
   /** Removes all that was added; does nothing once sealed. */
@@ -89,7 +92,6 @@ function createTransactions(database: SqliteDatabase, traceId: number, header: s
   const sealTrace = database.prepare(
     `UPDATE trace SET state = 'sealed', skipped = ?, chain_head = ? WHERE id = ?`,
   );
-  const encode = createRowEncoder();
   const chain = createChainBuilder(header, LOG_VERSION);
   let callCount = 0;
   let firstSeq: number | null = null;
@@ -101,24 +103,37 @@ function createTransactions(database: SqliteDatabase, traceId: number, header: s
     if (body !== null) insertChecks.run(traceId, index, body.checks);
   };
 
-  const addCalls = database.transaction((calls: readonly Call[]): void => {
-    let head: Buffer | null = null;
-    for (const call of calls) {
-      if (lastSeq !== null && call.seq <= lastSeq) {
-        throw new StoreError(
-          `seq ${call.seq} does not follow ${lastSeq}: calls are stored in ascending order`,
-        );
-      }
-      const row = encode(call);
-      rows.add(row);
-      const link = chain.add(row);
-      firstSeq ??= call.seq;
-      lastSeq = call.seq;
-      callCount++;
-      if (link === null) continue;
-      addLink(link);
-      head = link.hash;
+  const requireAscending = ({ seqs }: RowBlock): void => {
+    for (const seq of seqs) {
+      if (lastSeq !== null && seq <= lastSeq)
+        throw new StoreError(`seq ${seq} does not follow ${lastSeq}: calls are stored in ascending order`);
+      lastSeq = seq;
     }
+    firstSeq ??= seqs[0]!;
+    callCount += seqs.length;
+  };
+
+  /** Answers the newest hash of the chain, if there is a new one. */
+  const addRows = (block: RowBlock): Buffer | null => {
+    requireAscending(block);
+    const { seqs } = block;
+    let head: Buffer | null = null;
+    for (let from = 0; from < seqs.length; ) {
+      const end = Math.min(from + chain.rowsLeft(), seqs.length);
+      rows.addRows(block, from, end);
+      const link = chain.addRows(block, from, end);
+      if (link !== null) {
+        addLink(link);
+        head = link.hash;
+      }
+      from = end;
+    }
+    return head;
+  };
+
+  const addBlocks = database.transaction((blocks: Iterable<RowBlock>): void => {
+    let head: Buffer | null = null;
+    for (const block of blocks) head = addRows(block) ?? head;
     rows.flush();
     const { changes } = updateTrace.run(callCount, firstSeq, lastSeq, head, traceId);
     if (changes !== 1) throw new StoreError('the trace was discarded or sealed by another process');
@@ -133,9 +148,18 @@ function createTransactions(database: SqliteDatabase, traceId: number, header: s
   });
 
   return {
-    addCalls: (calls: readonly Call[]) => addCalls.immediate(calls),
+    addBlocks: (blocks: Iterable<RowBlock>) => addBlocks.immediate(blocks),
     closeTrace: (end: TraceEnd) => closeTrace.immediate(end),
   };
+}
+
+/** Calls that are made into rows at once. */
+const BLOCK_CALLS = 4096;
+
+function* blocksOf(builder: RowBlockBuilder, calls: readonly Call[]): Generator<RowBlock> {
+  for (const call of calls) if (builder.add(call)) yield builder.take()!;
+  const last = builder.take();
+  if (last !== null) yield last;
 }
 
 function createWriter(
@@ -144,7 +168,8 @@ function createWriter(
   traceId: number,
   header: string | null,
 ): TraceWriter {
-  const { addCalls, closeTrace } = createTransactions(database, traceId, header);
+  const { addBlocks, closeTrace } = createTransactions(database, traceId, header);
+  const builder = createRowBlockBuilder(BLOCK_CALLS);
   let phase: 'open' | 'failed' | 'closed' = 'open';
 
   const step = (operation: () => void): void => {
@@ -157,7 +182,8 @@ function createWriter(
 
   return {
     traceId,
-    append: (calls) => step(() => addCalls(calls)),
+    append: (calls) => step(() => addBlocks(blocksOf(builder, calls))),
+    appendBlock: (block) => step(() => addBlocks([block])),
     seal(end = { skipped: {} }) {
       step(() => closeTrace(end));
       phase = 'closed';

@@ -1,19 +1,20 @@
 import { createHash, type Hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { COLUMN_COUNT, type Row, writeWord } from './row.ts';
+import {
+  CHECK_BYTES,
+  ROW_BYTES_MAX,
+  type RowBlock,
+  TAG_INTEGER,
+  TAG_NULL,
+  TAG_OTHER,
+  TAG_TEXT,
+} from './row-bytes.ts';
 
 /** Calls that one link of the chain covers, counted from the start of the trace. */
 export const LINK_CALLS = 4096;
 
-const TAG_NULL = 0;
-const TAG_INTEGER = 1;
-const TAG_TEXT = 2;
-/** A value of a type that no column has: somebody changed it by hand. */
-const TAG_OTHER = 3;
-
 const SCRATCH_BYTES = 64 * 1024;
-/** Room for a row without text: for each column a tag and eight bytes. */
-const ROW_BYTES_MAX = COLUMN_COUNT * 9;
 
 /**
  * How the hashes of a trace are made. 1: each link hashes the link before and its rows. 2: each link hashes
@@ -24,9 +25,6 @@ export type LogVersion = 1 | 2;
 
 /** What new traces get. */
 export const LOG_VERSION: LogVersion = 2;
-
-/** Bytes that the check of one row takes: its CRC-32. It finds a row; the SHA-256 of the link proves it. */
-export const CHECK_BYTES = 4;
 
 /** The rows of one link, as hashes. */
 export interface LinkBody {
@@ -57,6 +55,10 @@ export interface ChainEnd {
 export interface ChainBuilder {
   /** Adds a row; answers the link that it completes. */
   add(row: Row): Link | null;
+  /** Adds rows of a block, `end` exclusive, at most `rowsLeft()`; answers the link that they complete. */
+  addRows(block: RowBlock, from: number, end: number): Link | null;
+  /** How many rows complete the link. */
+  rowsLeft(): number;
   /** Closes the chain of a trace that gets no more rows. */
   end(end: ChainEnd): Link;
 }
@@ -111,6 +113,11 @@ export function createChainBuilder(header: string | null, log: LogVersion): Chai
       lastSeq = row[0] as number;
       return rows.add(row) === LINK_CALLS ? link(null) : null;
     },
+    addRows(block, from, end) {
+      lastSeq = block.seqs[end - 1]!;
+      return rows.addRows(block, from, end) === LINK_CALLS ? link(null) : null;
+    },
+    rowsLeft: () => LINK_CALLS - rows.count(),
     end: link,
   };
 }
@@ -121,6 +128,10 @@ export interface RowHasher {
   start(before: Buffer | null): void;
   /** Adds a row; answers how many the link has. */
   add(row: Row): number;
+  /** Adds rows of a block, `end` exclusive; answers how many the link has. */
+  addRows(block: RowBlock, from: number, end: number): number;
+  /** How many rows the link has. */
+  count(): number;
   /** Ends the link, with a text that comes after its rows. */
   finish(end: string | null): LinkBody;
 }
@@ -183,6 +194,14 @@ export function createRowHasher(): RowHasher {
       rowCount += 1;
       return rowCount;
     },
+    addRows({ bytes, ends, checks: made }, from, end) {
+      flush();
+      hash.update(bytes.subarray(from === 0 ? 0 : ends[from - 1]!, ends[end - 1]!));
+      checks.set(made.subarray(from * CHECK_BYTES, end * CHECK_BYTES), rowCount * CHECK_BYTES);
+      rowCount += end - from;
+      return rowCount;
+    },
+    count: () => rowCount,
     finish(end) {
       flush();
       if (end !== null) hash.update(end);

@@ -75,6 +75,15 @@ export function whatOf(op: CallOp, kind: string | null): number {
   return WHAT_OF.get(`${op} ${kind ?? ''}`) ?? WHAT_OF.get(`${op} `)!;
 }
 
+const IOCTL_WHAT: Readonly<Record<string, number>> = Object.fromEntries(
+  KINDS.map((kind) => [kind, whatOf('ioctl', kind)]),
+);
+
+/** The same for an ioctl, of which there are so many that no text is put together for it. */
+export function whatOfIoctl(kind: DescriptorKind): number {
+  return IOCTL_WHAT[kind]!;
+}
+
 /** What a number stands for; undefined when the row was not written by this version. */
 export function recordKindOf(what: number): RecordKind | undefined {
   return BY_WHAT[what];

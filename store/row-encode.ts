@@ -5,8 +5,10 @@ import {
   type IoctlCall,
   type JsonValue,
   type MmapCall,
+  type PartialNote,
+  partialJson,
 } from '../src/trace/index.ts';
-import { recordKindOf, whatOf } from './record-kinds.ts';
+import { recordKindOf, whatOf, whatOfIoctl } from './record-kinds.ts';
 import * as at from './row.ts';
 
 /** Turns calls into rows. The row is reused: bind it before the next call is encoded. */
@@ -15,8 +17,8 @@ export type RowEncoder = (call: Call) => at.Row;
 /** Makes an encoder with its own scratch memory. */
 export function createRowEncoder(): RowEncoder {
   const row: at.Row = new Array<null>(at.COLUMN_COUNT).fill(null);
-  const argView = new DataView(new ArrayBuffer(at.HOT_BYTES_MAX));
-  const outView = new DataView(new ArrayBuffer(at.HOT_BYTES_MAX));
+  const argWords = createWords();
+  const outWords = createWords();
   const readOnly: ReadOnlyMapping[] = [];
   return (call) => {
     row.fill(null);
@@ -24,7 +26,7 @@ export function createRowEncoder(): RowEncoder {
     row[at.PID] = call.pid;
     if (call.tid !== null || call.tNs !== null || call.extra !== null) row[at.META] = metaOf(call);
     if (call.op === 'mmap') noteReadOnly(readOnly, call);
-    if (call.op === 'ioctl') encodeIoctl(row, call, argView, outView, isInside(readOnly, call));
+    if (call.op === 'ioctl') encodeIoctl(row, call, argWords, outWords, isInside(readOnly, call));
     else encodeOther(row, call);
     return row;
   };
@@ -51,6 +53,11 @@ function isInside(readOnly: readonly ReadOnlyMapping[], { argp }: IoctlCall): bo
 }
 
 function metaOf(call: Call): string {
+  if (call.extra === null) {
+    // Put together here, because JSON.stringify takes longer than the rest of a row.
+    const thread = call.tid === null ? '' : `"tid":${call.tid}`;
+    return call.tNs === null ? `{${thread}}` : `{${thread}${thread === '' ? '' : ','}"t_ns":${call.tNs}}`;
+  }
   const meta: Record<string, JsonValue> = {};
   if (call.tid !== null) meta['tid'] = call.tid;
   if (call.tNs !== null) meta['t_ns'] = call.tNs;
@@ -69,17 +76,21 @@ function encodeReply(row: at.Row, call: { replied: boolean; ret: number; errno: 
 function encodeIoctl(
   row: at.Row,
   call: IoctlCall,
-  argView: DataView,
-  outView: DataView,
+  argWords: Words,
+  outWords: Words,
   keepsAddress: boolean,
 ): void {
-  row[at.WHAT] = whatOf('ioctl', call.kind);
+  row[at.WHAT] = whatOfIoctl(call.kind);
   row[at.FD] = call.fd;
   row[at.CMD] = call.cmd;
   const reply = encodeReply(row, call);
-  const structs = encodeStructs(row, call, argView, outView);
+  const structs = encodeStructs(row, call, argWords, outWords);
   const plain = reply === null && structs === null && call.mem.length === 0 && call.newFd === null;
   if (plain && !call.argFault && !keepsAddress && call.partial === undefined) return;
+  if (plain && !call.argFault && !keepsAddress) {
+    row[at.MORE] = partialText(call.partial!);
+    return;
+  }
   const more: Record<string, JsonValue> = { ...structs };
   // Buffers stand as a capture writes them, so that reading a row and reading a capture share one decoder.
   if (call.mem.length > 0) more['mem'] = callToRecord(call)['mem']!;
@@ -87,9 +98,20 @@ function encodeIoctl(
   if (keepsAddress || reachesStruct(call)) more['argp'] = `0x${call.argp.toString(16)}`;
   if (call.newFd !== null) more['newfd'] = call.newFd;
   if (call.argFault) more['argfault'] = true;
-  if (call.partial !== undefined) more['partial'] = callToRecord(call)['partial']!;
+  if (call.partial !== undefined) more['partial'] = partialJson(call.partial);
   if (reply !== null) more['reply'] = reply;
   row[at.MORE] = JSON.stringify(more);
+}
+
+/** Notes of calls that were recorded in part: a log has few different ones, and many calls. */
+const PARTIAL_TEXTS = new WeakMap<PartialNote, string>();
+
+function partialText(partial: PartialNote): string {
+  const known = PARTIAL_TEXTS.get(partial);
+  if (known !== undefined) return known;
+  const text = JSON.stringify({ partial: partialJson(partial) });
+  PARTIAL_TEXTS.set(partial, text);
+  return text;
 }
 
 /** Whether a buffer that the struct points to was recorded at such a length that the struct lies in it. */
@@ -103,8 +125,8 @@ function reachesStruct({ arg, argp, mem }: IoctlCall): boolean {
 function encodeStructs(
   row: at.Row,
   call: IoctlCall,
-  argView: DataView,
-  outView: DataView,
+  argWords: Words,
+  outWords: Words,
 ): Record<string, JsonValue> | null {
   const { arg, out } = call;
   if (arg === null) {
@@ -115,10 +137,11 @@ function encodeStructs(
   row[at.LEN] = arg.length;
   const fits = arg.length <= at.HOT_BYTES_MAX;
   if (fits) {
-    load(argView, arg);
-    for (let word = 0; word * 8 < arg.length; word++) row[at.W0 + word] = at.readWord(argView, word * 8);
+    load(argWords, arg);
+    for (let word = 0; word * 8 < arg.length; word++)
+      row[at.W0 + word] = at.readWord(argWords.view, word * 8);
   }
-  const changed = encodeOut(row, arg, out, argView, outView);
+  const changed = encodeOut(row, arg, out, argWords, outWords);
   if (fits && !changed) return null;
   return { ...(fits ? {} : { arg: encodeHex(arg) }), ...(changed ? { out: encodeHex(out!) } : {}) };
 }
@@ -128,8 +151,8 @@ function encodeOut(
   row: at.Row,
   arg: Uint8Array,
   out: Uint8Array | null,
-  argView: DataView,
-  outView: DataView,
+  argWords: Words,
+  outWords: Words,
 ): boolean {
   if (out === arg) return false;
   if (out === null) {
@@ -137,28 +160,38 @@ function encodeOut(
     return false;
   }
   if (out.length !== arg.length || arg.length > at.HOT_BYTES_MAX) return !isEqual(arg, out);
-  load(outView, out);
+  load(outWords, out);
   let changedWord = -1;
   for (let word = 0; word * 8 < arg.length; word++) {
     const offset = word * 8;
     const isSame =
-      argView.getInt32(offset) === outView.getInt32(offset) &&
-      argView.getInt32(offset + 4) === outView.getInt32(offset + 4);
+      argWords.view.getInt32(offset) === outWords.view.getInt32(offset) &&
+      argWords.view.getInt32(offset + 4) === outWords.view.getInt32(offset + 4);
     if (isSame) continue;
     if (changedWord !== -1) return true;
     changedWord = word;
   }
   if (changedWord === -1) return false;
   row[at.OW] = changedWord;
-  row[at.OV] = at.readWord(outView, changedWord * 8);
+  row[at.OV] = at.readWord(outWords.view, changedWord * 8);
   return false;
 }
 
-function load(view: DataView, bytes: Uint8Array): void {
-  const target = new Uint8Array(view.buffer);
-  target.set(bytes);
+/** Room for the words of a struct. */
+interface Words {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
+function createWords(): Words {
+  const bytes = new Uint8Array(at.HOT_BYTES_MAX);
+  return { bytes, view: new DataView(bytes.buffer) };
+}
+
+function load({ bytes: target }: Words, bytes: Uint8Array): void {
+  for (let index = 0; index < bytes.length; index++) target[index] = bytes[index]!;
   // The last word is zero-extended: nothing of an earlier struct may show.
-  target.fill(0, bytes.length);
+  for (let index = bytes.length; index < at.HOT_BYTES_MAX; index++) target[index] = 0;
 }
 
 function isEqual(one: Uint8Array, other: Uint8Array): boolean {

@@ -1,7 +1,8 @@
-import { CHECK_BYTES, createChainBuilder, firstHash, LINK_CALLS, type Link } from './chain.ts';
+import { createChainBuilder, firstHash, LINK_CALLS, type Link } from './chain.ts';
 import type { SqliteDatabase } from './open-database.ts';
 import { createExactReader, readPages } from './read-calls.ts';
 import { hasRoundedValue, ROW_COLUMNS, SEQ } from './row.ts';
+import { CHECK_BYTES } from './row-bytes.ts';
 import { requireTraceRow, type TraceRow } from './trace-info.ts';
 
 /** What checking the log of a trace found: nothing wrong, or the first place that is. */

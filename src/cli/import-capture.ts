@@ -1,8 +1,9 @@
-import type { Store, TraceInfo, TraceWriter } from '../../store/index.ts';
+import { statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { readRows, readRowsAhead, type Store, type TraceInfo, type TraceWriter } from '../../store/index.ts';
 import {
   mergeTopologies,
   type ProgressListener,
-  readTrace,
   type Topology,
   type TraceHeader,
   type TraceSummary,
@@ -49,9 +50,10 @@ export async function importCapture(
   const discard = (): void => writer?.discard();
   return await withCleanUp(discard, async () => {
     try {
-      const summary = await readTrace(
+      const read = isLong(source) ? readRowsAhead : readRows;
+      const summary = await read(
         source,
-        { header: begin, calls: (calls) => requireWriter().append(calls) },
+        { header: begin, rows: (block) => requireWriter().appendBlock(block) },
         {
           batchCalls: options.batchCalls ?? BATCH_CALLS_DEFAULT,
           ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
@@ -66,6 +68,15 @@ export async function importCapture(
       throw error;
     }
   });
+}
+
+/** Files of this many bytes are read on a thread of their own: to start it takes longer for shorter ones. */
+const LONG_BYTES = 1024 * 1024;
+
+function isLong(source: string): boolean {
+  if (source === '-' || availableParallelism() < 2) return false;
+  const stats = statSync(source, { throwIfNoEntry: false });
+  return stats?.isFile() === true && stats.size >= LONG_BYTES;
 }
 
 function changedHeader(header: TraceHeader, { kernel, topology }: ImportOptions): TraceHeader {

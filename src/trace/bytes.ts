@@ -12,12 +12,13 @@ const ZERO_BYTES_MIN = 16;
  */
 const SMALL_BYTES_MAX = 64;
 
-const NOT_HEX = 255;
+export const NOT_HEX = 255;
 
-const NIBBLES = buildNibbles();
+/** Value of a hex digit by its character code below 256; `NOT_HEX` for others. */
+export const NIBBLES = buildNibbles();
 
 function buildNibbles(): Uint8Array {
-  const nibbles = new Uint8Array(128).fill(NOT_HEX);
+  const nibbles = new Uint8Array(256).fill(NOT_HEX);
   for (let value = 0; value < 16; value++) {
     const digit = value.toString(16);
     nibbles[digit.charCodeAt(0)] = value;
@@ -28,7 +29,7 @@ function buildNibbles(): Uint8Array {
 
 function nibbleAt(hex: string, index: number): number {
   const code = hex.charCodeAt(index);
-  return code < 128 ? NIBBLES[code]! : NOT_HEX;
+  return code < 256 ? NIBBLES[code]! : NOT_HEX;
 }
 
 /**

@@ -2,9 +2,11 @@ import type { Call } from './call.ts';
 import { readPlainChunks, type SourceOptions, sourceName } from './capture-bytes.ts';
 import { TraceError } from './errors.ts';
 import type { TraceHeader } from './header.ts';
+import { createIoctlLineReader } from './ioctl-line.ts';
 import { createLineSplitter } from './line-splitter.ts';
 import { EMPTY_HEADER } from './parse-header.ts';
 import { parseRecord } from './parse-record.ts';
+import { cutOf } from './struct-size.ts';
 
 /** Calls handed over at once unless the caller says otherwise. */
 export const BATCH_CALLS_DEFAULT = 1024;
@@ -15,6 +17,11 @@ export interface CaptureVisitor {
   header?(header: TraceHeader): void;
   /** Called with calls in order. The list is not reused and may be kept. */
   calls?(calls: readonly Call[]): void;
+  /**
+   * Called with each call in order, in place of `calls`. A frequent call comes in one object that the next
+   * one overwrites, with its bytes: what is to be kept of it is copied.
+   */
+  call?(call: Call): void;
 }
 
 /** What was read, once all was read. */
@@ -91,7 +98,7 @@ export function createCollector(fileName: string, visitor: CaptureVisitor, batch
     batch = [];
   };
 
-  const splitter = createLineSplitter(fileName, (line, lineNumber) => {
+  const readLine = (line: string, lineNumber: number): void => {
     const record = parseRecord(line, { fileName, lineNumber, previousSeq });
     if (record.type === 'header') {
       if (hasHeader) throw new TraceError({ fileName, lineNumber }, 'the header must be the first record');
@@ -106,8 +113,21 @@ export function createCollector(fileName: string, visitor: CaptureVisitor, batch
     }
     previousSeq = record.call.seq;
     callCount++;
-    if (batch.push(record.call) >= batchCalls) flush();
-  });
+    if (visitor.call !== undefined) visitor.call(record.call);
+    else if (batch.push(record.call) >= batchCalls) flush();
+  };
+
+  /** Calls that may be overwritten can be read from bytes: what is wrong or unusual is left to `readLine`. */
+  const usual = visitor.call === undefined ? null : createIoctlLineReader();
+  const readUsual = (bytes: Uint8Array, start: number): number => {
+    const next = usual!.read(bytes, start);
+    if (next === -1 || !hasHeader || usual!.call.seq <= previousSeq || cutOf(usual!.call) !== null) return -1;
+    previousSeq = usual!.call.seq;
+    callCount++;
+    visitor.call!(usual!.call);
+    return next;
+  };
+  const splitter = createLineSplitter(fileName, readLine, 'strict', usual === null ? null : readUsual);
 
   return {
     push: splitter.push,

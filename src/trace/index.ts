@@ -37,7 +37,7 @@ export { createLineSplitter, type LineSplitter } from './line-splitter.ts';
 export { mergeTopologies } from './merge-topologies.ts';
 export { EMPTY_HEADER, headerToRecord, parseHeader, parseTopology } from './parse-header.ts';
 export { LINE_BYTES_MAX, type LinePosition, type ParsedRecord, parseRecord } from './parse-record.ts';
-export { isAnswerWhole, isRequestWhole } from './partial.ts';
+export { isAnswerWhole, isRequestWhole, partialJson } from './partial.ts';
 export { recordToCall } from './record-to-call.ts';
 export {
   type CallLinks,

@@ -15,14 +15,22 @@ export interface LineSplitter {
 }
 
 /**
+ * Reads a line from its bytes, and answers where the next one begins; -1 for a line that is wanted as text.
+ * The bytes are those of whole lines.
+ */
+export type ByteLineReader = (bytes: Uint8Array, start: number, lineNumber: number) => number;
+
+/**
  * Makes a splitter that calls `visit` for each line that is not blank. `lenient`: bytes that are not UTF-8
  * become replacement characters, as a log may hold them.
+ * @param readBytes Is asked first for each line, if given.
  * @throws TraceError from push and end: a line that is too long, or that is not UTF-8.
  */
 export function createLineSplitter(
   fileName: string,
   visit: (line: string, lineNumber: number) => void,
   text: 'strict' | 'lenient' = 'strict',
+  readBytes: ByteLineReader | null = null,
 ): LineSplitter {
   let pieces: Buffer[] = [];
   let heldBytes = 0;
@@ -45,9 +53,26 @@ export function createLineSplitter(
     }
   };
 
+  /** Lines one by one, as bytes where that is enough. */
+  const visitLines = (block: Buffer, read: ByteLineReader): void => {
+    for (let start = 0; start < block.length; ) {
+      const next = read(block, start, lineNumber);
+      if (next !== -1) {
+        lineNumber++;
+        start = next;
+        continue;
+      }
+      const newline = block.indexOf(NEWLINE, start);
+      const end = newline === -1 ? block.length : newline + 1;
+      visitText(block.toString('utf8', start, end));
+      start = end;
+    }
+  };
+
   const visitBytes = (block: Buffer): void => {
     if (text === 'lenient' || isUtf8(block)) {
-      visitText(block.toString('utf8'));
+      if (readBytes === null) visitText(block.toString('utf8'));
+      else visitLines(block, readBytes);
       return;
     }
     // What stands before the bad line is read first, so that an earlier error is the one that is reported.

@@ -22,16 +22,21 @@ const isDeviceArgszNr = (nr: number): boolean => (nr >= 0x6b && nr <= 0x6e) || (
  * @throws RecordError
  */
 export function requireWholeStruct(call: IoctlCall): void {
+  const problem = cutOf(call);
+  if (problem !== null) throw new RecordError(problem);
+}
+
+/** How a struct was cut; null for one that is whole. */
+export function cutOf(call: IoctlCall): string | null {
   const { arg, out } = call;
-  if (arg === null || call.argFault || !hasSizeField(call)) return;
-  if (arg.length < 4) throw new RecordError(`"arg" holds ${arg.length} bytes, too few for its size field`);
-  const sizeBytes = new DataView(arg.buffer, arg.byteOffset, 4).getUint32(0, true);
-  if (arg.length < Math.min(sizeBytes, RECORDED_BYTES_MAX)) {
-    throw new RecordError(`"arg" holds ${arg.length} bytes but its size field says ${sizeBytes}`);
-  }
-  if (out !== null && out.length !== arg.length) {
-    throw new RecordError(`"out" holds ${out.length} bytes but "arg" holds ${arg.length}`);
-  }
+  if (arg === null || call.argFault || !hasSizeField(call)) return null;
+  if (arg.length < 4) return `"arg" holds ${arg.length} bytes, too few for its size field`;
+  const sizeBytes = (arg[0]! | (arg[1]! << 8) | (arg[2]! << 16) | (arg[3]! << 24)) >>> 0;
+  if (arg.length < Math.min(sizeBytes, RECORDED_BYTES_MAX))
+    return `"arg" holds ${arg.length} bytes but its size field says ${sizeBytes}`;
+  return out === null || out.length === arg.length
+    ? null
+    : `"out" holds ${out.length} bytes but "arg" holds ${arg.length}`;
 }
 
 function hasSizeField(call: IoctlCall): boolean {

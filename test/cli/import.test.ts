@@ -71,6 +71,29 @@ describe('ioasis import', () => {
     expect(await runCli(['verify', '--store', store])).toMatchObject({ code: 0, stderr: '' });
   });
 
+  test('reads a long file on a thread of its own, and tells what is wrong as of a short one', async () => {
+    const store = freshStore();
+    const line = (seq: number): string =>
+      `{"seq":${seq},"pid":1,"op":"ioctl","fd":3,"kind":"iommufd","cmd":"0x3b81","argp":"0x7f00","arg":` +
+      '"0c0000000000000000000000","out":"0c0000000000000001000000","mem":[],"ret":0,"errno":0}';
+    const long = join(folder, 'long.jsonl');
+    const lines = Array.from({ length: 20_000 }, (_, seq) => line(seq));
+    writeFileSync(long, `${lines.join('\n')}\n`);
+    expect(await runCli(['import', long, '--store', store, '--batch', '700'])).toMatchObject({ code: 0 });
+    expect(await runCli(['verify', '--store', store])).toMatchObject({ code: 0 });
+    // The same log, in another store and in one piece: the same hash.
+    const other = freshStore();
+    await runCli(['import', '-', '--name', 'long', '--store', other], { stdin: `${lines.join('\n')}\n` });
+    expect((await list(other))[0]).toEqual((await list(store))[0]);
+
+    const broken = join(folder, 'broken.jsonl');
+    writeFileSync(broken, lines.map((text, seq) => (seq === 15_000 ? text.slice(0, 90) : text)).join('\n'));
+    const run = await runCli(['import', broken, '--store', store]);
+    expect(run).toMatchObject({ code: 2, stdout: '' });
+    expect(run.stderr).toContain(`${broken}:15001: must be one JSON object a line, found`);
+    expect(await list(store)).toHaveLength(1);
+  });
+
   test('refuses a name that is taken, and takes another', async () => {
     const store = freshStore();
     await runCli(['import', EXAMPLE, '--store', store]);

@@ -21,6 +21,11 @@ export interface ImportSink {
 export interface LineImporter {
   /** `text` is without its newline. */
   line(text: string): void;
+  /**
+   * Is asked first where there is one: reads the line that begins at `start` from its bytes, and answers
+   * where the next one begins; -1 for a line that is wanted as text.
+   */
+  bytes?(bytes: Uint8Array, start: number): number;
   /** The log is at its end: what waits for a line that did not come is handed over. */
   end(): void;
 }

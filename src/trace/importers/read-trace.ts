@@ -120,6 +120,10 @@ const foreignReader =
 
     const add = (call: Call): void => {
       seq += 1;
+      if (visitor.call !== undefined) {
+        visitor.call(call);
+        return;
+      }
       if (batch.push(call) < batchCalls) return;
       visitor.calls?.(batch);
       batch = [];
@@ -150,6 +154,11 @@ const foreignReader =
       },
     };
     const importer = format.start(sink);
+    const readBytes = (bytes: Uint8Array, start: number): number => {
+      const next = importer.bytes!(bytes, start);
+      if (next !== -1) lines += 1;
+      return next;
+    };
     const splitter = createLineSplitter(
       fileName,
       (line) => {
@@ -157,6 +166,7 @@ const foreignReader =
         importer.line(line.endsWith('\r') ? line.slice(0, -1) : line);
       },
       'lenient',
+      importer.bytes === undefined ? null : readBytes,
     );
     return {
       push: splitter.push,

@@ -34,6 +34,8 @@ const TOLD_BY_BACKEND: Readonly<Record<string, string>> = Object.fromEntries(
 
 export interface Listener {
   event(name: string, text: string, isSimple: boolean): void;
+  /** Counts an event that the backend's events tell of; false where it is one of its own. */
+  countTold(name: string): boolean;
   /** Another event comes: what waited for it is decided. */
   before(name: string): void;
   end(): void;
@@ -66,13 +68,18 @@ export function createListener(session: QemuSession, sink: ImportSink): Listener
     waiting = null;
   };
 
+  const countTold = (name: string): boolean => {
+    if (!hasIommufd || hasContainer) return false;
+    settle();
+    sink.skip(TOLD_BY_BACKEND[name]!);
+    return true;
+  };
+
   return {
+    countTold,
     event(name, text, isSimple) {
+      if (countTold(name)) return;
       settle();
-      if (hasIommufd && !hasContainer) {
-        sink.skip(TOLD_BY_BACKEND[name]!);
-        return;
-      }
       const wish = wishOf(name, text, isSimple);
       if (wish === null) {
         sink.skip(`${name} (damaged)`);

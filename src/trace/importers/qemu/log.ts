@@ -5,8 +5,8 @@ import { CONTAINER_EVENTS, CONTAINER_PATTERNS } from './container-events.ts';
 import { DEVICE_EVENTS, DEVICE_PATTERNS } from './device-events.ts';
 import type { EventHandler } from './event-handler.ts';
 import { createListener, isListenerEvent, LISTENER_EVENTS } from './listener.ts';
-import { readUsual } from './map-events.ts';
 import { createSession } from './session.ts';
+import { createUsualLines } from './usual-lines.ts';
 import { type EventValues, readPairs, valuesOf } from './values.ts';
 
 const HANDLERS: ReadonlyMap<string, EventHandler> = new Map(
@@ -73,6 +73,12 @@ function startLog(sink: ImportSink): LineImporter {
   let tid: number | null = null;
   let tNs: number | null = null;
 
+  const setTime = (thread: number, second: number, micros: number): void => {
+    if (firstSecond < 0) firstSecond = second;
+    tid = thread;
+    tNs = (second - firstSecond) * NANOSECONDS + micros * 1000;
+  };
+
   /** Reads thread and time in front of an event; answers where the event begins. */
   const readPrefix = (line: string): number => {
     let at = 0;
@@ -84,9 +90,7 @@ function startLog(sink: ImportSink): LineImporter {
     if (second < 0 || line.charCodeAt(at) !== DOT) return 0;
     const micros = digitsAt(line, at + 1);
     if (micros < 0 || digitsEnd !== at + 7 || line.charCodeAt(digitsEnd) !== COLON) return 0;
-    if (firstSecond < 0) firstSecond = second;
-    tid = thread;
-    tNs = (second - firstSecond) * NANOSECONDS + micros * 1000;
+    setTime(thread, second, micros);
     return digitsEnd + 1;
   };
 
@@ -110,12 +114,28 @@ function startLog(sink: ImportSink): LineImporter {
     const handler = HANDLERS.get(name);
     if (handler === undefined) return;
     listener.before(name);
-    if (!isSimple && readUsual(session, name, text)) return;
     const told = handler(session, valuesIn(name, text, isSimple));
     if (told !== true) sink.skip(told === false ? `${name} (damaged)` : `${name} (no call)`);
   };
 
+  const usual = createUsualLines({
+    session,
+    at(thread, second, micros) {
+      setTime(thread, second, micros);
+      session.at(tid, tNs);
+    },
+    isCounted: (name) => EVENT.test(name) && !KNOWN.has(name),
+    isListener: isListenerEvent,
+    count(name) {
+      listener.before(name);
+      sink.skip(name);
+    },
+    countTold: (name) => listener.countTold(name),
+    before: (name) => listener.before(name),
+  });
+
   return {
+    bytes: usual.read,
     line(line) {
       const start = readPrefix(line);
       const space = line.indexOf(' ', start);
