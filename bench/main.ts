@@ -11,10 +11,13 @@ import { measureModel } from './model-bench.ts';
 import { measurePasids } from './pasid-bench.ts';
 import { measureRecord } from './record-bench.ts';
 import { measureStore } from './store-bench.ts';
+import { measureTimeline } from './timeline-bench.ts';
 
 /** `npm run bench [-- --json] [-- --quick]`: what it costs, each figure beside a baseline of the same run. */
 
 const SEED = 20261120;
+/** Calls of the trace whose points are looked for. */
+const LONG_CALLS = 10_000_000;
 
 async function main(): Promise<void> {
   const json = process.argv.includes('--json');
@@ -26,6 +29,7 @@ async function main(): Promise<void> {
     say(`seed ${SEED}, ${calls} calls, node ${process.version}`);
     const trace = generateTrace('map-unmap', SEED, calls);
     const results: BenchResult[] = await measureStore(folder, trace, say);
+    results.push(...measureTimeline(folder, quick ? 400_000 : LONG_CALLS, SEED, say));
     const replayStore = results.find(({ name }) => name === 'replay-store')!;
     results.push(...measurePasids(folder, quick, SEED, say));
     results.push(...measureModel(trace, replayStore, quick, SEED, say), ...measureHardware(quick, SEED, say));

@@ -2,8 +2,8 @@ import type { EffectSink, Kernel } from '../../src/model/index.ts';
 import type { Call } from '../../src/trace/index.ts';
 import type { Store, TraceInfo } from '../../store/index.ts';
 import { adoptAnswer, applyCall, verdictOn } from '../apply.ts';
+import { createExitWatch } from '../exit-watch.ts';
 import type { Exits } from '../lifetimes.ts';
-import { createExitWatch } from '../replayer.ts';
 import type { Outcome } from '../watcher.ts';
 import { tellBoth } from '../watcher.ts';
 import { createTracker, type Tracker, type TrackerState } from './tracker.ts';
@@ -19,6 +19,8 @@ export interface Stepper {
    * and ends it by answering false. The call may be an object that is used again for the next one.
    */
   advance(toSeq: number, visit?: StepVisitor): void;
+  /** Where processes end, as far as that had to be known; none for a trace of one process. */
+  exits(): Exits;
 }
 
 export type StepVisitor = (call: Call, outcome: Outcome | null) => unknown;
@@ -44,6 +46,7 @@ export function createStepper(store: Store, trace: TraceInfo, start: StepperStar
     kernel,
     tracker,
     seq: () => last,
+    exits: () => exits.known() ?? new Map(),
     advance(toSeq, visit) {
       if (toSeq <= last) return;
       store.readCalls(trace.id, { fromSeq: last + 1, toSeq }, (call) => {

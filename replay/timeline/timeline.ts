@@ -2,7 +2,7 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { type EffectSink, machineOf, snapshotVersion } from '../../src/model/index.ts';
 import type { Store, StoredTimeline, TimelineRows, TraceInfo } from '../../store/index.ts';
 import type { InferredTopology } from '../infer-topology.ts';
-import { type Exits, findExits } from '../lifetimes.ts';
+import type { Exits } from '../lifetimes.ts';
 import { type ChosenModel, chooseModel, createModel, type ModelChoice, profileOf } from '../model-choice.ts';
 import { decodePoint, encodePoint } from './codec.ts';
 import { sumText } from './hash.ts';
@@ -10,18 +10,20 @@ import { createStepper, type Stepper } from './stepper.ts';
 import { newTrackerState } from './tracker.ts';
 
 /** Changes whenever what a tracker keeps or how it sums up changes: older timelines are built anew. */
-const TIMELINE_VERSION = '1';
+const TIMELINE_VERSION = '2';
 
 /** Shorter traces are replayed from the start: that is as fast. */
 export const SHORT_CALLS = 20_000;
-/** Calls between two points at least … */
-const POINT_CALLS = 2048;
-/** … and more where the state is large: so many bytes of a point, before it is packed, for each call. */
-const POINT_BYTES_PER_CALL = 128;
+/** Calls between two points at least, and at most where the state is not very large. */
+const POINT_CALLS = { least: 1024, most: 4096 };
+/** Bytes of a point, before it is packed, for each call: those wanted, and those of a very large state. */
+const POINT_BYTES_PER_CALL = { wanted: 128, most: 256 };
 /** Every so manieth change of the hardware is kept. */
 export const CHANGES_KEPT = 64;
-/** Packing is for the areas, which are most of a large state: more effort gains little. */
+/** The columns of a point are dense already: more effort gains little. */
 const PACKING = { level: 1 };
+/** A point begins with its length before it was packed. */
+const LENGTH_BYTES = 4;
 
 export interface TimelineOptions extends ModelChoice {
   /** Use a timeline that the store has, and do without where it has none. */
@@ -97,7 +99,7 @@ function storedTimeline(
         point === null
           ? freshStepper(store, trace, model, exits)
           : createStepper(store, trace, {
-              ...decodePoint(inflateRawSync(point.state), model.profile, model.machine),
+              ...decodePoint(unpacked(point.state), model.profile, model.machine),
               seq: point.seq,
               exits,
             });
@@ -147,11 +149,10 @@ function build(
   rows: TimelineRows,
   { onProgress }: TimelineOptions,
 ): string {
-  const exits = findExits((visit) => void store.readCalls(trace.id, {}, visit));
-  const stepper = freshStepper(store, trace, model, exits);
+  const stepper = freshStepper(store, trace, model);
   const { kernel, tracker } = stepper;
   let calls = 0;
-  let nextPoint = POINT_CALLS;
+  let nextPoint = POINT_CALLS.least;
   let lastChange = 0;
   stepper.advance(Number.MAX_SAFE_INTEGER, ({ seq }) => {
     calls += 1;
@@ -162,12 +163,36 @@ function build(
     }
     if (calls < nextPoint) return;
     const bytes = encodePoint(kernel, tracker);
-    rows.point(seq, deflateRawSync(bytes, PACKING));
-    nextPoint = calls + Math.max(POINT_CALLS, Math.ceil(bytes.length / POINT_BYTES_PER_CALL));
+    rows.point(seq, packed(bytes));
+    nextPoint = calls + callsToNextPoint(bytes.length);
     onProgress?.(calls);
   });
   if (lastChange % CHANGES_KEPT !== 0)
     rows.change({ change: lastChange, seq: stepper.seq(), chain: sumText(tracker.chain) });
-  const facts: Facts = { exits: [...exits], inferred: model.inferred };
+  const facts: Facts = { exits: [...stepper.exits()], inferred: model.inferred };
   return JSON.stringify(facts);
+}
+
+/**
+ * So that any call is reached in much the same time: what lies between two points is replayed, and the larger
+ * the state, the longer that lasts beside reading a point.
+ */
+function callsToNextPoint(pointBytes: number): number {
+  const wanted = Math.max(POINT_CALLS.least, pointBytes / POINT_BYTES_PER_CALL.wanted);
+  const most = Math.max(POINT_CALLS.most, pointBytes / POINT_BYTES_PER_CALL.most);
+  return Math.ceil(Math.min(wanted, most));
+}
+
+function packed(bytes: Uint8Array): Uint8Array {
+  const content = deflateRawSync(bytes, PACKING);
+  const point = new Uint8Array(LENGTH_BYTES + content.length);
+  new DataView(point.buffer).setUint32(0, bytes.length, true);
+  point.set(content, LENGTH_BYTES);
+  return point;
+}
+
+function unpacked(point: Uint8Array): Uint8Array {
+  const length = new DataView(point.buffer, point.byteOffset).getUint32(0, true);
+  // With room for all of it in one piece nothing is copied together.
+  return inflateRawSync(point.subarray(LENGTH_BYTES), { chunkSize: Math.max(64, length + 1) });
 }

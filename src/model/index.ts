@@ -35,6 +35,12 @@ export { createKernel, type Kernel, type Reply, spaceOf } from './kernel.ts';
 export { type Learned, learnReply } from './learn.ts';
 export { type LearnedFact, learnedFacts } from './learned-facts.ts';
 export { type Iommu, type Machine, machineOf, type PhysicalDevice } from './machine.ts';
+export {
+  type ColumnReader,
+  type ColumnWriter,
+  createColumnReader,
+  createColumnWriter,
+} from './number-columns.ts';
 export { describeObject, type FactValue, type ObjectFacts } from './object-facts.ts';
 export {
   isStructAsRecorded,
@@ -43,6 +49,7 @@ export {
   predictedRead,
   predictedStruct,
 } from './outcome.ts';
+export { areaOrder, packKernel, unpackKernel } from './pack.ts';
 export { type PageRun, pinnedPageRuns, userPageRuns } from './page-runs.ts';
 export type { PasidChange, PasidChangeKind, PasidChangeTarget } from './pasid-change.ts';
 export { executeWithPatches, type PatchedReply } from './patches.ts';
