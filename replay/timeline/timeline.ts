@@ -1,4 +1,3 @@
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { type EffectSink, machineOf, snapshotVersion } from '../../src/model/index.ts';
 import type { Store, StoredTimeline, TimelineRows, TraceInfo } from '../../store/index.ts';
 import type { InferredTopology } from '../infer-topology.ts';
@@ -6,24 +5,20 @@ import type { Exits } from '../lifetimes.ts';
 import { type ChosenModel, chooseModel, createModel, type ModelChoice, profileOf } from '../model-choice.ts';
 import { decodePoint, encodePoint } from './codec.ts';
 import { sumText } from './hash.ts';
-import { createStepper, type Stepper } from './stepper.ts';
+import { createStepper, type Stepper, type Watch } from './stepper.ts';
 import { newTrackerState } from './tracker.ts';
 
 /** Changes whenever what a tracker keeps or how it sums up changes: older timelines are built anew. */
-const TIMELINE_VERSION = '2';
+const TIMELINE_VERSION = '3';
 
 /** Shorter traces are replayed from the start: that is as fast. */
 export const SHORT_CALLS = 20_000;
 /** Calls between two points at least, and at most where the state is not very large. */
-const POINT_CALLS = { least: 1024, most: 4096 };
-/** Bytes of a point, before it is packed, for each call: those wanted, and those of a very large state. */
-const POINT_BYTES_PER_CALL = { wanted: 128, most: 256 };
+const POINT_CALLS = { least: 1024, most: 2048 };
+/** Bytes of a point for each call: those wanted, and those of a very large state. */
+const POINT_BYTES_PER_CALL = { wanted: 128, most: 512 };
 /** Every so manieth change of the hardware is kept. */
 export const CHANGES_KEPT = 64;
-/** The columns of a point are dense already: more effort gains little. */
-const PACKING = { level: 1 };
-/** A point begins with its length before it was packed. */
-const LENGTH_BYTES = 4;
 
 export interface TimelineOptions extends ModelChoice {
   /** Use a timeline that the store has, and do without where it has none. */
@@ -38,8 +33,8 @@ export interface Timeline {
   readonly model: ChosenModel;
   /** A replay that has come to the record `seq`, or to the last one before; -1: to none. */
   stepperAt(seq: number): Stepper;
-  /** A replay from the start, whose effects somebody else is told of too. */
-  fresh(effects?: EffectSink): Stepper;
+  /** A replay from the start, which somebody else may listen to or watch. */
+  fresh(effects?: EffectSink, watch?: Watch): Stepper;
   /** The newest change of the hardware kept with at most that number; null when there is none. */
   changeBefore(
     change: number,
@@ -99,14 +94,14 @@ function storedTimeline(
         point === null
           ? freshStepper(store, trace, model, exits)
           : createStepper(store, trace, {
-              ...decodePoint(unpacked(point.state), model.profile, model.machine),
+              ...decodePoint(point.state, model.profile, model.machine),
               seq: point.seq,
               exits,
             });
       stepper.advance(seq);
       return stepper;
     },
-    fresh: (effects) => freshStepper(store, trace, model, exits, effects),
+    fresh: (effects, watch) => freshStepper(store, trace, model, exits, effects, watch),
     changeBefore: (change) => stored.changeBefore(change),
   };
 }
@@ -117,6 +112,7 @@ function freshStepper(
   model: ChosenModel,
   exits?: Exits,
   effects?: EffectSink,
+  watch?: Watch,
 ): Stepper {
   const kernel = createModel(trace, model);
   return createStepper(store, trace, {
@@ -125,6 +121,7 @@ function freshStepper(
     seq: -1,
     ...(exits === undefined ? {} : { exits }),
     ...(effects === undefined ? {} : { effects }),
+    ...(watch === undefined ? {} : { watch }),
   });
 }
 
@@ -137,7 +134,7 @@ function shortTimeline(store: Store, trace: TraceInfo, model: ChosenModel): Time
       stepper.advance(seq);
       return stepper;
     },
-    fresh: (effects) => freshStepper(store, trace, model, undefined, effects),
+    fresh: (effects, watch) => freshStepper(store, trace, model, undefined, effects, watch),
     changeBefore: () => null,
   };
 }
@@ -163,7 +160,7 @@ function build(
     }
     if (calls < nextPoint) return;
     const bytes = encodePoint(kernel, tracker);
-    rows.point(seq, packed(bytes));
+    rows.point(seq, bytes);
     nextPoint = calls + callsToNextPoint(bytes.length);
     onProgress?.(calls);
   });
@@ -181,18 +178,4 @@ function callsToNextPoint(pointBytes: number): number {
   const wanted = Math.max(POINT_CALLS.least, pointBytes / POINT_BYTES_PER_CALL.wanted);
   const most = Math.max(POINT_CALLS.most, pointBytes / POINT_BYTES_PER_CALL.most);
   return Math.ceil(Math.min(wanted, most));
-}
-
-function packed(bytes: Uint8Array): Uint8Array {
-  const content = deflateRawSync(bytes, PACKING);
-  const point = new Uint8Array(LENGTH_BYTES + content.length);
-  new DataView(point.buffer).setUint32(0, bytes.length, true);
-  point.set(content, LENGTH_BYTES);
-  return point;
-}
-
-function unpacked(point: Uint8Array): Uint8Array {
-  const length = new DataView(point.buffer, point.byteOffset).getUint32(0, true);
-  // With room for all of it in one piece nothing is copied together.
-  return inflateRawSync(point.subarray(LENGTH_BYTES), { chunkSize: Math.max(64, length + 1) });
 }

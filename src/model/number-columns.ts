@@ -1,6 +1,9 @@
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+
 /**
  * Columns of numbers and texts as bytes, for what is read back by this program on this machine: each column
- * takes as few bytes a number as its widest one needs, counted from its smallest.
+ * takes as few bytes a number as its widest one needs, counted from its smallest. What is left of a column
+ * then is dense: only texts are packed further.
  */
 
 export interface ColumnWriter {
@@ -21,8 +24,14 @@ export type NumberColumn = Float64Array | Int32Array | Uint32Array | Uint16Array
 
 /** Every part begins at a multiple of so many bytes: a column is read in place. */
 const ALIGNED = 8;
-/** Width of a number in bytes, how many there are, and the smallest: two 32-bit words and a double. */
+/**
+ * Width of a number in bytes, how many there are, and the smallest (of a text, its length): two 32-bit words
+ * and a double.
+ */
 const PREFIX_BYTES = 16;
+
+/** States are long texts that say much the same of many objects: more effort gains little. */
+const PACKING = { level: 1 };
 
 const aligned = (length: number): number => (length + ALIGNED - 1) & -ALIGNED;
 
@@ -39,8 +48,9 @@ export function createColumnWriter(): ColumnWriter {
   };
   return {
     text(text) {
-      const content = Buffer.from(text);
-      add(1, content.length, 0, content);
+      const whole = Buffer.from(text);
+      const content = deflateRawSync(whole, PACKING);
+      add(1, content.length, whole.length, content);
     },
     numbers(values, count) {
       let least = count === 0 ? 0 : values[0]!;
@@ -81,8 +91,10 @@ export function createColumnReader(bytes: Uint8Array): ColumnReader {
   };
   return {
     text() {
-      const [, length, , at] = take();
-      return Buffer.from(own.buffer, own.byteOffset + at, length).toString();
+      const [, length, whole, at] = take();
+      const content = Buffer.from(own.buffer, own.byteOffset + at, length);
+      // With room for all of it in one piece nothing is copied together.
+      return inflateRawSync(content, { chunkSize: Math.max(64, whole + 1) }).toString();
     },
     numbers(into) {
       const [width, count, least, at] = take();
