@@ -32,23 +32,30 @@ export type TraceKind = 'map-unmap' | 'attach-detach' | 'id-churn';
 interface Session {
   readonly kernel: Kernel;
   readonly random: Random;
-  readonly calls: Call[];
+  readonly take: (call: Call) => void;
+  /** Number of the last call. */
   seq: number;
 }
 
 /** A trace of about `count` calls. */
 export function generateTrace(kind: TraceKind, seed: number, count: number): Call[] {
+  const calls: Call[] = [];
+  streamTrace(kind, seed, count, (call) => void calls.push(call));
+  return calls;
+}
+
+/** The same call by call, for a trace that does not fit into memory. */
+export function streamTrace(kind: TraceKind, seed: number, count: number, take: (call: Call) => void): void {
   const kernel = createKernel(chooseProfile('6.12', 4096).profile);
-  const session: Session = { kernel, random: createRandom(seed), calls: [], seq: 0 };
+  const session: Session = { kernel, random: createRandom(seed), take, seq: 0 };
   open(session);
   const ioas = field(ioctl(session, CMD.IOMMU_IOAS_ALLOC, buildStruct(IOMMU_IOAS_ALLOC, {})), 8);
   if (kind === 'map-unmap') mapUnmap(session, ioas, count);
   else if (kind === 'attach-detach') attachDetach(session, ioas, count);
   else idChurn(session, count);
-  return session.calls;
 }
 
-function open({ kernel, calls }: Session): void {
+function open({ kernel, take }: Session): void {
   const call: Call = {
     op: 'open',
     seq: 0,
@@ -65,7 +72,7 @@ function open({ kernel, calls }: Session): void {
     flags: 2n,
   };
   execute(kernel, call);
-  calls.push(call);
+  take(call);
 }
 
 /** Appends an ioctl with the model's answer; gives back the struct after it. */
@@ -94,7 +101,7 @@ function ioctl(session: Session, cmd: number, arg: Uint8Array): Uint8Array {
   const { ret, errno } = execute(session.kernel, request);
   const after = predictedStruct(session.kernel, request)!;
   const out = Buffer.compare(after, arg) === 0 ? arg : after;
-  session.calls.push({ ...request, ret, errno, out });
+  session.take({ ...request, ret, errno, out });
   return out;
 }
 
@@ -110,7 +117,7 @@ function mapUnmap(session: Session, ioas: number, count: number): void {
   const { random } = session;
   mockDomain(session, ioas);
   const live = new Uint8Array(SLOTS);
-  while (session.calls.length < count) {
+  while (session.seq + 1 < count) {
     const slot = random.below(SLOTS);
     const iova = APERTURE + BigInt(slot) * SLOT_BYTES;
     if (live[slot] === 1) {
@@ -162,7 +169,7 @@ function attachDetach(session: Session, ioas: number, count: number): void {
     );
     targets.push(field(made, 16));
   }
-  while (session.calls.length < count) {
+  while (session.seq + 1 < count) {
     const device = devices[random.below(devices.length)]!;
     const target = targets[random.below(targets.length)]!;
     const request = buildStruct(IOMMU_TEST_CMD, { op: IOMMU_TEST_OP.MOCK_DOMAIN_REPLACE, id: device.stdev });
@@ -175,7 +182,7 @@ function attachDetach(session: Session, ioas: number, count: number): void {
 function idChurn(session: Session, count: number): void {
   const { random } = session;
   const live: number[] = [];
-  while (session.calls.length < count) {
+  while (session.seq + 1 < count) {
     if (live.length < 64 || (live.length < 1024 && random.below(2) === 0)) {
       live.push(field(ioctl(session, CMD.IOMMU_IOAS_ALLOC, buildStruct(IOMMU_IOAS_ALLOC, {})), 8));
       continue;

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
 import type { Call } from '../src/trace/index.ts';
 import { generateTrace } from './generate.ts';
@@ -12,27 +13,45 @@ import { measureModel } from './model-bench.ts';
 import { measurePasids } from './pasid-bench.ts';
 import { measureRecord } from './record-bench.ts';
 import { measureStore } from './store-bench.ts';
+import { measureTimeline } from './timeline-bench.ts';
 
 /**
- * `npm run bench [-- --json] [-- --quick] [-- --only pasids]`: what it costs, each figure beside a baseline of
+ * `npm run bench [-- --json] [-- --quick] [-- --only PART]`: what it costs, each figure beside a baseline of
  * the same run.
  */
 
 const SEED = 20261120;
+/** Calls of the trace whose points are looked for. */
+const LONG_CALLS = 10_000_000;
+
+interface Part {
+  readonly name: string;
+  readonly measure: () => readonly BenchResult[] | Promise<readonly BenchResult[]>;
+}
 
 async function main(): Promise<void> {
-  const json = process.argv.includes('--json');
-  const quick = process.argv.includes('--quick');
+  const { json, quick, only } = parseArgs({
+    options: {
+      json: { type: 'boolean' },
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string' },
+    },
+  }).values;
   const calls = quick ? 200_000 : 1_000_000;
   const folder = mkdtempSync(join(tmpdir(), 'ioasis-bench-'));
   try {
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
     say(`seed ${SEED}, ${calls} calls, node ${process.version}`);
-    const trace = generateTrace('map-unmap', SEED, calls);
-    const pasids = (): BenchResult[] => measurePasids(folder, trace, quick, SEED, say);
-    const results: BenchResult[] = process.argv.includes('pasids')
-      ? pasids()
-      : await measureAll(folder, trace, quick, pasids, say);
+    const results: BenchResult[] = [];
+    const parts = partsOf(folder, generateTrace('map-unmap', SEED, calls), quick, results, say);
+    const names = parts.map(({ name }) => name);
+    if (only !== undefined && !names.includes(only))
+      throw new Error(`--only takes one of ${names.join(', ')}, not ${only}`);
+    for (const { name, measure } of parts) {
+      // What the model costs stands beside the replay that the store measures.
+      if (only === undefined || only === name || (only === 'model' && name === 'store'))
+        results.push(...(await measure()));
+    }
     if (json) console.log(JSON.stringify({ seed: SEED, calls, results }, null, 2));
     else console.log(render(results));
   } finally {
@@ -40,21 +59,25 @@ async function main(): Promise<void> {
   }
 }
 
-async function measureAll(
+/** What is measured, in this order; a part sees the results of those before it. */
+function partsOf(
   folder: string,
   trace: readonly Call[],
   quick: boolean,
-  pasids: () => BenchResult[],
+  results: readonly BenchResult[],
   say: (line: string) => void,
-): Promise<BenchResult[]> {
-  const results: BenchResult[] = await measureStore(folder, trace, say);
-  const replayStore = results.find(({ name }) => name === 'replay-store')!;
-  results.push(...pasids());
-  results.push(...measureModel(trace, replayStore, quick, SEED, say), ...measureHardware(quick, SEED, say));
-  results.push(...(await measureImporters(folder, trace, quick, say)));
-  results.push(...measureLint(trace, quick, SEED, say));
-  results.push(...measureRecord(folder, quick ? 100_000 : 500_000, say));
-  return results;
+): Part[] {
+  const replayStore = (): BenchResult => results.find(({ name }) => name === 'replay-store')!;
+  return [
+    { name: 'store', measure: () => measureStore(folder, trace, say) },
+    { name: 'timeline', measure: () => measureTimeline(folder, quick ? 400_000 : LONG_CALLS, SEED, say) },
+    { name: 'pasids', measure: () => measurePasids(folder, trace, quick, SEED, say) },
+    { name: 'model', measure: () => measureModel(trace, replayStore(), quick, SEED, say) },
+    { name: 'hardware', measure: () => measureHardware(quick, SEED, say) },
+    { name: 'importers', measure: () => measureImporters(folder, trace, quick, say) },
+    { name: 'lint', measure: () => measureLint(trace, quick, SEED, say) },
+    { name: 'record', measure: () => measureRecord(folder, quick ? 100_000 : 500_000, say) },
+  ];
 }
 
 function render(results: readonly BenchResult[]): string {

@@ -5,7 +5,6 @@ import { replayTrace } from '../replay/index.ts';
 import { type Call, EMPTY_HEADER, openCaptureWriter } from '../src/trace/index.ts';
 import { openStore, readRowsAhead, type Store } from '../store/index.ts';
 import { against, type BenchResult, bestMs, result } from './measure.ts';
-import { measureTimeline } from './timeline-bench.ts';
 
 /** Cost of the log: import, append, select, replay from the store, and reaching a point of it. */
 
@@ -37,10 +36,6 @@ export async function measureStore(
 
   say('seek');
   results.push(...measureSeek(store, traceId, calls));
-  say('timeline');
-  results.push(
-    ...measureTimeline(store, traceId, calls, results.find(({ name }) => name === 'replay-store')!),
-  );
   store.close();
 
   say('import');

@@ -1,39 +1,72 @@
-import { openTimeline, stateAt } from '../replay/index.ts';
-import type { Call } from '../src/trace/index.ts';
-import type { Store } from '../store/index.ts';
+import { join } from 'node:path';
+import { openTimeline, replayTrace, stateAt } from '../replay/index.ts';
+import { type Call, EMPTY_HEADER } from '../src/trace/index.ts';
+import { openStore, type Store, type TraceInfo } from '../store/index.ts';
+import { streamTrace } from './generate.ts';
 import { against, type BenchResult, bestMs, collectGarbage, result } from './measure.ts';
 import { createRandom } from './random.ts';
 
-/** Cost of reaching any call of a trace: what building its timeline takes, and a look at the objects then. */
+/**
+ * Cost of reaching any call of a long trace: what building its timeline takes, and a look at the objects then,
+ * with a seek that has warmed nothing but the program.
+ */
 
-const LOOKS = 40;
+const LOOKS = 200;
+const BATCH_CALLS = 4096;
 
-/** `replay`: a replay of the whole trace, in nanoseconds a call. */
 export function measureTimeline(
-  store: Store,
-  traceId: number,
-  calls: readonly Call[],
-  replay: BenchResult,
+  folder: string,
+  calls: number,
+  seed: number,
+  say: (line: string) => void,
 ): BenchResult[] {
-  const trace = store.findTrace(traceId)!;
-  const bytesBefore = store.sizeBytes();
+  const store = openStore(join(folder, 'timeline.db'));
+  say(`timeline of ${calls} calls: making the trace`);
+  const trace = keepTrace(store, calls, seed);
+  say('timeline: replaying the trace');
+  const count = trace.callCount;
+  const replayMs = bestMs(1, () => void replayTrace(store, trace.id));
+  const replay = result('replay-long', (replayMs * 1e6) / count, 'ns/call');
+  say('timeline: building');
   const buildMs = bestMs(1, () => void openTimeline(store, trace));
-  const bytes = store.sizeBytes() - bytesBefore;
-  const random = createRandom(calls.length);
+  say('timeline: seeking');
+  const times = seekTimes(store, trace, seed);
+  const points = store.query('SELECT count(*) AS points, sum(length(state)) AS bytes FROM timeline_point');
+  store.close();
+  const fromStart = result('state-from-start', replayMs, 'ms');
+  return [
+    result('timeline-calls', count, 'calls'),
+    against('timeline-build', (buildMs * 1e6) / count, 'ns/call', replay),
+    result('timeline-points', Number(points[0]!['points']), 'points'),
+    result('timeline-bytes-per-call', Number(points[0]!['bytes']) / count, 'bytes'),
+    against('state-seek-median', times[LOOKS >> 1]!, 'ms', fromStart),
+    against('state-seek-worst', times[LOOKS - 1]!, 'ms', fromStart),
+  ];
+}
+
+function keepTrace(store: Store, calls: number, seed: number): TraceInfo {
+  const writer = store.beginTrace({ name: 'long', header: { ...EMPTY_HEADER, kernel: '6.12.117' } });
+  const batch: Call[] = [];
+  streamTrace('map-unmap', seed, calls, (call) => {
+    batch.push(call);
+    if (batch.length < BATCH_CALLS) return;
+    writer.append(batch);
+    batch.length = 0;
+  });
+  writer.append(batch);
+  return writer.seal();
+}
+
+/** Milliseconds of looks at random calls, ascending. */
+function seekTimes(store: Store, trace: TraceInfo, seed: number): number[] {
+  const random = createRandom(seed);
   const times: number[] = [];
   for (let look = 0; look < LOOKS; look += 1) {
-    const { seq } = calls[random.below(calls.length)]!;
+    const seq = random.below(trace.lastSeq! + 1);
     collectGarbage();
     const start = process.hrtime.bigint();
     stateAt(store, trace, seq);
     times.push(Number(process.hrtime.bigint() - start) / 1e6);
   }
-  times.sort((a, b) => a - b);
-  const fromStart = result('state-from-start', (replay.value * calls.length) / 1e6, 'ms');
-  return [
-    against('timeline-build', (buildMs * 1e6) / calls.length, 'ns/call', replay),
-    result('timeline-bytes-per-call', bytes / calls.length, 'bytes'),
-    against('state-seek-median', times[LOOKS >> 1]!, 'ms', fromStart),
-    against('state-seek-worst', times[LOOKS - 1]!, 'ms', fromStart),
-  ];
+  return times.sort((a, b) => a - b);
 }

@@ -3,6 +3,7 @@ export { type Applied, adoptAnswer, applyCall, verdictOn } from './apply.ts';
 export { callName, compareReply, isPredicted, type Verdict } from './compare.ts';
 export * from './diff/index.ts';
 export type { Divergence } from './divergence.ts';
+export { createExitWatch } from './exit-watch.ts';
 export {
   type ExplainedContext,
   type ExplainedObject,
@@ -30,7 +31,6 @@ export { type NamedObject, objectsNamed } from './named-objects.ts';
 export type { TracedFinding } from './origins.ts';
 export { type Prediction, type PredictSummary, predictTrace } from './predict.ts';
 export {
-  createExitWatch,
   digestOf,
   type ReplayOptions,
   type ReplayResult,

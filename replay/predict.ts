@@ -9,9 +9,9 @@ import {
 import type { Call, JsonValue } from '../src/trace/index.ts';
 import { hexOf } from '../src/uapi/index.ts';
 import type { Store } from '../store/index.ts';
+import { createExitWatch } from './exit-watch.ts';
 import { chooseModel, createModel, type ModelChoice } from './model-choice.ts';
 import { createPartialCalls } from './partial-calls.ts';
-import { createExitWatch } from './replayer.ts';
 
 /** What the model answers to one call, without having seen what was recorded. */
 export interface Prediction {

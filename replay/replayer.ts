@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
   countEffects,
-  exitProcess,
   type Kernel,
   type LearnedFact,
   learnedFacts,
@@ -14,7 +13,7 @@ import type { Store, TraceInfo } from '../store/index.ts';
 import { adoptAnswer, applyCall, verdictOn } from './apply.ts';
 import { callName, describeDivergence } from './compare.ts';
 import type { Divergence } from './divergence.ts';
-import { type Exits, findExits } from './lifetimes.ts';
+import { createExitWatch } from './exit-watch.ts';
 import { type ChosenModel, chooseModel, createModel, type ModelChoice } from './model-choice.ts';
 import { createPartialCalls, isUnreadable, type PartialCalls } from './partial-calls.ts';
 import { type Outcome, type ReplayWatcher, tellBoth } from './watcher.ts';
@@ -258,43 +257,4 @@ function applyOne(kernel: Kernel, record: Call, tally: Tally, maxDivergences: nu
   }
   if (call.partial?.doubtful === undefined) tally.learned += adoptAnswer(kernel, call, verdict);
   return verdict;
-}
-
-/** Ends processes where the trace suggests that they ended. */
-export interface ExitWatch {
-  before(call: Call): void;
-  after(call: Call): void;
-}
-
-/**
- * Looks for exits once a second process shows up, unless they are known; a trace of one process costs
- * nothing.
- */
-export function createExitWatch(
-  store: Store,
-  traceId: number,
-  kernel: Kernel,
-  assumptions: string[],
-  known: Exits | null = null,
-): ExitWatch {
-  const readAll = (visit: (call: Call) => void): void => void store.readCalls(traceId, {}, visit);
-  const processCount = (): number => Object.keys(kernel.state.processes).length;
-  // A snapshot may begin with several processes.
-  let exits = known ?? (processCount() > 1 ? findExits(readAll) : null);
-  let lastPid = -1;
-  return {
-    before(call) {
-      if (call.pid === lastPid) return;
-      lastPid = call.pid;
-      if (exits !== null || kernel.state.processes[call.pid] !== undefined || processCount() === 0) return;
-      exits = findExits(readAll);
-    },
-    after(call) {
-      if (exits === null || exits.size === 0) return;
-      for (const pid of exits.get(call.seq) ?? []) {
-        exitProcess(kernel, pid, call.seq);
-        assumptions.push(`process ${pid} is taken to have exited after call ${call.seq}, its last`);
-      }
-    },
-  };
 }

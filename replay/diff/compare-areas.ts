@@ -1,22 +1,15 @@
 import { type IovaSpace, type Kernel, listAreas, someArea } from '../../src/model/index.ts';
 import { roleOfPage, roleText, type Tracker } from '../timeline/index.ts';
+import { LISTED, type ListDifference } from './list-difference.ts';
 
 /** Areas that only one of two address spaces has; an area is told by its IOVA, its access and its memory. */
-export interface AreaDifference {
-  readonly onlyA: readonly string[];
-  readonly onlyB: readonly string[];
-  readonly countA: number;
-  readonly countB: number;
-}
+export type AreaDifference = ListDifference;
 
 export interface SpaceOfSide {
   readonly kernel: Kernel;
   readonly tracker: Tracker;
   readonly space: IovaSpace;
 }
-
-/** Areas that are listed of each side. */
-const LISTED = 16;
 
 /** Null when both map the same. */
 export function compareAreas(a: SpaceOfSide, b: SpaceOfSide): AreaDifference | null {

@@ -1,5 +1,6 @@
 import type { Timeline } from '../timeline/index.ts';
 import { align, type CallDifference } from './align.ts';
+import { type CacheDifference, compareCaches } from './compare-caches.ts';
 import { compareHardware, type HardwareDifference } from './compare-hardware.ts';
 import { compareStates, nameByNumber, type StateComparison } from './compare-states.ts';
 import type { DiffOptions } from './meaning.ts';
@@ -24,6 +25,8 @@ export interface TraceDiff {
   readonly first: { readonly a: CallEffect | null; readonly b: CallEffect | null } | null;
   readonly state: StateComparison;
   readonly hardware: readonly HardwareDifference[];
+  /** What IOTLBs and TLBs of devices hold: of traces that tell of accesses of devices. */
+  readonly caches: readonly CacheDifference[];
 }
 
 /** Differences that are kept; all are counted. */
@@ -55,8 +58,10 @@ export function diffTraces(a: DiffPoint, b: DiffPoint, options: DiffOptions = {}
     },
   );
   const hardware = compareHardware(sideA.stepper, sideB.stepper);
+  const caches = sideA.accesses() + sideB.accesses() > 0 ? compareCaches(a, b) : [];
   const [first] = calls;
-  const isEqual = callCount + state.differences.length + state.areas.length + hardware.length === 0;
+  const differences = state.differences.length + state.areas.length + hardware.length + caches.length;
+  const isEqual = callCount + differences === 0;
   return {
     isEqual,
     equalCalls: equal,
@@ -71,5 +76,6 @@ export function diffTraces(a: DiffPoint, b: DiffPoint, options: DiffOptions = {}
           },
     state,
     hardware,
+    caches,
   };
 }

@@ -3,6 +3,7 @@ import { errnoName } from '../../src/uapi/index.ts';
 import { callName } from '../compare.ts';
 import type { Stepper } from '../timeline/index.ts';
 import { bytesText, valueText } from './field-text.ts';
+import { kvmFields, kvmName } from './kvm-fields.ts';
 import type { Meaning, MeaningField } from './meaning.ts';
 import { descriptorField, type MeaningReader, type Names, plain } from './meaning-reader.ts';
 import { structFields } from './struct-fields.ts';
@@ -17,7 +18,7 @@ export function meaningOf(
   names: Names,
   ignored: ReadonlySet<string> = NONE,
 ): Meaning {
-  const name = callName(call);
+  const name = (call.op === 'ioctl' ? kvmName(call) : null) ?? callName(call);
   const reader: MeaningReader = { kernel, roles: tracker.roles, names, call };
   const all = [...targetFields(reader), ...argumentFields(reader), ...answerFields(reader)];
   const fields = all.filter((field) => !ignored.has(field.name) && !ignored.has(`${name}.${field.name}`));
@@ -53,7 +54,7 @@ function argumentFields(reader: MeaningReader): MeaningField[] {
   const { call } = reader;
   switch (call.op) {
     case 'ioctl':
-      return structFields(reader, call);
+      return kvmName(call) === null ? structFields(reader, call) : kvmFields(reader, call);
     case 'mmap':
       return [plain('length', valueText(call.len)), plain('offset', valueText(call.off))];
     case 'read':

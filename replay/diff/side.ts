@@ -2,6 +2,7 @@ import { contextKey, NO_EFFECTS, objectKey } from '../../src/model/index.ts';
 import type { Call } from '../../src/trace/index.ts';
 import type { Stepper, Timeline } from '../timeline/index.ts';
 import { createAutomaticIovas } from './automatic-iovas.ts';
+import { isAccess } from './compare-caches.ts';
 import { isCompared } from './compared-calls.ts';
 import type { DiffOptions, Meaning } from './meaning.ts';
 import type { Names } from './meaning-reader.ts';
@@ -15,6 +16,8 @@ export interface Side {
   readonly keys: ReadonlyMap<number, string>;
   /** Types of all objects that there ever were, by their number. */
   readonly types: ReadonlyMap<number, string>;
+  /** Records so far that tell of accesses of devices. */
+  accesses(): number;
   /** The call at a distance from the next one; null behind the end. */
   peek(distance: number): Meaning | null;
   /** Takes the next calls. */
@@ -32,12 +35,14 @@ export function openSide(timeline: Timeline, untilSeq: number, options: DiffOpti
   let calls: Meaning[] = [];
   let head = 0;
   let isAtEnd = false;
+  let accesses = 0;
   const fill = (): void => {
     let count = 0;
     calls = calls.slice(head);
     head = 0;
     const before = stepper.seq();
     stepper.advance(untilSeq, (call: Call) => {
+      if (isAccess(call)) accesses += 1;
       if (isCompared(call, traffic)) {
         const meaning = meaningOf(stepper, call, names, skipped);
         if (!skipped.has(meaning.name)) calls.push(meaning);
@@ -56,6 +61,7 @@ export function openSide(timeline: Timeline, untilSeq: number, options: DiffOpti
     stepper,
     keys: names.keys,
     types: names.types,
+    accesses: () => accesses,
     peek,
     take(count) {
       const taken = calls.slice(head, head + count);

@@ -50,6 +50,14 @@ export function dropArea(columns: AreaColumns, slot: number): void {
   columns.content.low = (columns.content.low - columns.low[slot]!) | 0;
 }
 
+/** The sum of all areas, from columns that were filled otherwise; the areas have the slots from 0 on. */
+export function countContent({ high, low, content }: AreaColumns, areaCount: number): void {
+  for (let slot = 0; slot < areaCount; slot += 1) {
+    content.high = (content.high + high[slot]!) | 0;
+    content.low = (content.low + low[slot]!) | 0;
+  }
+}
+
 const scratch = sum();
 
 /**

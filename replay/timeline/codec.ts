@@ -1,6 +1,13 @@
-import { type Kernel, restoreKernel, serializeKernel, someArea } from '../../src/model/index.ts';
-import { createColumns, setArea } from './area-columns.ts';
-import { type Sum, sum, sumFrom, sumText } from './hash.ts';
+import {
+  areaOrder,
+  createColumnReader,
+  createColumnWriter,
+  type Kernel,
+  packKernel,
+  unpackKernel,
+} from '../../src/model/index.ts';
+import { countContent, createColumns } from './area-columns.ts';
+import { sumFrom, sumText } from './hash.ts';
 import type { Piece } from './memory-roles.ts';
 import type { Tracker, TrackerState } from './tracker.ts';
 
@@ -21,8 +28,6 @@ interface Head {
   readonly chain: string;
 }
 
-const AREA_BYTES = 16;
-
 export function encodePoint(kernel: Kernel, tracker: Tracker): Uint8Array {
   const { lineage, roles, changes, chain, columns } = tracker;
   const head: Head = {
@@ -38,28 +43,23 @@ export function encodePoint(kernel: Kernel, tracker: Tracker): Uint8Array {
     changes,
     chain: sumText(chain),
   };
-  const json = Buffer.from(JSON.stringify(head));
-  const state = serializeKernel(kernel);
-  const keys = [...kernel.spaces.keys()].sort((a, b) => a - b);
-  const areas = keys.reduce((count, key) => count + kernel.spaces.get(key)!.areas.count, 0);
-  const bytes = new Uint8Array(8 + json.length + state.length + areas * AREA_BYTES);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, json.length, true);
-  view.setUint32(4, state.length, true);
-  bytes.set(json, 8);
-  bytes.set(state, 8 + json.length);
-  let at = 8 + json.length + state.length;
-  for (const key of keys) {
-    const own = columns.get(key);
-    someArea(kernel.spaces.get(key)!.areas, (slot) => {
-      view.setFloat64(at, own?.since[slot] ?? 0, true);
-      view.setInt32(at + 8, own?.high[slot] ?? 0, true);
-      view.setInt32(at + 12, own?.low[slot] ?? 0, true);
-      at += AREA_BYTES;
-      return false;
-    });
+  const writer = createColumnWriter();
+  writer.text(JSON.stringify(head));
+  packKernel(kernel, writer);
+  for (const key of keysOf(kernel)) {
+    const slots = areaOrder(kernel.spaces.get(key)!.areas);
+    const own = columns.get(key) ?? createColumns(slots.length);
+    for (const column of [own.since, own.high, own.low]) {
+      const scratch = new Float64Array(slots.length);
+      for (let at = 0; at < slots.length; at += 1) scratch[at] = column[slots[at]!]!;
+      writer.numbers(scratch, slots.length);
+    }
   }
-  return bytes;
+  return writer.bytes();
+}
+
+function keysOf({ spaces }: Kernel): number[] {
+  return [...spaces.keys()].sort((a, b) => a - b);
 }
 
 /** Names of what is mapped nowhere any more are of no use to anybody. */
@@ -80,24 +80,16 @@ export function decodePoint(
   profile: Kernel['profile'],
   machine: Kernel['machine'],
 ): { readonly kernel: Kernel; readonly state: TrackerState } {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const jsonBytes = view.getUint32(0, true);
-  const stateBytes = view.getUint32(4, true);
-  const head = JSON.parse(Buffer.from(bytes.subarray(8, 8 + jsonBytes)).toString()) as Head;
-  const kernel = restoreKernel(bytes.subarray(8 + jsonBytes, 8 + jsonBytes + stateBytes), profile, machine);
+  const reader = createColumnReader(bytes);
+  const head = JSON.parse(reader.text()) as Head;
+  const kernel = unpackKernel(reader, profile, machine);
   const columns: TrackerState['columns'] = new Map();
   const automatic = new Map(head.automatic);
-  let at = 8 + jsonBytes + stateBytes;
-  const one: Sum = sum();
-  for (const key of [...kernel.spaces.keys()].sort((a, b) => a - b)) {
+  for (const key of keysOf(kernel)) {
     const { areas } = kernel.spaces.get(key)!;
-    const { length } = areas.startPage;
-    const own = createColumns(length);
-    for (let slot = 0; slot < areas.count; slot += 1, at += AREA_BYTES) {
-      one.high = view.getInt32(at + 8, true);
-      one.low = view.getInt32(at + 12, true);
-      setArea(own, slot, length, view.getFloat64(at, true), one);
-    }
+    const own = createColumns(areas.startPage.length);
+    for (const column of [own.since, own.high, own.low]) reader.numbers(column);
+    countContent(own, areas.count);
     own.automatic = automatic.get(key) ?? 0;
     columns.set(key, own);
   }

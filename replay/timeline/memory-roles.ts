@@ -112,6 +112,13 @@ function roleOf(
   return { name, page };
 }
 
+/** The role of a page of an object that somebody has used before; without a name it is told by neither. */
+export function roleOfIdentity({ names, pieces }: MemoryRoles, object: number, page: number): PageRole {
+  const piece = pieces.get(object)?.findLast(({ first }) => first <= page);
+  if (piece !== undefined) return { name: piece.name, page: page - piece.base };
+  return { name: names.get(object) ?? 'memory', page };
+}
+
 /** What is closer than 1 MiB belongs together. */
 const CLOSE_PAGES = 256;
 

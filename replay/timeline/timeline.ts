@@ -1,27 +1,24 @@
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { type EffectSink, machineOf, snapshotVersion } from '../../src/model/index.ts';
 import type { Store, StoredTimeline, TimelineRows, TraceInfo } from '../../store/index.ts';
 import type { InferredTopology } from '../infer-topology.ts';
-import { type Exits, findExits } from '../lifetimes.ts';
+import type { Exits } from '../lifetimes.ts';
 import { type ChosenModel, chooseModel, createModel, type ModelChoice, profileOf } from '../model-choice.ts';
 import { decodePoint, encodePoint } from './codec.ts';
 import { sumText } from './hash.ts';
-import { createStepper, type Stepper } from './stepper.ts';
+import { createStepper, type Stepper, type Watch } from './stepper.ts';
 import { newTrackerState } from './tracker.ts';
 
 /** Changes whenever what a tracker keeps or how it sums up changes: older timelines are built anew. */
-const TIMELINE_VERSION = '1';
+const TIMELINE_VERSION = '3';
 
 /** Shorter traces are replayed from the start: that is as fast. */
 export const SHORT_CALLS = 20_000;
-/** Calls between two points at least … */
-const POINT_CALLS = 2048;
-/** … and more where the state is large: so many bytes of a point, before it is packed, for each call. */
-const POINT_BYTES_PER_CALL = 128;
+/** Calls between two points at least, and at most where the state is not very large. */
+const POINT_CALLS = { least: 1024, most: 2048 };
+/** Bytes of a point for each call: those wanted, and those of a very large state. */
+const POINT_BYTES_PER_CALL = { wanted: 128, most: 512 };
 /** Every so manieth change of the hardware is kept. */
 export const CHANGES_KEPT = 64;
-/** Packing is for the areas, which are most of a large state: more effort gains little. */
-const PACKING = { level: 1 };
 
 export interface TimelineOptions extends ModelChoice {
   /** Use a timeline that the store has, and do without where it has none. */
@@ -36,8 +33,8 @@ export interface Timeline {
   readonly model: ChosenModel;
   /** A replay that has come to the record `seq`, or to the last one before; -1: to none. */
   stepperAt(seq: number): Stepper;
-  /** A replay from the start, whose effects somebody else is told of too. */
-  fresh(effects?: EffectSink): Stepper;
+  /** A replay from the start, which somebody else may listen to or watch. */
+  fresh(effects?: EffectSink, watch?: Watch): Stepper;
   /** The newest change of the hardware kept with at most that number; null when there is none. */
   changeBefore(
     change: number,
@@ -97,14 +94,14 @@ function storedTimeline(
         point === null
           ? freshStepper(store, trace, model, exits)
           : createStepper(store, trace, {
-              ...decodePoint(inflateRawSync(point.state), model.profile, model.machine),
+              ...decodePoint(point.state, model.profile, model.machine),
               seq: point.seq,
               exits,
             });
       stepper.advance(seq);
       return stepper;
     },
-    fresh: (effects) => freshStepper(store, trace, model, exits, effects),
+    fresh: (effects, watch) => freshStepper(store, trace, model, exits, effects, watch),
     changeBefore: (change) => stored.changeBefore(change),
   };
 }
@@ -115,6 +112,7 @@ function freshStepper(
   model: ChosenModel,
   exits?: Exits,
   effects?: EffectSink,
+  watch?: Watch,
 ): Stepper {
   const kernel = createModel(trace, model);
   return createStepper(store, trace, {
@@ -123,6 +121,7 @@ function freshStepper(
     seq: -1,
     ...(exits === undefined ? {} : { exits }),
     ...(effects === undefined ? {} : { effects }),
+    ...(watch === undefined ? {} : { watch }),
   });
 }
 
@@ -135,7 +134,7 @@ function shortTimeline(store: Store, trace: TraceInfo, model: ChosenModel): Time
       stepper.advance(seq);
       return stepper;
     },
-    fresh: (effects) => freshStepper(store, trace, model, undefined, effects),
+    fresh: (effects, watch) => freshStepper(store, trace, model, undefined, effects, watch),
     changeBefore: () => null,
   };
 }
@@ -147,11 +146,10 @@ function build(
   rows: TimelineRows,
   { onProgress }: TimelineOptions,
 ): string {
-  const exits = findExits((visit) => void store.readCalls(trace.id, {}, visit));
-  const stepper = freshStepper(store, trace, model, exits);
+  const stepper = freshStepper(store, trace, model);
   const { kernel, tracker } = stepper;
   let calls = 0;
-  let nextPoint = POINT_CALLS;
+  let nextPoint = POINT_CALLS.least;
   let lastChange = 0;
   stepper.advance(Number.MAX_SAFE_INTEGER, ({ seq }) => {
     calls += 1;
@@ -162,12 +160,22 @@ function build(
     }
     if (calls < nextPoint) return;
     const bytes = encodePoint(kernel, tracker);
-    rows.point(seq, deflateRawSync(bytes, PACKING));
-    nextPoint = calls + Math.max(POINT_CALLS, Math.ceil(bytes.length / POINT_BYTES_PER_CALL));
+    rows.point(seq, bytes);
+    nextPoint = calls + callsToNextPoint(bytes.length);
     onProgress?.(calls);
   });
   if (lastChange % CHANGES_KEPT !== 0)
     rows.change({ change: lastChange, seq: stepper.seq(), chain: sumText(tracker.chain) });
-  const facts: Facts = { exits: [...exits], inferred: model.inferred };
+  const facts: Facts = { exits: [...stepper.exits()], inferred: model.inferred };
   return JSON.stringify(facts);
+}
+
+/**
+ * So that any call is reached in much the same time: what lies between two points is replayed, and the larger
+ * the state, the longer that lasts beside reading a point.
+ */
+function callsToNextPoint(pointBytes: number): number {
+  const wanted = Math.max(POINT_CALLS.least, pointBytes / POINT_BYTES_PER_CALL.wanted);
+  const most = Math.max(POINT_CALLS.most, pointBytes / POINT_BYTES_PER_CALL.most);
+  return Math.ceil(Math.min(wanted, most));
 }

@@ -1,5 +1,6 @@
 import type {
   AreaDifference,
+  CacheDifference,
   CallDifference,
   CallEffect,
   HardwareDifference,
@@ -40,6 +41,7 @@ export function printDiff(
   }
   printState(session, diff);
   printHardware(session, diff.hardware);
+  printCaches(session, diff.caches);
   session.print(bold('Summary'));
   session.print(`  ${summary(diff)}`);
 }
@@ -126,8 +128,19 @@ function printState(session: Session, { state }: TraceDiff): void {
   for (const { about, ...areas } of state.areas) printAreas(session, about, areas);
 }
 
-function printAreas(session: Session, about: string, { onlyA, onlyB, countA, countB }: AreaDifference): void {
-  session.print(`  ${about}: ${count(countA, 'area')} only in A, ${count(countB, 'area')} only in B`);
+function printAreas(session: Session, about: string, areas: AreaDifference): void {
+  printList(session, about, areas, 'area');
+}
+
+function printList(
+  session: Session,
+  about: string,
+  { onlyA, onlyB, countA, countB }: AreaDifference,
+  one: string,
+  more = `${one}s`,
+): void {
+  const only = (many: number, side: string): string => `${count(many, one, more)} only in ${side}`;
+  session.print(`  ${about}: ${only(countA, 'A')}, ${only(countB, 'B')}`);
   for (const text of onlyA) session.print(`    A ${text}`);
   if (countA > onlyA.length) session.print(`    A … ${countA - onlyA.length} more`);
   for (const text of onlyB) session.print(`    B ${text}`);
@@ -138,17 +151,34 @@ function printHardware(session: Session, hardware: readonly HardwareDifference[]
   if (hardware.length === 0) return;
   session.print(session.colors.bold('Hardware at the end'));
   for (const { device, pasid, a, b, areas } of hardware) {
-    const name = `${device}${pasid === 0 ? '' : `, PASID ${pasid}`}`;
+    const name = `${device}${pasidOf(pasid)}`;
     if (a !== b) session.print(`  ${name}: ${a ?? 'no entry'} in A, ${b ?? 'no entry'} in B`);
     if (areas !== null) printAreas(session, `${name} translates otherwise`, areas);
   }
 }
 
-function summary({ callCount, equalCalls, state, hardware }: TraceDiff): string {
+const CACHES: Readonly<Record<CacheDifference['cache'], string>> = {
+  iotlb: 'IOTLB',
+  'device-tlb': 'TLB in the device',
+};
+
+function printCaches(session: Session, caches: readonly CacheDifference[]): void {
+  if (caches.length === 0) return;
+  session.print(session.colors.bold('Caches at the end'));
+  for (const { device, pasid, cache, ...entries } of caches)
+    printList(session, `${CACHES[cache]}, filled by ${device}${pasidOf(pasid)}`, entries, 'entry', 'entries');
+}
+
+function pasidOf(pasid: number): string {
+  return pasid === 0 ? '' : `, PASID ${pasid}`;
+}
+
+function summary({ callCount, equalCalls, state, hardware, caches }: TraceDiff): string {
   const parts = [
     `${count(callCount, 'call')} ${callCount === 1 ? 'differs' : 'differ'}, ${equalCalls} equal`,
     `${count(state.differences.length + state.areas.length, 'difference')} of the state at the end`,
     `${count(hardware.length, 'entry', 'entries')} of the hardware at the end`,
+    ...(caches.length === 0 ? [] : [`${count(caches.length, 'cache')} at the end`]),
   ];
   return parts.join('; ');
 }

@@ -42,7 +42,9 @@ interface Chunk {
 /** No area. */
 export const NONE = -1;
 
-const CHUNK = 256;
+/** Areas of a full chunk, and the room that ascending maps leave in one. */
+export const CHUNK = 256;
+export const CHUNK_ROOM = 16;
 const FREE_END = 0xffffffff;
 
 export const PROT_READ = 1;
@@ -161,7 +163,7 @@ export function linkArea(table: AreaTable, slot: number): void {
   table.count += 1;
 }
 
-function newChunk(): Chunk {
+export function newChunk(): Chunk {
   return { count: 0, page: new Float64Array(CHUNK), slot: new Uint32Array(CHUNK), widestHole: Number.NaN };
 }
 
@@ -171,7 +173,7 @@ function newChunk(): Chunk {
  */
 function splitChunk(table: AreaTable, at: number): Chunk {
   const chunk = table.chunks[at]!;
-  const keep = at === table.chunks.length - 1 ? CHUNK - 16 : CHUNK / 2;
+  const keep = at === table.chunks.length - 1 ? CHUNK - CHUNK_ROOM : CHUNK / 2;
   const right = newChunk();
   right.page.set(chunk.page.subarray(keep, chunk.count));
   right.slot.set(chunk.slot.subarray(keep, chunk.count));

@@ -36,6 +36,12 @@ export { type Learned, learnReply } from './learn.ts';
 export { isLimitOpen } from './learn-limit.ts';
 export { type LearnedFact, learnedFacts } from './learned-facts.ts';
 export { type Iommu, type Machine, machineOf, type PhysicalDevice } from './machine.ts';
+export {
+  type ColumnReader,
+  type ColumnWriter,
+  createColumnReader,
+  createColumnWriter,
+} from './number-columns.ts';
 export { describeObject, type FactValue, type ObjectFacts } from './object-facts.ts';
 export {
   isStructAsRecorded,
@@ -44,6 +50,7 @@ export {
   predictedRead,
   predictedStruct,
 } from './outcome.ts';
+export { areaOrder, packKernel, unpackKernel } from './pack.ts';
 export { onlyPageRun, type PageRun, pinnedPageRuns, userPageRuns } from './page-runs.ts';
 export type { PasidChange, PasidChangeKind, PasidChangeTarget } from './pasid-change.ts';
 export { executeWithPatches, type PatchedReply } from './patches.ts';

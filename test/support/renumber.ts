@@ -56,9 +56,13 @@ function renumberCall(call: Call): Call {
         ...base,
         fd: movedFd(call.fd),
         argp: call.arg === null ? call.argp : movedAddress(call.argp),
-        arg: move(call.arg),
-        out: move(call.out),
-        mem: call.mem.map((buffer) => ({ ...buffer, addr: movedAddress(buffer.addr) })),
+        arg: call.kind === 'kvm-vfio' ? movedPointer(call.arg!) : move(call.arg),
+        out: call.kind === 'kvm-vfio' ? movedPointer(call.out as Uint8Array) : move(call.out),
+        mem: call.mem.map((buffer) => ({
+          ...buffer,
+          addr: movedAddress(buffer.addr),
+          ...(call.kind === 'kvm-vfio' ? { before: movedNumber(buffer.before as Uint8Array) } : {}),
+        })),
         newFd: call.newFd === null ? null : movedFd(call.newFd),
         ret: isNewDevice ? movedFd(call.ret) : call.ret,
       };
@@ -86,6 +90,20 @@ function renumberCall(call: Call): Call {
     default:
       return { ...call, ...base };
   }
+}
+
+/** A descriptor that lies in memory. */
+function movedNumber(bytes: Uint8Array): Uint8Array {
+  const moved = Buffer.from(bytes);
+  moved.writeInt32LE(movedFd(moved.readInt32LE()));
+  return Uint8Array.from(moved);
+}
+
+/** The address in a `struct kvm_device_attr`. */
+function movedPointer(bytes: Uint8Array): Uint8Array {
+  const moved = Buffer.from(bytes);
+  moved.writeBigUInt64LE(movedAddress(moved.readBigUInt64LE(16)), 16);
+  return Uint8Array.from(moved);
 }
 
 function movedFields(fields: Readonly<Record<string, JsonValue>>): Readonly<Record<string, JsonValue>> {

@@ -76,6 +76,59 @@ describe('a trace of a VMM', () => {
   });
 });
 
+describe('what KVM is told of devices', () => {
+  const capture = readFixture('k-pt', VMM);
+  const taken = capture.calls.filter(
+    (call): call is IoctlCall => call.op === 'ioctl' && call.kind === 'kvm-vfio' && call.arg![8] === 2,
+  );
+
+  test('is compared: a device that is not taken back', () => {
+    const { seq } = taken[0]!;
+    const found = diffRecordings(capture, renumbered(without(capture, seq)));
+    expect(places(found)).toEqual([[seq, undefined]]);
+    const { name, fields } = found.calls[0]!.a!;
+    expect(name).toBe('KVM_SET_DEVICE_ATTR');
+    expect(fields).toContainEqual(expect.objectContaining({ name: 'attr', text: 'KVM_DEV_VFIO_FILE_DEL' }));
+  });
+
+  test('is compared by the device that it means', () => {
+    const { seq, mem } = taken[0]!;
+    const another = capture.calls.find((call) => call.op === 'open' && call.kind === 'iommufd')!;
+    const fd = 'ret' in another ? another.ret : 0;
+    const changed = editedIoctl(capture, seq, () => ({
+      mem: mem.map((buffer) => ({ ...buffer, before: withNumber(buffer.before as Uint8Array, 0, fd) })),
+    }));
+    const { calls } = diffRecordings(capture, changed);
+    expect(calls.map(({ fields }) => fields.map(({ name }) => name))).toEqual([['file']]);
+  });
+});
+
+describe('what IOTLBs hold in the end', () => {
+  const folder = join(FIXTURES, 'linux-6.12-vtd');
+  const capture = readFixture('scalable-dma', folder);
+  const dma = capture.calls.filter((call) => call.op === 'note' && call.kind === 'edu_dma');
+
+  test('is compared, and is all that differs where a device made one access more', () => {
+    // Up to an access: nothing takes away what it left behind.
+    const last = dma[2]!;
+    const cut = { ...capture, calls: capture.calls.slice(0, capture.calls.indexOf(last) + 1) };
+    expect(diffRecordings(cut, renumbered(cut)).isEqual).toBe(true);
+    const found = diffRecordings(cut, renumbered(without(cut, last.seq)));
+    expect([found.isEqual, found.callCount, found.state.differences, found.hardware]).toEqual([
+      false,
+      0,
+      [],
+      [],
+    ]);
+    expect(found.caches.map(({ device, pasid, cache }) => [device, pasid, cache])).toEqual([
+      ['0000:00:02.0', 0, 'iotlb'],
+    ]);
+    const [{ onlyA, onlyB }] = found.caches as [(typeof found.caches)[number]];
+    expect(onlyB).toEqual([]);
+    expect(onlyA[0]).toMatch(/^0x[0-9a-f]+-0x[0-9a-f]+ rw? to .*mapping of 0x/);
+  });
+});
+
 test('a run on the classic driver differs from one on iommufd in what they say, and in the BAR', () => {
   const [a, b] = [readFixture('classic-qemu72-edu', CLIENTS), readFixture('compat-qemu72-edu', CLIENTS)];
   const { calls } = diffRecordings(a, b);

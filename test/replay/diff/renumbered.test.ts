@@ -8,7 +8,7 @@ import { renumbered } from '../../support/renumber.ts';
 
 const TEST = join(import.meta.dirname, '..', '..');
 const QEMU = join(TEST, 'recordings', 'qemu-7.2');
-const FOLDERS = ['clients', 'vtd', 'vfio', 'type1'].map((name) => `linux-6.12-${name}`);
+const FOLDERS = ['clients', 'vtd', 'vfio', 'type1', 'vmm'].map((name) => `linux-6.12-${name}`);
 
 describe('the same run', () => {
   test.each([...FOLDERS, 'linux-7.3-hw'])('is equal with other numbers: %s', (name) => {
