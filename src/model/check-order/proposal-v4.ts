@@ -7,6 +7,8 @@ export const FAULTS = {
   iommu_page_request: inOrder('choice-argument-bad', 'iopf-not-page-request', 'iopf-no-queue'),
   iommu_fault_overflow: inOrder('choice-argument-bad'),
   iommu_stop_marker: inOrder('choice-argument-bad'),
+  iopf_queue_add_device: inOrder('choice-argument-bad', 'iopf-no-queue', 'iopf-queued'),
+  iopf_queue_remove_device: inOrder('choice-argument-bad', 'iopf-no-queue'),
 };
 
 const ARGUMENT = inOrder('choice-argument-bad');

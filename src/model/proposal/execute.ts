@@ -10,7 +10,7 @@ import type {
 import { forkProcess } from '../descriptors.ts';
 import { isRefused, type Notification } from '../ioasid/index.ts';
 import type { Kernel, Reply } from '../kernel.ts';
-import { noteCapabilities, noteLimits } from '../process-limits.ts';
+import { noteMemory } from '../memory-records.ts';
 import type { Refusal } from '../reason.ts';
 import { deviceOf } from './binding.ts';
 import {
@@ -28,7 +28,8 @@ import { CORE_CALLS } from './calls-v4.ts';
 import { closeFile } from './closing.ts';
 import { devIoasidIoctl, makeSet, refuseDevIoasid } from './dev-ioasid.ts';
 import { deviceFacts } from './facts.ts';
-import { faultOverflow, pageRequest, stopMarker } from './faults.ts';
+import { addToQueue, faultOverflow, removeFromQueue, stopMarker } from './fault-queues.ts';
+import { pageRequest } from './faults.ts';
 import { dropDescriptor, fileAt, forkFiles, openFile } from './files.ts';
 import type { Generation } from './generation.ts';
 import { fileOf } from './pasid-changes.ts';
@@ -44,11 +45,13 @@ import { vfioSvaIoctl } from './vfio-sva.ts';
 
 type CallTable = Readonly<Record<string, ProposalHandler>>;
 
-/** Events of the hardware: the same in every generation. */
+/** Events of the hardware, and what the IOMMU driver does about them: the same in every generation. */
 const HARDWARE: CallTable = {
   iommu_page_request: pageRequest,
   iommu_fault_overflow: faultOverflow,
   iommu_stop_marker: stopMarker,
+  iopf_queue_add_device: addToQueue,
+  iopf_queue_remove_device: removeFromQueue,
 };
 
 const NONE: CallTable = {};
@@ -104,10 +107,10 @@ export function executeProposal(kernel: Kernel, record: Call): Reply {
       exitProposalProcess(kernel, record.child, record.seq);
       return reply;
     case 'note':
-      if (record.kind === 'limits') noteLimits(kernel, process, record.fields);
-      return reply;
     case 'cap_set_proc':
-      noteCapabilities(process, record.fields);
+    case 'mmap':
+    case 'munmap':
+      noteMemory(kernel, process, record);
       return reply;
     case 'ioctl':
       return ioctl(kernel, state, record);

@@ -8,6 +8,7 @@ import { fileOf, scopeOfAttachment, wirePasid } from './pasid-changes.ts';
 import { ARGUMENT_BAD } from './reasons.ts';
 import { FAULT_CODE, FAULT_NO_QUEUE, FAULT_NOT_PAGE_REQUEST, NO_FAULT } from './reasons-memory.ts';
 import type { FaultGroup, Ioas, PageRequest, ProposalFile, Slot } from './state.ts';
+import { handleGroup } from './sva-faults.ts';
 
 /**
  * Page requests: collected to groups, reported to the descriptor whose address space they hit, answered once
@@ -46,7 +47,7 @@ export function pageRequest(call: ProposalCall): ProposalAnswer {
   const address = wideArg(call, 'addr');
   if (named === null || grpid === null || address === null) return ARGUMENT_BAD;
   const rid = requesterOf(call, named);
-  if (rid === null) return FAULT_NO_QUEUE;
+  if (rid === null || call.state.queued[rid] === false) return FAULT_NO_QUEUE;
   if ((textArg(call, 'type') ?? PAGE_REQUEST) !== PAGE_REQUEST) return FAULT_NOT_PAGE_REQUEST;
   const { state } = call;
   const pasid = numberArg(call, 'pasid');
@@ -64,7 +65,7 @@ export function pageRequest(call: ProposalCall): ProposalAnswer {
 }
 
 /** The function that issues a device's requests, which may be named itself; null for one that is not there. */
-function requesterOf({ kernel }: ProposalCall, name: string): string | null {
+export function requesterOf({ kernel }: ProposalCall, name: string): string | null {
   const device = findDevice(kernel.machine, name);
   if (device !== undefined) return device.functionName;
   return deviceFacts(kernel.machine).some(({ functionName }) => functionName === name) ? name : null;
@@ -87,6 +88,11 @@ function reportGroup(
   const told = needsPasid ? pasid : null;
   const invalid = { ret: 0, out: { response: response(call, name, told, grpid, PAGE_RESPONSE.INVALID) } };
   const found = targetOf(call, name, pasid);
+  const ofProcess = found === null && pasid !== null ? handleGroup(call, pasid, requests) : null;
+  if (ofProcess !== null) {
+    const code = ofProcess.isHandled ? PAGE_RESPONSE.SUCCESS : PAGE_RESPONSE.INVALID;
+    return { ret: 0, out: { response: response(call, name, told, grpid, code) } };
+  }
   if (found === null) {
     tellUnclaimed(call, name, pasid);
     return invalid;
@@ -218,25 +224,4 @@ export function completeFault(
 
 function isAsked(fault: FaultGroup, ioas: Ioas, cookie: string | null): boolean {
   return fault.wasRead && fault.ioas === ioas.id && (cookie === null || fault.cookie === cookie);
-}
-
-/**
- * The queue of the IOMMU overflowed: all groups in it of which the last request is missing are dropped,
- * whichever device they are from.
- */
-export function faultOverflow(call: ProposalCall): ProposalAnswer {
-  const name = textArg(call, 'device');
-  if (name === null) return ARGUMENT_BAD;
-  const { partialFaults } = call.state;
-  let dropped = 0;
-  for (const device of Object.keys(partialFaults)) {
-    dropped += partialFaults[device]!.length;
-    delete partialFaults[device];
-  }
-  return { ret: 0, out: { dropped } };
-}
-
-/** A device says that it stopped using a PASID: needs no answer, its requests were flushed before. */
-export function stopMarker(call: ProposalCall): ProposalAnswer {
-  return textArg(call, 'device') === null ? ARGUMENT_BAD : { ret: 0, out: { answered: false } };
 }
