@@ -139,6 +139,17 @@ describe('audit pasid on a trace of May 2021', () => {
     ]);
   });
 
+  test('names the devices there are, where one has none, and wants one format', async () => {
+    const run = await runCli(['audit', 'pasid', MAY, '--device', 'mdev-c', '--at', '33']);
+    expect(run).toMatchObject({ code: 0, stdout: `${MAY}: no PASID is held after call 33\n` });
+    expect(run.stderr).toBe('ioasis: no PASID of device mdev-c; there are PASIDs of mdev-a, mdev-b\n');
+    expect(await runCli(['audit', 'pasid', MAY, '--json', '--csv'])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'ioasis: --json and --csv exclude each other\n',
+    });
+  });
+
   test('--check exits 1: three PASIDs are never freed', async () => {
     expect((await runCli(['audit', 'pasid', MAY, '--check', '--quiet'])).code).toBe(1);
   });

@@ -136,6 +136,7 @@ const invalidate = onIoas((call, iommu, ioas) => {
   const device = call.args['cookie'] === undefined ? null : deviceByCookie(call);
   if (isRefused(device)) return device;
   const guest = guestArg(call, 'vpasid');
+  if (guest === null && call.args['vpasid'] !== undefined) return ARGUMENT_BAD;
   const reached = attachmentsOf(ioas).filter(
     (other) =>
       (device === null || other.device === device.name) &&

@@ -51,6 +51,7 @@ export function pageRequest(call: ProposalCall): ProposalAnswer {
   if ((textArg(call, 'type') ?? PAGE_REQUEST) !== PAGE_REQUEST) return FAULT_NOT_PAGE_REQUEST;
   const { state } = call;
   const pasid = numberArg(call, 'pasid');
+  if (pasid === null && call.args['pasid'] !== undefined) return ARGUMENT_BAD;
   const request = { pasid, grpid, address: hexText(address), perm: numberArg(call, 'perm') ?? 0 };
   state.partialFaults[rid] ??= [];
   if (call.args['last'] !== true) {

@@ -81,6 +81,8 @@ describe('a mediated device', () => {
   test('of which a PASID belongs to nobody, or the function is unknown, has no reader', () => {
     const s = start();
     expect(request(s, PARENT, 9).out).toEqual({ response: { rid: PARENT, pasid: 9, grpid: 1, code: 1 } });
+    const wrong = { device: 'one', pasid: 'two', grpid: 1, addr: '0x1000' };
+    expect(s.call('iommu_page_request', -1, wrong).reason).toBe('choice-argument-bad');
     expect(request(s, '0000:99:00.0', 9)).toMatchObject({ errno: 19, reason: 'iopf-no-queue' });
   });
   test('is invalidated by the number on the wire, for its function', () => {
@@ -92,5 +94,6 @@ describe('a mediated device', () => {
     const all = flush({ granularity: 'range' }).out['hardware'];
     expect(all).toEqual([2, 4].map((pasid) => ({ rid: PARENT, cache: 'iotlb', pasid })));
     expect(flush({ granularity: 'all' }).reason).toBe('choice-argument-bad');
+    expect(flush({ granularity: 'range', vpasid: 'seven' }).reason).toBe('choice-argument-bad');
   });
 });
