@@ -14,8 +14,8 @@ import { measureRecord } from './record-bench.ts';
 import { measureStore } from './store-bench.ts';
 
 /**
- * `npm run bench [-- --json] [-- --quick] [-- --only pasids]`: what it costs, each figure beside a baseline of
- * the same run.
+ * `npm run bench [-- --json] [-- --quick] [-- --only pasids]`: what it costs, each figure beside a baseline
+ * of the same run.
  */
 
 const SEED = 20261120;

@@ -1,6 +1,6 @@
 import { about, type Check, inOrder } from './check.ts';
 
-/** Checks of February 2021 and of the containers before it, in their order; and those of hardware's events. */
+/** Checks of February 2021 and of the containers before it, in their order, and of hardware's events. */
 
 /** Events of the hardware: the same in every generation. */
 export const FAULTS = {

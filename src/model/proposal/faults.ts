@@ -65,7 +65,7 @@ export function pageRequest(call: ProposalCall): ProposalAnswer {
   return reportGroup(call, name, pasid, requests, call.args['response_needs_pasid'] !== false);
 }
 
-/** The function that issues a device's requests, which may be named itself; null for one that is not there. */
+/** The function that issues a device's requests, which may be named itself; null where it is not there. */
 export function requesterOf({ kernel }: ProposalCall, name: string): string | null {
   const device = findDevice(kernel.machine, name);
   if (device !== undefined) return device.functionName;

@@ -10,8 +10,8 @@ import type { ProposalState } from './state.ts';
 /** Processes of the generations: how they come, and what goes with them. */
 
 /**
- * The process of a record. One never seen before is a child of the last one, unless it begins with an open, or
- * waits for a child of its own.
+ * The process of a record. One never seen before is a child of the last one, unless it begins with an open,
+ * or waits for a child of its own.
  */
 export function meetProcess(kernel: Kernel, state: ProposalState, { op, pid }: Call): Process {
   const known = kernel.state.processes[pid];

@@ -235,7 +235,7 @@ describe('table 4.2: ATTACH', () => {
     bind(s, DEVICE);
     expect(attach(s, DEVICE)).toMatchObject({ errno: EINVAL, reason: 'proposal-ioasid-not-found' });
   });
-  test('of a device whose IOMMU can not enforce snooping is EINVAL, though no node of it can be opened', () => {
+  test('of a device whose IOMMU can not enforce snooping is EINVAL, though it has no node to open', () => {
     const s = opened();
     bind(s, DEVICE);
     alloc(s);

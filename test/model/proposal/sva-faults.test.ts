@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { JsonRecord } from '../../../src/trace/index.ts';
 import { deviceAt, type ProposalSession, startProposal } from '../../support/proposal-session.ts';
 
-/** Page requests of PASIDs of processes, which the kernel handles: the reference's section 8.3, row by row. */
+/** Page requests of processes, which the kernel handles: the reference's section 8.3, row by row. */
 
 const NIC = '0000:01:00.0';
 const [READ, WRITE] = [1, 2];
