@@ -23,6 +23,8 @@ export function findExits(readCalls: (visit: (call: Call) => void) => void): Exi
   readCalls((call) => {
     // The process that the trace begins with is nobody's child.
     if (lastSeq.size === 0) settled.add(call.pid);
+    // Who begins by waiting for a child is nobody's child either.
+    if (call.op === 'waitpid' && !lastSeq.has(call.pid)) settled.add(call.pid);
     lastSeq.set(call.pid, call.seq);
     // Calls by name are of the generations of 2020 and 2021: written by hand, with a record of each exit.
     if (call.op === 'open' || call.op === 'call') settled.add(call.pid);

@@ -1,7 +1,7 @@
 /**
- * A binary tree over all numbers of calls, of which only the numbers of nodes are kept: each interval stands at
- * the one node that it contains and that is highest, and whoever asks for a point looks at the nodes on the
- * way to it. Node n is as high as it has zeros at the end; 0 is the root. Source: Kriegel, Pötke, Seidl,
+ * A binary tree over all numbers of calls, of which only the numbers of nodes are kept: each interval stands
+ * at the one node that it contains and that is highest, and whoever asks for a point looks at the nodes on
+ * the way to it. Node n is as high as it has zeros at the end; 0 is the root. Source: Kriegel, Pötke, Seidl,
  * "Managing Intervals Efficiently in Object-Relational Databases", VLDB 2000.
  */
 

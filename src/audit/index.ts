@@ -20,6 +20,7 @@ export { watchProposal } from './proposal-events.ts';
 export {
   type EventLine,
   findEvents,
+  findFunctions,
   findHolders,
   findScopes,
   findTenures,

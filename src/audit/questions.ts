@@ -216,6 +216,13 @@ export function findEvents(
   return page<EventLine>(store, 'e', where, order, values, limit);
 }
 
+/** Names of the functions and devices that the history tells of; `limit` at most. */
+export function findFunctions(store: Store, trace: string, limit: number): readonly string[] {
+  const sql = `SELECT DISTINCT function FROM pasid_events WHERE trace = ? AND function IS NOT NULL
+    ORDER BY function LIMIT ?`;
+  return store.query(sql, [trace, limit]).map(({ function: name }) => String(name));
+}
+
 /** All scopes with their high-water marks. */
 export function findScopes(store: Store, trace: string): readonly ScopeLine[] {
   const columns = 'kind, scope, is_space, quota, tenures, held, high_water, high_water_seq, refused';

@@ -49,6 +49,14 @@ export function readQuestions(): readonly Question[] {
   }));
 }
 
+/** The question that the document asks of 2021 only. */
+export function readMayQuestion(): Omit<Question, 'title'> {
+  const text = readFileSync(DOCUMENT, 'utf8');
+  const pattern = /^## The same of 2020 and 2021\n[\s\S]*?```sql\n([\s\S]*?)```\n\n```text\n([\s\S]*?)```/m;
+  const [, sql, answer] = pattern.exec(text)!;
+  return { sql: sql!, answer: answer! };
+}
+
 /** Rows as the document shows them. */
 export function textOfRows(rows: readonly Readonly<Record<string, SqlValue>>[]): string {
   const [first] = rows;

@@ -10,7 +10,6 @@ import {
   watchProposal,
 } from '../../src/audit/index.ts';
 import { execute, type Kernel } from '../../src/model/index.ts';
-import { attachmentsOf } from '../../src/model/proposal/attachments.ts';
 import type { Store } from '../../store/index.ts';
 import { EXAMPLE_NAMES, kernelFor, readExample } from '../support/proposal-examples.ts';
 import { withStored } from '../support/stored.ts';
@@ -51,7 +50,9 @@ function heldIn(kernel: Kernel): string[] {
     Object.keys(ids).map((id) => `${scope} ${id}`),
   );
   const tracked = Object.values(proposal.files)
-    .flatMap(({ spaces }) => Object.values(spaces).flatMap(attachmentsOf))
+    .flatMap(({ spaces }) => Object.values(spaces).flatMap(({ devices }) => Object.values(devices)))
+    .flatMap((on) => [on.default, ...Object.values(on.byPasid)])
+    .filter((attachment) => attachment !== null)
     .filter(({ host, guest }) => host === null && guest !== null)
     .map(({ slot, guest }) => `function ${slot.split('/')[0]} ${guest}`);
   return [...new Set([...given, ...tracked])].sort();

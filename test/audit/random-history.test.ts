@@ -158,7 +158,9 @@ describe('a random history', () => {
           heldSteps += expected.size;
         });
         const stored = TABLES.flatMap((table) =>
-          store.query(`SELECT * FROM pasid_${table}`).map(({ trace: _, node: __, ...row }) => textOf(table, row)),
+          store
+            .query(`SELECT * FROM pasid_${table}`)
+            .map(({ trace: _, node: __, ...row }) => textOf(table, row)),
         );
         expect(stored.sort()).toEqual(watchLive(calls));
         expect(overlaps(store.query.bind(store))).toEqual([]);

@@ -92,6 +92,69 @@ describe('audit pasid', () => {
   });
 });
 
+describe('audit pasid on a trace of May 2021', () => {
+  const MAY = join(ROOT, 'examples/proposal/may-8-two-vms-audit.jsonl');
+
+  test('prints what its golden file has', async () => {
+    const run = await runCli(['audit', 'pasid', 'examples/proposal/may-8-two-vms-audit.jsonl'], {
+      cwd: ROOT,
+    });
+    expect(run).toMatchObject({ code: 0, stderr: '' });
+    await expect(run.stdout).toMatchFileSnapshot(join(ROOT, 'test/golden/audit/may.txt'));
+  });
+
+  test('gives JSON of everything, of a moment, of a device and of a process', async () => {
+    const json = async (...args: readonly string[]) =>
+      JSON.parse((await runCli(['audit', 'pasid', MAY, '--json', ...args])).stdout) as Record<
+        string,
+        object[]
+      >;
+    const all = await json();
+    expect(all).toMatchObject({ leaked: [3, 4, 5], reused: [5], reusedBeforeFlush: [] });
+    expect(all['tenures']![4]).toMatchObject({ pasid: 2, vpasid: 8, previous: 2, set_name: 'descriptor 4' });
+    const at = await json('--at', '33', '--pasid', '2');
+    expect(at['holders']).toMatchObject([{ pasid: 2, vpasid: 7, pid: 100, function: 'mdev-a', ioas: 1 }]);
+    expect((await json('--at', '35', '--pasid', '2'))['holders']).toEqual([]);
+    const held = async (...args: readonly string[]) =>
+      (await json('--at', '38', ...args))['holders']!.map((holder) => (holder as { pasid: number }).pasid);
+    expect(await held()).toEqual([1, 2, 3, 4]);
+    expect(await held('--device', 'mdev-b')).toEqual([2, 3, 4]);
+    expect(await held('--process', '100')).toEqual([1]);
+    expect(await held('--process', '100', '--device', 'mdev-b')).toEqual([]);
+  });
+
+  test('gives CSV of what happened, and of the holders', async () => {
+    const csv = async (...args: readonly string[]) =>
+      linesOf((await runCli(['audit', 'pasid', MAY, '--csv', ...args])).stdout);
+    const events = await csv('--pasid', '2', '--process', '100');
+    expect(events).toHaveLength(15);
+    expect(events.slice(4, 8)).toEqual([
+      '10,,100,3,IOASID_BIND_PGTABLE,bind,proposal-2021-05,system,,2,7,2,1,mdev-a,2,0,1,,',
+      '11,,100,20,KVM_MAP_PASID,kvm-map,proposal-2021-05,system,,2,7,2,1,,,,,vm 3,',
+      '28,,100,,iommu_page_request,fault,proposal-2021-05,system,,2,7,2,1,mdev-a,2,0,1,,',
+      '29,,100,3,IOASID_READ_FAULT,fault-read,proposal-2021-05,system,,2,7,2,1,mdev-a,2,0,1,,',
+    ]);
+    expect((await csv('--at', '40', '--pasid', '2')).slice(1)).toEqual([
+      'system,,2,8,5,proposal-2021-05,200,10,4,36,,mdev-b,5,0,2',
+    ]);
+  });
+
+  test('names the devices there are, where one has none, and wants one format', async () => {
+    const run = await runCli(['audit', 'pasid', MAY, '--device', 'mdev-c', '--at', '33']);
+    expect(run).toMatchObject({ code: 0, stdout: `${MAY}: no PASID is held after call 33\n` });
+    expect(run.stderr).toBe('ioasis: no PASID of device mdev-c; there are PASIDs of mdev-a, mdev-b\n');
+    expect(await runCli(['audit', 'pasid', MAY, '--json', '--csv'])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'ioasis: --json and --csv exclude each other\n',
+    });
+  });
+
+  test('--check exits 1: three PASIDs are never freed', async () => {
+    expect((await runCli(['audit', 'pasid', MAY, '--check', '--quiet'])).code).toBe(1);
+  });
+});
+
 describe('audit export and verify', () => {
   const bundle = join(folder, 'edu.bundle');
   const exportTo = (path: string, ...args: readonly string[]) =>

@@ -28,7 +28,7 @@ import {
   unregisterAllocator,
 } from '../../src/model/ioasid/index.ts';
 
-/** What a test itself thinks of a PASID core that it drives: who holds which number, and what must be told. */
+/** What a test thinks of a PASID core that it drives: who holds which number, and what must be told. */
 
 export const CAPACITY = 48;
 /** Of the capacity, what the cgroup of one process has reserved. */

@@ -17,7 +17,8 @@ export const IOMMU = 3;
 export const DEVICE = 10;
 export const OTHER = 11;
 
-/** Two devices of one group, one alone, one behind a kernel driver, one that can not enforce snooping. */
+/** Two devices of one group, one alone, one behind a kernel driver, one that can not enforce snooping,
+ * one without a group. */
 export const DEVICES = [
   deviceAt('0000:01:00.0', 1, 'a', { reserved: [['0xfee00000', '0xfeefffff', 'msi']] }),
   deviceAt('0000:01:00.1', 1, 'b', { driver: 'pci-stub' }),
@@ -27,6 +28,7 @@ export const DEVICES = [
   deviceAt('0000:04:00.0', 4, 'e', { enforce_snoop: false }),
   deviceAt('0000:05:00.0', 5, 'f'),
   { bdf: '0000:05:00.1', group: 5, driver: 'pcieport', bridge: true },
+  { path: '/dev/vfio/devices/g', bdf: '0000:06:00.0', driver: 'vfio-pci' },
 ];
 
 export type Fields = Readonly<Record<string, number | bigint>>;

@@ -2,12 +2,14 @@ import type { Command } from 'commander';
 import {
   buildPasidHistory,
   findEvents,
+  findFunctions,
   findHolders,
   findScopes,
   findTenures,
   type PasidFilter,
 } from '../../audit/index.ts';
 import { type AuditAnswer, csvOfAnswer, jsonOfAnswer, printAnswer } from '../audit-report.ts';
+import { UsageError } from '../errors.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { addExamples, parseInteger } from '../options.ts';
 import { startProgress } from '../progress.ts';
@@ -66,16 +68,29 @@ export function registerAuditPasid(audit: Command, run: Runner): void {
 }
 
 function auditPasid(session: Session, target: Target, flags: PasidFlags): ExitCode {
+  if (session.json && flags.csv) throw new UsageError('--json and --csv exclude each other');
   const { diverged } = build(session, target, flags);
   if (diverged > 0)
     session.remark(
       `the kernel answered ${diverged} calls otherwise than the model: the history is the model's there`,
     );
   const answer = askFor(target, flags, session.json || flags.csv === true);
+  remarkUnknownDevice(session, target, flags);
   if (session.json) session.print(jsonOfAnswer(answer));
   else if (flags.csv) for (const line of csvOfAnswer(answer)) session.print(line);
   else if (!session.quiet || flags.check !== true) printAnswer(session, answer);
   return flags.check === true && isFinding(answer) ? EXIT.finding : EXIT.clean;
+}
+
+/** Most names of devices that a remark lists. */
+const NAMES_MOST = 8;
+
+/** A device that is misspelt has no PASIDs, and neither has one that the trace uses without. */
+function remarkUnknownDevice(session: Session, { store, trace }: Target, { device }: PasidFlags): void {
+  if (device === undefined || findEvents(store, trace.name, { device }, 1).count > 0) return;
+  const names = findFunctions(store, trace.name, NAMES_MOST + 1);
+  const list = names.length > NAMES_MOST ? `${names.slice(0, NAMES_MOST).join(', ')} …` : names.join(', ');
+  session.remark(`no PASID of device ${device}${list === '' ? '' : `; there are PASIDs of ${list}`}`);
 }
 
 function build(session: Session, { store, trace }: Target, flags: PasidFlags) {

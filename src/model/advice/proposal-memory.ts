@@ -81,6 +81,7 @@ export const PROPOSAL_MEMORY_ADVICE: AdviceTable = {
     'read a page request, and answer it once',
   ],
   'choice-fault-code': ['a code of the PCI specification is passed on', 'answer 0, 1 or 2'],
+  'iopf-queued': ['page requests are switched on twice', 'add each device once'],
   'iopf-no-queue': ['the device is not in the topology', 'name a device of the topology'],
   'choice-kvm-no-pasid': ['KVM is told before the device is attached', 'attach with this PASID first'],
   'choice-kvm-mapped': ['the mapping is made for each device', 'map each PASID once for a VM'],

@@ -28,6 +28,14 @@ export const PROPOSAL_ADVICE: AdviceTable = {
     'a function of the group has still its own driver',
     'bind every device of the group to vfio-pci or pci-stub',
   ],
+  'proposal-device-without-group': [
+    'the device is behind no IOMMU',
+    'use a device that is in an IOMMU group',
+  ],
+  'proposal-group-on-other-domain': [
+    'the group is in a container of the old interface',
+    'close the devices that were opened through the group',
+  ],
   'proposal-device-not-bound': ['attach comes before bind', 'bind the device to the descriptor first'],
   'choice-unbind-attached': [
     'the device is unbound before it is detached',

@@ -1,6 +1,7 @@
 import type { Call } from '../../trace/index.ts';
 import { CMD, RFC_CMD, SVA_2020_CMD } from '../../uapi/index.ts';
 import { about, type Check, inOrder } from './check.ts';
+import { FAULTS, V4 } from './proposal-v4.ts';
 
 /**
  * Checks of the generations of 2020 and 2021, in their order. Keys are the generation and the call; the
@@ -34,7 +35,13 @@ const BIND_TABLE = inOrder(
   'choice-table-after-map',
   TABLE,
 );
-const GROUP = inOrder('proposal-group-owned', 'proposal-group-not-viable');
+const GROUP = inOrder('proposal-device-without-group', 'proposal-group-owned', 'proposal-group-not-viable');
+const GROUP_OR_CONTAINER = inOrder(
+  'proposal-device-without-group',
+  'proposal-group-owned',
+  'proposal-group-on-other-domain',
+  'proposal-group-not-viable',
+);
 const FREE = inOrder('proposal-ioasid-in-use', 'choice-free-parent');
 const ATTACH = inOrder(
   'proposal-already-attached',
@@ -54,11 +61,6 @@ const ATTACH = inOrder(
 const DETACH = inOrder('proposal-not-attached-here', 'choice-detach-parent', 'choice-detach-bound-table');
 const COMPLETE = inOrder('choice-fault-code', 'choice-no-fault');
 const NOT_IOMMU = inOrder('proposal-not-an-iommu-descriptor');
-const FAULTS = {
-  iommu_page_request: inOrder('choice-argument-bad', 'iopf-not-page-request', 'iopf-no-queue'),
-  iommu_fault_overflow: inOrder('choice-argument-bad'),
-  iommu_stop_marker: inOrder('choice-argument-bad'),
-};
 
 const MAY: Readonly<Record<string, readonly Check[]>> = {
   IOASID_CHECK_EXTENSION: [],
@@ -142,6 +144,7 @@ const RFC_LIVE = inOrder(
 const SEPTEMBER: Readonly<Record<string, readonly Check[]>> = {
   'open of a device': inOrder('rfc-device-absent', 'rfc-device-open'),
   'read of a device': inOrder('proposal-access-blocked'),
+  VFIO_GROUP_GET_DEVICE_FD: inOrder('choice-argument-bad', 'rfc-device-open'),
   IOMMU_CHECK_EXTENSION: [],
   IOMMU_DEVICE_GET_INFO: inOrder(RFC_HEAD, 'proposal-cookie-unknown'),
   IOMMU_IOASID_ALLOC: inOrder(RFC_HEAD, 'rfc-alloc-arguments'),
@@ -160,7 +163,7 @@ const SEPTEMBER: Readonly<Record<string, readonly Check[]>> = {
     NOT_IOMMU,
     'proposal-device-bound',
     'proposal-cookie-taken',
-    GROUP,
+    GROUP_OR_CONTAINER,
   ),
   VFIO_DEVICE_ATTACH_IOASID: inOrder(
     RFC_DEVICE,
@@ -175,94 +178,6 @@ const SEPTEMBER: Readonly<Record<string, readonly Check[]>> = {
   ),
   VFIO_DEVICE_DETACH_IOASID: inOrder(RFC_DEVICE, 'rfc-other-descriptor', 'proposal-not-attached-here'),
   'ioctl of another number': inOrder('rfc-unknown-command'),
-};
-
-const ARGUMENT = inOrder('choice-argument-bad');
-const FIND = inOrder(ARGUMENT, 'ioasid-absent');
-const OWNED = inOrder(
-  'ioasid-absent',
-  'ioasid-set-without-mm',
-  'ioasid-owner-other-mm',
-  'ioasid-free-pending',
-);
-
-const V4: Readonly<Record<string, readonly Check[]>> = {
-  'open of /dev/ioasid': inOrder('dev-ioasid-open-twice', 'ioasid-quota-above-capacity'),
-  'ioctl of /dev/ioasid': inOrder(
-    'choice-dev-ioasid-inherited',
-    'choice-dev-ioasid-command',
-    'dev-ioasid-struct-unreadable',
-    'dev-ioasid-arguments',
-    'dev-ioasid-none',
-  ),
-  ioasid_install_capacity: inOrder(ARGUMENT, 'choice-ioasid-capacity-installed'),
-  ioasid_reserve_capacity: inOrder(ARGUMENT, 'ioasid-capacity-short'),
-  ioasid_cancel_capacity: inOrder(ARGUMENT, 'ioasid-capacity-above-total'),
-  ioasid_set_alloc: inOrder(
-    ARGUMENT,
-    'ioasid-set-type-unknown',
-    'ioasid-set-token-missing',
-    'ioasid-set-token-taken',
-    'ioasid-set-token-unwanted',
-    'ioasid-quota-above-capacity',
-  ),
-  ioasid_set_free: inOrder(ARGUMENT, 'ioasid-set-not-found', 'ioasid-set-not-empty'),
-  ioasid_alloc: inOrder(
-    ARGUMENT,
-    'ioasid-set-not-found',
-    'choice-ioasid-set-closing',
-    'ioasid-quota-reached',
-    'ioasid-cgroup-other-mm',
-    'ioasid-cgroup-limit',
-    'vcmd-range',
-    'vcmd-no-pasid',
-    'ioasid-none-free',
-  ),
-  ioasid_get: inOrder(ARGUMENT, 'ioasid-unknown', 'ioasid-free-pending', 'ioasid-other-set'),
-  ioasid_get_if_owned: inOrder(ARGUMENT, OWNED),
-  ioasid_put: ARGUMENT,
-  ioasid_free: ARGUMENT,
-  ioasid_free_all_in_set: inOrder(ARGUMENT, 'ioasid-set-not-found'),
-  ioasid_attach_data: FIND,
-  ioasid_detach_data: ARGUMENT,
-  ioasid_find: inOrder(FIND, 'ioasid-other-set'),
-  ioasid_find_set: FIND,
-  ioasid_attach_spid: inOrder(FIND, 'ioasid-spid-unusable'),
-  ioasid_detach_spid: ARGUMENT,
-  ioasid_find_by_spid: ARGUMENT,
-  ioasid_register_notifier: inOrder(ARGUMENT, 'ioasid-set-not-found', 'ioasid-notifier-twice'),
-  ioasid_register_notifier_mm: inOrder(ARGUMENT, 'ioasid-notifier-late', 'ioasid-notifier-twice'),
-  ioasid_register_allocator: inOrder(ARGUMENT, 'ioasid-allocator-twice', 'ioasid-allocator-busy'),
-  ioasid_unregister_allocator: inOrder('choice-ioasid-allocator-unknown'),
-  iommu_sva_alloc_pasid: inOrder(
-    ARGUMENT,
-    'sva-pasid-range',
-    'sva-pasid-outside-range',
-    'ioasid-free-pending',
-    'sva-pasid-none-free',
-  ),
-  iommu_sva_free_pasid: inOrder(ARGUMENT, 'choice-sva-pasid-unbound'),
-  ioasids_cgroup_max: inOrder(ARGUMENT, 'ioasid-capacity-short'),
-  // Containers of 2020.
-  VFIO_SET_IOMMU: inOrder('vfio-sva-no-group'),
-  VFIO_IOMMU_PASID_REQUEST: inOrder(
-    'vfio-sva-struct-unreadable',
-    'vfio-sva-request-arguments',
-    'vfio-sva-no-pasids',
-    'vfio-sva-none',
-  ),
-  VFIO_IOMMU_NESTING_OP: inOrder(
-    about('struct', 'vfio-sva-struct-unreadable'),
-    'vfio-sva-nesting-arguments',
-    'vfio-sva-no-nesting',
-    about('data', 'vfio-sva-struct-unreadable'),
-    'vfio-sva-bind-arguments',
-    'vfio-sva-bind-pasid',
-    OWNED,
-    'vfio-sva-bound',
-    'ioasid-spid-unusable',
-  ),
-  ...FAULTS,
 };
 
 const GENERATIONS: Readonly<Record<string, Readonly<Record<string, readonly Check[]>>>> = {

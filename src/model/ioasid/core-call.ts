@@ -29,7 +29,9 @@ export type CoreChange = (
     | 'clear'
     | 'drain'
     | 'flush'
-    | 'orphan',
+    | 'orphan'
+    | 'fault'
+    | 'fault-answer',
   ioasid: Ioasid,
   more?: {
     /** Device that is concerned. */
@@ -37,6 +39,8 @@ export type CoreChange = (
     readonly process?: number;
     readonly flushes?: boolean;
     readonly vpasid?: number;
+    /** Code of the answer to a fault. */
+    readonly reason?: string;
   },
 ) => void;
 

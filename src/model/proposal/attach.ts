@@ -117,7 +117,9 @@ function isCompatible(call: ProposalCall, ioas: Ioas, device: DeviceFacts): bool
   return devicesOn(ioas).every((name) => {
     const other = deviceOf(call, name);
     if (other.isSoftware) return true;
-    const isSameSnoop = ioas.enforcesSnoop || other.enforcesSnoop === device.enforcesSnoop;
+    // July, 1.5: any device may be attached to an address space that does not enforce snooping.
+    const isSameSnoop =
+      call.generation === 'proposal-2021-07' || other.enforcesSnoop === device.enforcesSnoop;
     return isSameSnoop && other.pageSizes === device.pageSizes && other.addressWidth === device.addressWidth;
   });
 }

@@ -3,7 +3,15 @@ import type { Refusal } from '../reason.ts';
 import { isOn } from './attachments.ts';
 import type { ProposalCall } from './call.ts';
 import { type DeviceFacts, findDevice, isViable } from './facts.ts';
-import { ALREADY_BOUND, COOKIE_TAKEN, GROUP_NOT_VIABLE, GROUP_OWNED, UNBIND_ATTACHED } from './reasons.ts';
+import {
+  ALREADY_BOUND,
+  COOKIE_TAKEN,
+  GROUP_ELSEWHERE,
+  GROUP_NOT_VIABLE,
+  GROUP_OWNED,
+  NO_GROUP,
+  UNBIND_ATTACHED,
+} from './reasons.ts';
 import type { GroupDma, ProposalFile, ProposalState } from './state.ts';
 
 /**
@@ -61,6 +69,7 @@ export function bindDevice(
 /** `iommu_device_init_user_dma`: the first bind blocks the DMA of the whole group. */
 function takeGroup({ state, kernel }: ProposalCall, device: DeviceFacts, owner: number): Refusal {
   if (device.isSoftware) return null;
+  if (device.group < 0) return NO_GROUP;
   const known = state.groups[device.group];
   if (known !== undefined && known.bound > 0) {
     if (known.owner !== owner) return GROUP_OWNED;
@@ -68,6 +77,11 @@ function takeGroup({ state, kernel }: ProposalCall, device: DeviceFacts, owner: 
     moveGroup(known, EVENT.BIND, GUARD.viable);
     return null;
   }
+  // The old container has put the group under a domain of its own.
+  const isElsewhere = Object.values(state.files).some(
+    (file) => file.isLegacy && deviceOf({ kernel }, file.device).group === device.group,
+  );
+  if (isElsewhere) return GROUP_ELSEWHERE;
   if (!isViable(kernel.machine, device.group)) return GROUP_NOT_VIABLE;
   const group = { lifecycle: proposalGroupLifecycle.initial, owner, bound: 1, attached: 0 };
   moveGroup(group, EVENT.BIND, GUARD.viable);

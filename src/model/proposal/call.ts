@@ -1,4 +1,4 @@
-import type { JsonValue } from '../../trace/index.ts';
+import type { Call, JsonValue } from '../../trace/index.ts';
 import {
   type CoreCall,
   type GuestPasid,
@@ -36,6 +36,18 @@ export type ProposalHandler = (call: ProposalCall) => ProposalAnswer;
 
 /** The plain success of a call. */
 export const DONE: ProposalAnswer = { ret: 0 };
+
+/** A call of a process on a file, or (null) of the kernel itself, or an event of the hardware. */
+export function callOf(
+  kernel: Kernel,
+  state: ProposalState,
+  { seq, pid }: Pick<Call, 'seq' | 'pid'>,
+  file: ProposalFile | null,
+  args: Json,
+): ProposalCall {
+  const told: Notification[] = [];
+  return { kernel, state, generation: kernel.profile.name as Generation, pid, seq, file, args, told };
+}
 
 /** The PASID core as this call uses it: on behalf of the calling process, for the descriptor `context`. */
 export function coreOf(call: ProposalCall, context = ownContext(call)): CoreCall {

@@ -15,7 +15,7 @@ import {
   textArg,
   wideArg,
 } from './call.ts';
-import { policyOf } from './facts.ts';
+import { policyOf, tableFormats } from './facts.ts';
 import { completeFault, readFault } from './faults.ts';
 import { iommuFileAt } from './files.ts';
 import { answer, onIoas } from './handlers.ts';
@@ -76,6 +76,7 @@ const getInfo = onLive((call, iommu, ioas) => {
       pgtable_binding: hasHardware,
       pasid_table_binding: platform === 'smmuv3' || platform === 'amd',
       nesting: hasHardware ? 'hardware' : 'software',
+      formats: hasHardware ? tableFormats(call) : [],
       page_sizes: devices[0]!.pageSizes,
       reserved: devices.flatMap(({ reserved }) => reserved.map(([a, b]) => [hexText(a), hexText(b)])),
       children: childrenOf(iommu, ioas).length,

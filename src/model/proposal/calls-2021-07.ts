@@ -16,7 +16,7 @@ import {
   textArg,
   wideArg,
 } from './call.ts';
-import { type DeviceFacts, policyOf } from './facts.ts';
+import { type DeviceFacts, policyOf, tableFormats } from './facts.ts';
 import { completeFault, readFault } from './faults.ts';
 import { iommuFileAt } from './files.ts';
 import { answer, onIoas } from './handlers.ts';
@@ -86,6 +86,7 @@ function deviceInfo(call: ProposalCall): ProposalAnswer {
         range.map(hexText),
       ),
       nesting: hasHardwareNesting ? 'hardware' : 'software',
+      formats: hasHardwareNesting ? tableFormats(call) : [],
       enforce_snoop: enforcesSnoop,
     },
   };
@@ -122,16 +123,20 @@ const FLAG_OF: Readonly<Record<TableKind, string>> = {
   'pasid-table': 'user_pasid_table',
 };
 
+const CACHES: ReadonlySet<string> = new Set(['iotlb', 'devtlb', 'pasid']);
+const GRANULARITIES: ReadonlySet<string> = new Set(['per-device', 'per-pasid', 'range']);
+
 /**
  * IOMMU_INVALIDATE_CACHE: cookie and guest PASID narrow the scope. The guest's number is converted to the one
  * on the wire, which `hardware` names: user space does not see it.
  */
 const invalidate = onIoas((call, iommu, ioas) => {
-  const cache = textArg(call, 'cache');
-  if (cache === null || !['iotlb', 'devtlb', 'pasid'].includes(cache)) return ARGUMENT_BAD;
+  const [cache, granularity] = [textArg(call, 'cache'), textArg(call, 'granularity')];
+  if (cache === null || !CACHES.has(cache) || !GRANULARITIES.has(granularity ?? '')) return ARGUMENT_BAD;
   const device = call.args['cookie'] === undefined ? null : deviceByCookie(call);
   if (isRefused(device)) return device;
   const guest = guestArg(call, 'vpasid');
+  if (guest === null && call.args['vpasid'] !== undefined) return ARGUMENT_BAD;
   const reached = attachmentsOf(ioas).filter(
     (other) =>
       (device === null || other.device === device.name) &&
@@ -139,7 +144,8 @@ const invalidate = onIoas((call, iommu, ioas) => {
   );
   for (const attachment of reached)
     tellOfAttachment(call, 'flush', iommu, ioas, behindTable(ioas, attachment, guest));
-  const hardware = reached.map(({ device: rid, host }) => {
+  const hardware = reached.map(({ device: name, host }) => {
+    const { functionName: rid } = deviceOf(call, name);
     const pasid = ioas.kind === 'pasid-table' ? guest : host;
     return { rid, cache, ...(pasid === null ? {} : { pasid }) };
   });

@@ -7,24 +7,33 @@ import type {
   ReadCall,
   WriteCall,
 } from '../../trace/index.ts';
-import { endProcess, forkProcess } from '../descriptors.ts';
+import { forkProcess } from '../descriptors.ts';
 import { isRefused, type Notification } from '../ioasid/index.ts';
 import type { Kernel, Reply } from '../kernel.ts';
-import { noteCapabilities, noteLimits } from '../process-limits.ts';
+import { noteMemory } from '../memory-records.ts';
 import type { Refusal } from '../reason.ts';
-import type { Process } from '../state.ts';
 import { deviceOf } from './binding.ts';
-import { numberArg, type ProposalAnswer, type ProposalCall, type ProposalHandler, textArg } from './call.ts';
+import {
+  callOf,
+  numberArg,
+  type ProposalAnswer,
+  type ProposalCall,
+  type ProposalHandler,
+  textArg,
+} from './call.ts';
 import { MAY_DEVICE_CALLS, MAY_IOMMU_CALLS, MAY_KVM_CALLS } from './calls-2021-05.ts';
 import { JULY_DEVICE_CALLS, JULY_IOMMU_CALLS, JULY_KVM_CALLS } from './calls-2021-07.ts';
 import { type StructCall, septemberIoctl } from './calls-2021-09.ts';
 import { CORE_CALLS } from './calls-v4.ts';
-import { closeFile, endBonds, tellOrphans } from './closing.ts';
+import { closeFile } from './closing.ts';
 import { devIoasidIoctl, makeSet, refuseDevIoasid } from './dev-ioasid.ts';
 import { deviceFacts } from './facts.ts';
-import { faultOverflow, pageRequest, stopMarker } from './faults.ts';
+import { addToQueue, faultOverflow, removeFromQueue, stopMarker } from './fault-queues.ts';
+import { pageRequest } from './faults.ts';
 import { dropDescriptor, fileAt, forkFiles, openFile } from './files.ts';
 import type { Generation } from './generation.ts';
+import { fileOf } from './pasid-changes.ts';
+import { exitProposalProcess, meetProcess } from './processes.ts';
 import { ARGUMENT_BAD, NO_SUCH_CALL } from './reasons.ts';
 import { RFC_DEVICE_ABSENT, RFC_DEVICE_OPEN } from './reasons-2021-09.ts';
 import { ACCESS_BLOCKED } from './reasons-memory.ts';
@@ -36,11 +45,13 @@ import { vfioSvaIoctl } from './vfio-sva.ts';
 
 type CallTable = Readonly<Record<string, ProposalHandler>>;
 
-/** Events of the hardware: the same in every generation. */
+/** Events of the hardware, and what the IOMMU driver does about them: the same in every generation. */
 const HARDWARE: CallTable = {
   iommu_page_request: pageRequest,
   iommu_fault_overflow: faultOverflow,
   iommu_stop_marker: stopMarker,
+  iopf_queue_add_device: addToQueue,
+  iopf_queue_remove_device: removeFromQueue,
 };
 
 const NONE: CallTable = {};
@@ -96,10 +107,10 @@ export function executeProposal(kernel: Kernel, record: Call): Reply {
       exitProposalProcess(kernel, record.child, record.seq);
       return reply;
     case 'note':
-      if (record.kind === 'limits') noteLimits(kernel, process, record.fields);
-      return reply;
     case 'cap_set_proc':
-      noteCapabilities(process, record.fields);
+    case 'mmap':
+    case 'munmap':
+      noteMemory(kernel, process, record);
       return reply;
     case 'ioctl':
       return ioctl(kernel, state, record);
@@ -116,22 +127,6 @@ export function executeProposal(kernel: Kernel, record: Call): Reply {
       return reply;
   }
 }
-
-/**
- * The process of a record. One never seen before is a child of the last one, unless it begins with an open, or
- * waits for a child of its own.
- */
-function meetProcess(kernel: Kernel, state: ProposalState, { op, pid }: Call): Process {
-  const known = kernel.state.processes[pid];
-  if (known !== undefined) return known;
-  const isChild = op !== 'open' && op !== 'waitpid';
-  if (isChild) forkFiles(state, kernel.lastPid, pid);
-  else state.descriptors[pid] = {};
-  return forkProcess(kernel, pid, isChild ? kernel.lastPid : NO_PROCESS);
-}
-
-/** Parent of a process whose parent is not known. */
-const NO_PROCESS = -1;
 
 const KINDS: Readonly<Record<string, ProposalFile['kind']>> = {
   iommufd: 'iommu',
@@ -230,35 +225,6 @@ function close(kernel: Kernel, state: ProposalState, { pid, fd, seq }: CloseCall
   return kernel.reply;
 }
 
-function callOf(
-  kernel: Kernel,
-  state: ProposalState,
-  { seq, pid }: Pick<Call, 'seq' | 'pid'>,
-  file: ProposalFile | null,
-  args: ApiCall['args'],
-): ProposalCall {
-  const told: Notification[] = [];
-  return { kernel, state, generation: kernel.profile.name as Generation, pid, seq, file, args, told };
-}
-
-/**
- * A process is gone, as waitpid tells or lifetimes.ts: the bonds of its address space end first
- * (`exit_mm`), then its descriptors close, the newest first (`task_work_run`).
- */
-export function exitProposalProcess(kernel: Kernel, pid: number, seq: number): void {
-  const { proposal: state, processes } = kernel.state;
-  if (state === undefined || processes[pid] === undefined) return;
-  const call = callOf(kernel, state, { seq, pid }, null, {});
-  endBonds(call);
-  for (const fd of Object.keys(state.descriptors[pid] ?? {}).reverse()) {
-    const gone = dropDescriptor(state, pid, Number(fd));
-    if (gone !== null) closeFile({ ...call, file: gone }, gone);
-  }
-  tellOrphans(call);
-  delete state.descriptors[pid];
-  endProcess(kernel, pid, () => {});
-}
-
 function executeCall(kernel: Kernel, state: ProposalState, record: ApiCall): Reply {
   const { reply } = kernel;
   const generation = kernel.profile.name as Generation;
@@ -296,6 +262,7 @@ function openThroughGroup(call: ProposalCall): ProposalAnswer {
   const [name, fd] = [textArg(call, 'device'), numberArg(call, 'fd')];
   const device = deviceFacts(call.kernel.machine).find((other) => other.name === name);
   if (device === undefined || fd === null) return ARGUMENT_BAD;
+  if (fileOf(call.state, device.name) !== 0) return RFC_DEVICE_OPEN;
   openFile(call.state, call.pid, fd, 'device', device.name, true);
   return { ret: fd };
 }

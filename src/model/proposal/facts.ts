@@ -136,6 +136,12 @@ export function policyOf(machine: Machine): ScopePolicy {
   return SCOPE_POLICIES[PLATFORMS[machine.topology?.iommu ?? 'vtd'] ?? 'vtd'];
 }
 
+/** Vendors whose tables of the user an IOMMU of this machine walks: the platform's own. */
+export function tableFormats({ kernel }: { readonly kernel: { readonly machine: Machine } }): string[] {
+  const { platform } = policyOf(kernel.machine);
+  return platform === 'power' ? [] : [platform];
+}
+
 /**
  * A device as the scope policy sees it. All mediated devices of a function that ENQCMD reaches, even through
  * another one, have entries in one table with those numbers of the system: they take theirs from the same

@@ -3,11 +3,12 @@ import { functionSpace } from '../ioasid/index.ts';
 import { attachmentsOfDevice } from './attachments.ts';
 import { cookieOf, deviceOf } from './binding.ts';
 import { hexText, numberArg, type ProposalAnswer, type ProposalCall, textArg, wideArg } from './call.ts';
-import { findDevice } from './facts.ts';
+import { deviceFacts, findDevice } from './facts.ts';
 import { fileOf, scopeOfAttachment, wirePasid } from './pasid-changes.ts';
 import { ARGUMENT_BAD } from './reasons.ts';
 import { FAULT_CODE, FAULT_NO_QUEUE, FAULT_NOT_PAGE_REQUEST, NO_FAULT } from './reasons-memory.ts';
 import type { FaultGroup, Ioas, PageRequest, ProposalFile, Slot } from './state.ts';
+import { handleGroup } from './sva-faults.ts';
 
 /**
  * Page requests: collected to groups, reported to the descriptor whose address space they hit, answered once
@@ -24,9 +25,16 @@ const PAGE_REQUEST = 'page-request';
 /** Codes of an answer in words. */
 const RESPONSE_NAMES = ['success', 'invalid', 'failure'] as const;
 
-/** What the IOMMU tells the device, once for each group. */
-function response(device: string, pasid: number | null, grpid: number, code: number): JsonValue {
-  return { rid: device, ...(pasid === null ? {} : { pasid }), grpid, code };
+/** What the IOMMU tells the function, once for each group. */
+function response(
+  call: ProposalCall,
+  device: string,
+  pasid: number | null,
+  grpid: number,
+  code: number,
+): JsonValue {
+  const rid = requesterOf(call, device)!;
+  return { rid, ...(pasid === null ? {} : { pasid }), grpid, code };
 }
 
 /**
@@ -34,24 +42,39 @@ function response(device: string, pasid: number | null, grpid: number, code: num
  * last one takes those of its group along. Answers the response if the kernel gives one at once.
  */
 export function pageRequest(call: ProposalCall): ProposalAnswer {
-  const name = textArg(call, 'device');
+  const named = textArg(call, 'device');
   const grpid = numberArg(call, 'grpid');
   const address = wideArg(call, 'addr');
-  if (name === null || grpid === null || address === null) return ARGUMENT_BAD;
-  if (findDevice(call.kernel.machine, name) === undefined) return FAULT_NO_QUEUE;
+  if (named === null || grpid === null || address === null) return ARGUMENT_BAD;
+  const rid = requesterOf(call, named);
+  if (rid === null || call.state.queued[rid] === false) return FAULT_NO_QUEUE;
   if ((textArg(call, 'type') ?? PAGE_REQUEST) !== PAGE_REQUEST) return FAULT_NOT_PAGE_REQUEST;
   const { state } = call;
   const pasid = numberArg(call, 'pasid');
+  if (pasid === null && call.args['pasid'] !== undefined) return ARGUMENT_BAD;
   const request = { pasid, grpid, address: hexText(address), perm: numberArg(call, 'perm') ?? 0 };
-  state.partialFaults[name] ??= [];
+  state.partialFaults[rid] ??= [];
   if (call.args['last'] !== true) {
-    state.partialFaults[name].push(request);
+    state.partialFaults[rid].push(request);
     return { ret: 0, out: { waits: true } };
   }
-  const waiting = state.partialFaults[name];
+  const waiting = state.partialFaults[rid];
   const requests = [...waiting.filter((other) => other.grpid === grpid), request];
-  state.partialFaults[name] = waiting.filter((other) => other.grpid !== grpid);
+  state.partialFaults[rid] = waiting.filter((other) => other.grpid !== grpid);
+  const name = holderOf(call, rid, pasid) ?? named;
   return reportGroup(call, name, pasid, requests, call.args['response_needs_pasid'] !== false);
+}
+
+/** The function that issues a device's requests, which may be named itself; null where it is not there. */
+export function requesterOf({ kernel }: ProposalCall, name: string): string | null {
+  const device = findDevice(kernel.machine, name);
+  if (device !== undefined) return device.functionName;
+  return deviceFacts(kernel.machine).some(({ functionName }) => functionName === name) ? name : null;
+}
+
+/** The device that has a PASID of the function: the hardware knows the function only. */
+function holderOf({ state }: ProposalCall, rid: string, pasid: number | null): string | undefined {
+  return pasid === null ? undefined : state.slots[`${rid}/${pasid}`]?.device;
 }
 
 /** Reports a whole group, or answers it at once where nobody can handle it. */
@@ -64,8 +87,13 @@ function reportGroup(
 ): ProposalAnswer {
   const { grpid } = requests.at(-1)!;
   const told = needsPasid ? pasid : null;
-  const invalid = { ret: 0, out: { response: response(name, told, grpid, PAGE_RESPONSE.INVALID) } };
+  const invalid = { ret: 0, out: { response: response(call, name, told, grpid, PAGE_RESPONSE.INVALID) } };
   const found = targetOf(call, name, pasid);
+  const ofProcess = found === null && pasid !== null ? handleGroup(call, pasid, requests) : null;
+  if (ofProcess !== null) {
+    const code = ofProcess.isHandled ? PAGE_RESPONSE.SUCCESS : PAGE_RESPONSE.INVALID;
+    return { ret: 0, out: { response: response(call, name, told, grpid, code) } };
+  }
   if (found === null) {
     tellUnclaimed(call, name, pasid);
     return invalid;
@@ -113,7 +141,7 @@ export function tellOfFault(
 /** A request that hits nothing which the user translates: the next owner of a number may get a late one. */
 function tellUnclaimed({ kernel }: ProposalCall, device: string, pasid: number | null): void {
   if (pasid === null) return;
-  const scope = functionSpace(deviceOf({ kernel }, device).functionName);
+  const scope = functionSpace(findDevice(kernel.machine, device)?.functionName ?? device);
   const target = { device, file: 0, ioas: 0 };
   kernel.effects.pasidChanged({ what: 'fault', scope, pasid, context: 0, target, reason: 'invalid' });
 }
@@ -138,7 +166,7 @@ function targetOf(call: ProposalCall, name: string, pasid: number | null): Fault
 /** Where the hardware looks: the PASID's entry, or that of the function; a guest's table takes all PASIDs. */
 function slotOf(call: ProposalCall, name: string, pasid: number | null): Slot | undefined {
   const { slots, files } = call.state;
-  const { functionName } = deviceOf(call, name);
+  const functionName = requesterOf(call, name)!;
   if (pasid === null) return slots[functionName];
   const exact = slots[`${functionName}/${pasid}`] ?? slots[`${functionName}/guest ${pasid}`];
   if (exact !== undefined) return exact;
@@ -191,31 +219,10 @@ export function completeFault(
   tellOfFault(call, 'fault-answer', iommu, fault, RESPONSE_NAMES[code]);
   return {
     ret: 0,
-    out: { response: response(fault.device, fault.needsPasid ? fault.pasid : null, fault.grpid, code) },
+    out: { response: response(call, fault.device, fault.needsPasid ? fault.pasid : null, fault.grpid, code) },
   };
 }
 
 function isAsked(fault: FaultGroup, ioas: Ioas, cookie: string | null): boolean {
   return fault.wasRead && fault.ioas === ioas.id && (cookie === null || fault.cookie === cookie);
-}
-
-/**
- * The queue of the IOMMU overflowed: all groups in it of which the last request is missing are dropped,
- * whichever device they are from.
- */
-export function faultOverflow(call: ProposalCall): ProposalAnswer {
-  const name = textArg(call, 'device');
-  if (name === null) return ARGUMENT_BAD;
-  const { partialFaults } = call.state;
-  let dropped = 0;
-  for (const device of Object.keys(partialFaults)) {
-    dropped += partialFaults[device]!.length;
-    delete partialFaults[device];
-  }
-  return { ret: 0, out: { dropped } };
-}
-
-/** A device says that it stopped using a PASID: needs no answer, its requests were flushed before. */
-export function stopMarker(call: ProposalCall): ProposalAnswer {
-  return textArg(call, 'device') === null ? ARGUMENT_BAD : { ret: 0, out: { answered: false } };
 }

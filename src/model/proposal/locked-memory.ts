@@ -12,7 +12,8 @@ import type { Ioas, Mapping, ProposalFile } from './state.ts';
  * RLIMIT_MEMLOCK, counted as type1 does: each mapping anew, in `locked_vm` of the process that mapped, also
  * with CAP_IPC_LOCK, which only lifts the limit. Only a root is charged: what is nested on it reaches the
  * same pages. Sources: proposal of 2021-05-27, sections 3 and 5.3; of 2021-07-09, section 3;
- * vfio_iommu_type1.c vfio_pin_pages_remote, vfio_lock_acct. Choices: docs/proposal-choices.md, "Locked memory".
+ * vfio_iommu_type1.c vfio_pin_pages_remote, vfio_lock_acct. Choices: docs/proposal-choices.md, "Locked
+ * memory".
  */
 
 /** Whether a process would have locked too much with so many pages of 4096 bytes more. */

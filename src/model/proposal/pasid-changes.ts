@@ -18,7 +18,7 @@ export function tellOfCore(
   context: number,
   what: Parameters<CoreChange>[0],
   ioasid: Ioasid,
-  { device, process, flushes, vpasid }: NonNullable<Parameters<CoreChange>[2]> = {},
+  { device, process, flushes, vpasid, reason }: NonNullable<Parameters<CoreChange>[2]> = {},
 ): void {
   const { id, scope, set, spid } = ioasid;
   kernel.effects.pasidChanged({
@@ -32,6 +32,7 @@ export function tellOfCore(
     process: process ?? null,
     target: device === undefined ? null : { device, file: 0, ioas: 0 },
     flushes: flushes === true,
+    reason: reason ?? null,
   });
 }
 

@@ -157,6 +157,12 @@ export const FAULT_NOT_PAGE_REQUEST = reason(
   'page fault handler V12, iommu_queue_iopf',
   'the fault is no page request: nobody can answer it',
 );
+export const FAULT_QUEUED = reason(
+  'iopf-queued',
+  'EBUSY',
+  'page fault handler V12, iopf_queue_add_device',
+  'the device is in a queue of page requests already',
+);
 export const FAULT_NO_QUEUE = reason(
   'iopf-no-queue',
   'ENODEV',

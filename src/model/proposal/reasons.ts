@@ -51,6 +51,18 @@ export const GROUP_OWNED = reason(
   `${RFC}, 06/20`,
   'another user owns the group of the device',
 );
+export const NO_GROUP = reason(
+  'proposal-device-without-group',
+  'ENODEV',
+  `${RFC}, 06/20`,
+  'the device is in no IOMMU group',
+);
+export const GROUP_ELSEWHERE = reason(
+  'proposal-group-on-other-domain',
+  'EBUSY',
+  `${RFC}, 06/20`,
+  'the group of the device is on another domain than its default one: the old container has it',
+);
 export const GROUP_NOT_VIABLE = reason(
   'proposal-group-not-viable',
   'EINVAL',

@@ -19,6 +19,8 @@ export interface ProposalState {
   readonly slots: Record<string, Slot>;
   /** Page requests of which the last of their group is still to come, by device. */
   readonly partialFaults: Record<string, PageRequest[]>;
+  /** Functions that were put into a queue of page requests (true), or taken out of it (false). */
+  readonly queued: Record<string, boolean>;
   /** PASIDs on their way out, by `device/pasid`: state of the lifecycle `pasidTeardown`. */
   readonly teardowns: Record<string, number>;
   /** Hazards that the trace shows, oldest first. */
@@ -187,6 +189,7 @@ export function createProposalState(): ProposalState {
     groups: {},
     slots: {},
     partialFaults: {},
+    queued: {},
     teardowns: {},
     findings: [],
   };

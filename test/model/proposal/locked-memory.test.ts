@@ -129,7 +129,7 @@ describe('May 2021', () => {
     s.call('VFIO_DETACH_IOASID', NIC, { ioasid: 0 });
     expect(lockedBy(s)).toBe(0);
   });
-  test('a device mediated by software pins by itself: the first that an IOMMU sees is charged for all', () => {
+  test('a device mediated by software pins by itself: the first behind an IOMMU is charged for all', () => {
     const s = opened();
     attach(s, SOFT);
     expect(mapAt(s, 0, 9).ret).toBe(0);

@@ -80,7 +80,7 @@ describe('a group with a table of the user', () => {
     for (const fd of [ONE, TWO]) attach(s, fd, 1);
     expect(unbind(s).ret).toBe(0);
   });
-  test('a device that is closed leaves the rest of its group without commands, and the last takes the table', () => {
+  test('a closed device leaves the rest of its group without commands, and the last takes the table', () => {
     const s = opened();
     for (const fd of [ONE, TWO]) attach(s, fd, 1);
     bind(s);

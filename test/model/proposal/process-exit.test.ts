@@ -174,7 +174,7 @@ test('numbers in the set of a process that is gone are orphans: only the set’s
   });
 });
 
-test('/dev/ioasid: exit closes the descriptor, which frees all numbers of the process and then its set', () => {
+test('/dev/ioasid: exit closes the descriptor, which frees the numbers of the process and its set', () => {
   const request = Buffer.from(buildStruct(IOASID_ALLOC_REQUEST, { argsz: 16, min: 1, max: MAX })).toString(
     'hex',
   );

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { renderHardware } from '../../../src/model/index.ts';
+import { openFile } from '../../../src/model/proposal/files.ts';
 import { buildStruct, RFC_CMD, RFC_DEVICE_INFO } from '../../../src/uapi/index.ts';
 import { type ProposalReply, type ProposalSession, startProposal } from '../../support/proposal-session.ts';
 import {
@@ -28,6 +29,10 @@ import {
 describe('table 4.2: opening a device', () => {
   test('that is open is EBUSY', () => {
     expect(opened().open(OTHER, 'device', '/dev/vfio/devices/a')).toMatchObject({ errno: EBUSY });
+  });
+  test('through its group while its node is open is EBUSY, too', () => {
+    const again = { device: '0000:01:00.0', fd: 20 };
+    expect(opened().call('VFIO_GROUP_GET_DEVICE_FD', -1, again)).toMatchObject({ errno: EBUSY });
   });
   test('whose group the old container has opened is EBUSY', () => {
     const s = startProposal('rfc-2021-09', DEVICES);
@@ -108,6 +113,17 @@ describe('table 4.2: BIND', () => {
   });
   test('of a group with a device of a kernel driver is EINVAL', () => {
     expect(bind(opened('d'), DEVICE)).toMatchObject({ errno: EINVAL, reason: 'proposal-group-not-viable' });
+  });
+  test('of a device without a group is ENODEV', () => {
+    expect(bind(opened('g'), DEVICE)).toMatchObject({
+      errno: ENODEV,
+      reason: 'proposal-device-without-group',
+    });
+  });
+  test('of a group that the old container has put under its own domain is EBUSY', () => {
+    const s = opened();
+    s.call('VFIO_GROUP_GET_DEVICE_FD', -1, { device: '0000:01:00.1', fd: 20 });
+    expect(bind(s, DEVICE)).toMatchObject({ errno: EBUSY, reason: 'proposal-group-on-other-domain' });
   });
   test('does not mind a bridge in the group', () => {
     expect(bind(opened('f'), DEVICE).ret).toBe(0);
@@ -218,6 +234,15 @@ describe('table 4.2: ATTACH', () => {
     const s = opened();
     bind(s, DEVICE);
     expect(attach(s, DEVICE)).toMatchObject({ errno: EINVAL, reason: 'proposal-ioasid-not-found' });
+  });
+  test('of a device whose IOMMU can not enforce snooping is EINVAL, though it has no node to open', () => {
+    const s = opened();
+    bind(s, DEVICE);
+    alloc(s);
+    // The check stands in the code behind one that keeps such a device from getting here.
+    const file = openFile(s.kernel.state.proposal!, 100, OTHER, 'device', '0000:04:00.0');
+    file.bindings = [{ iommu: 1, cookie: '0x9' }];
+    expect(attach(s, OTHER)).toMatchObject({ errno: EINVAL, reason: 'rfc-no-force-snoop' });
   });
   test('of a device with a smaller address width is EINVAL', () => {
     const s = opened('c');
