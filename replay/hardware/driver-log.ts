@@ -178,7 +178,11 @@ function noteAttach(
   if (!replaced && slot !== undefined && slot.devices.length > 1) return;
   const to = targetOf(context, hwpt);
   const devices = groupDevices(recorder, device.group);
-  if (to !== null && devices.length > 0) push(recorder, { op: 'attach', devices, pasid, to });
+  if (to === null || devices.length === 0) return;
+  // A device that has no domain gets an automatic one while that is empty; one that has, when it is filled
+  // (`immediate_attach` of iommufd_device_auto_get_domain).
+  if (replaced) takeSteps(recorder, to.domain);
+  push(recorder, { op: 'attach', devices, pasid, to });
 }
 
 function targetOf(context: Context, id: number): DriverTarget | null {

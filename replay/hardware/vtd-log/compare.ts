@@ -1,14 +1,16 @@
 import type { Store, TraceInfo } from '../../../store/index.ts';
 import type { Invalidation } from '../iotlb/invalidation.ts';
 import { streamIdOf } from '../smmu-look.ts';
+import { type BoundUses, bindUses } from './bind-uses.ts';
 import { type ClockOffset, findOffset, firstEvent } from './clock.ts';
 import type { LogDifference, TranslationTally } from './difference.ts';
-import { type Bindings, bindTags } from './entries.ts';
+import { type Bindings, bindContexts } from './entries.ts';
 import { type ExpectedLog, expectLog } from './expected.ts';
 import { checkTranslations } from './hits.ts';
 import { type LoggedFlush, parseVtdLog, sidText, type VtdEvent } from './parse.ts';
 import { findSiblings, withSiblings } from './siblings.ts';
 import { type Item, type Match, matchStream } from './stream.ts';
+import type { Origins } from './tag-uses.ts';
 
 /** A log of QEMU's emulated VT-d against what a trace says the unit was told. */
 
@@ -69,10 +71,15 @@ export function compareVtdLog(
   const wanted = isPart
     ? expected.invalidations.filter(({ seq }) => seq <= untilSeq)
     : expected.invalidations;
-  const extended = withSiblings(wanted, siblings, devices.length, machineSid);
+  const extended = withSiblings(wanted, expected.origins, siblings, devices.length, machineSid);
+  const { origins } = extended;
   const sidOf = (device: number): number | null => extended.sids.get(device) ?? machineSid(device);
-  const bindings = bindTags(extended.invalidations, events, sidOf);
-  const matches = matchDomains(extended.invalidations, events, bindings, isPart);
+  const bindings = bindContexts(extended.invalidations, events, sidOf);
+  const shown = shownIn(events);
+  const flushes = events.filter(isFlush);
+  const shownOnes = extended.invalidations.filter((each) => isShown(each, shown));
+  const bound = bindUses(shownOnes, origins, bindings.changes, flushes);
+  const matches = matchDomains(shownOnes, origins, flushes, bound, isPart);
   const compared = isPart ? eventsUntil(events, matches) : events;
   const translations = checkTranslations(expected, compared, matches, sidOf);
   return summary(expected, isPart ? { ...bindings, extra: [] } : bindings, matches, translations, {
@@ -96,36 +103,59 @@ function isCachingMode(events: readonly VtdEvent[]): boolean {
   return events.some((event) => event.event === 'context' && event.did === 0);
 }
 
-/** Items of each domain id in order, and what of the log has this id from its first flush on. */
+/** Which kinds of invalidations a QEMU shows: some releases do what they are told and log nothing of it. */
+interface Shown {
+  /** Of entries of PASIDs: since QEMU 10.2. */
+  readonly pasids: boolean;
+  /** By PASID: since QEMU 9.2. */
+  readonly piotlb: boolean;
+}
+
+function shownIn(events: readonly VtdEvent[]): Shown {
+  return {
+    pasids: events.some(({ event }) => event.startsWith('pasid')),
+    piotlb: events.some(({ event }) => event.startsWith('piotlb')),
+  };
+}
+
+function isShown({ cache, granularity, pasid, tag }: Invalidation, shown: Shown): boolean {
+  if (cache === 'pasid') return shown.pasids && tag !== null;
+  if (cache !== 'iotlb') return false;
+  return shown.piotlb || (granularity !== 'pasid' && (granularity !== 'pages' || pasid === null));
+}
+
+const UNTIL_THE_END: Item = { kind: 'own', until: Number.POSITIVE_INFINITY };
+
+/** Items of each domain id in order, and what of the log has this id from then on. */
 function matchDomains(
   expected: readonly Invalidation[],
-  events: readonly VtdEvent[],
-  { changes, dids }: Bindings,
+  origins: Origins,
+  all: readonly LoggedFlush[],
+  bound: BoundUses,
   isPart: boolean,
 ): Match[] {
-  const byFlush = new Map(changes.map((change) => [change.flush, change]));
   const items = new Map<number, Item[]>();
   const from = new Map<number, number>();
   const unbound: Match[] = [];
   for (const invalidation of expected) {
-    if (invalidation.cache !== 'iotlb') continue;
-    const did = dids.get(invalidation);
-    if (did === undefined) {
+    const use = origins.get(invalidation)?.use ?? null;
+    const did = use === null ? undefined : bound.ids.get(use);
+    if (use === null || did === undefined) {
       if (invalidation.certainty !== 'possible')
         unbound.push({ outcome: 'not-logged', expected: invalidation });
       continue;
     }
-    const change = byFlush.get(invalidation);
     const own = items.get(did) ?? [];
     items.set(did, own);
-    if (!from.has(did) && change !== undefined) from.set(did, change.flushAt);
+    if (!from.has(did)) from.set(did, bound.from(use));
+    const last = own.at(-1);
+    if (last?.kind === 'own') last.until = bound.from(use);
     own.push({ kind: 'flush', expected: invalidation });
     // Ids that no device of the trace has any more are the kernel's to give to others.
-    if (change !== undefined && !isOfUser(invalidation)) own.push({ kind: 'own' });
+    if (invalidation.cause === 'entry' && !isOfUser(invalidation)) own.push({ kind: 'own', until: Number.POSITIVE_INFINITY });
   }
   const flushes = new Map<number, LoggedFlush[]>();
-  for (const event of events) {
-    if (event.event !== 'iotlb-domain' && event.event !== 'iotlb-pages') continue;
+  for (const event of all) {
     const first = from.get(event.did);
     if (first === undefined || event.at < first) continue;
     const own = flushes.get(event.did) ?? [];
@@ -133,8 +163,18 @@ function matchDomains(
     flushes.set(event.did, own);
   }
   // What comes after the part that is compared is nobody's.
-  if (isPart) for (const own of items.values()) own.push({ kind: 'own' });
+  if (isPart) for (const own of items.values()) own.push(UNTIL_THE_END);
   return [...items].flatMap(([did, own]) => matchStream(own, flushes.get(did) ?? [])).concat(unbound);
+}
+
+function isFlush(event: VtdEvent): event is LoggedFlush {
+  return (
+    event.event === 'iotlb-domain' ||
+    event.event === 'iotlb-pages' ||
+    event.event === 'piotlb' ||
+    event.event === 'piotlb-pages' ||
+    event.event === 'pasid'
+  );
 }
 
 function isOfUser({ tag }: Invalidation): boolean {
@@ -209,6 +249,8 @@ const address = (page: number): string => `0x${(BigInt(page) << 12n).toString(16
 
 function loggedText(logged: LoggedFlush): string {
   if (logged.event === 'iotlb-domain') return `IOTLB, domain ${hex(logged.did)}, everything`;
+  if (logged.event === 'pasid') return `PASID cache, domain ${hex(logged.did)}, PASID ${logged.pasid}`;
+  if (logged.event === 'piotlb') return `IOTLB, domain ${hex(logged.did)}, PASID ${logged.pasid}, everything`;
   const hint = logged.leafOnly === true ? ', leaves only' : '';
   return `IOTLB, domain ${hex(logged.did)}, 2^${logged.order} pages at ${address(logged.page)}${hint}`;
 }
@@ -222,7 +264,8 @@ function expectedText({
   certainty,
   ...rest
 }: Invalidation): string {
-  const { changedFirst, changedLast } = rest;
+  const { changedFirst, changedLast, cache, pasid } = rest;
+  if (cache === 'pasid') return `PASID cache, ${tag}, PASID ${pasid}`;
   if (granularity !== 'pages') return `IOTLB, ${tag}, everything`;
   const hint = leafOnly === true ? ', leaves only' : '';
   const [first, last] = certainty === 'sure' ? [firstPage, lastPage] : [changedFirst, changedLast];

@@ -9,6 +9,7 @@ import { createHistory, type History } from '../history.ts';
 import { createExecutor } from '../iotlb/executor.ts';
 import type { Invalidation } from '../iotlb/invalidation.ts';
 import { createLiveState } from '../iotlb/live-state.ts';
+import { createTagUses, type Origin, type Origins } from './tag-uses.ts';
 
 /** What a trace says that a VT-d was told, from its first record to the exit of its processes. */
 
@@ -26,6 +27,7 @@ export interface ExpectedLog {
   readonly ops: readonly DriverOp[];
   /** In the order of the drivers. */
   readonly invalidations: readonly Invalidation[];
+  readonly origins: Origins;
   readonly times: ReadonlyMap<number, CallTime>;
   /** Last record of the trace. */
   readonly lastSeq: number;
@@ -64,22 +66,34 @@ export function expectLog(
   log.settle();
   const ops = [...log.log.ops];
   const invalidations: Invalidation[] = [];
+  const origins = new Map<Invalidation, Origin>();
+  const uses = createTagUses(running.machine.devices.map(({ index }) => index));
+  let place = 0;
   const executor = createExecutor(
     createLiveState(
       running,
       history,
       log.log,
-      (invalidation) => invalidations.push(invalidation),
+      (invalidation) => {
+        invalidations.push(invalidation);
+        origins.set(invalidation, { op: place, use: uses.of(invalidation.tag) });
+      },
       cachingMode,
     ),
   );
-  for (const op of ops) executor.execute(op);
+  ops.forEach((op, at) => {
+    place = at;
+    uses.begin(op, at);
+    executor.execute(op);
+    uses.end(at);
+  });
   return {
     kernel: running,
     history,
     recorder: log,
     ops,
     invalidations,
+    origins,
     times: timesOf(store, trace),
     lastSeq,
   };
