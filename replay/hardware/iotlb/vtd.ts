@@ -85,6 +85,7 @@ function leave(vtd: Vtd, device: number, pasid: number): void {
 
 /** Whether a device translates by itself through this unit. */
 function usesDeviceTlb(vtd: Vtd, device: number): boolean | null {
+  if (vtd.state.seen.ats.has(device)) return true;
   const { ats } = deviceOf(vtd.state, device);
   const { deviceTlb } = factsAt(vtd, device).facts;
   if (ats === false || deviceTlb === false) return false;

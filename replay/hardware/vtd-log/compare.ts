@@ -1,13 +1,16 @@
+import type { Kernel } from '../../../src/model/index.ts';
 import type { Store, TraceInfo } from '../../../store/index.ts';
 import type { Invalidation } from '../iotlb/invalidation.ts';
+import type { SeenFacts } from '../iotlb/live-state.ts';
 import { streamIdOf } from '../smmu-look.ts';
 import { type BoundUses, bindUses } from './bind-uses.ts';
 import { type ClockOffset, findOffset, firstEvent } from './clock.ts';
+import { matchDevices } from './device-flushes.ts';
 import type { LogDifference, TranslationTally } from './difference.ts';
 import { type Bindings, bindContexts } from './entries.ts';
 import { type ExpectedLog, expectLog } from './expected.ts';
 import { checkTranslations } from './hits.ts';
-import { type LoggedFlush, parseVtdLog, sidText, type VtdEvent } from './parse.ts';
+import { type LoggedDeviceFlush, type LoggedFlush, parseVtdLog, sidText, type VtdEvent } from './parse.ts';
 import { findSiblings, withSiblings } from './siblings.ts';
 import { type Item, type Match, matchStream } from './stream.ts';
 import type { Origins } from './tag-uses.ts';
@@ -56,12 +59,9 @@ export function compareVtdLog(
 ): LogComparison | null {
   const all = parseVtdLog(text);
   if (all === null) return null;
-  const expected = expectLog(store, trace, { kernel, cachingMode: isCachingMode(all) });
+  const expected = expectLog(store, trace, { kernel, seenOf: (running) => seenIn(all, running) });
   const { devices } = expected.kernel.machine;
-  const machineSid = (device: number): number | null => {
-    const bdf = devices[device]?.bdf ?? '';
-    return bdf === '' ? null : streamIdOf(bdf);
-  };
+  const machineSid = (device: number): number | null => sidOfDevice(expected.kernel, device);
   const offset: ClockOffset | null =
     clockOffset === null ? findOffset(expected, all, machineSid) : { seconds: clockOffset, from: 'given' };
   const events = all.slice(firstEvent(expected, all, offset));
@@ -78,8 +78,11 @@ export function compareVtdLog(
   const shown = shownIn(events);
   const flushes = events.filter(isFlush);
   const shownOnes = extended.invalidations.filter((each) => isShown(each, shown));
-  const bound = bindUses(shownOnes, origins, bindings.changes, flushes);
-  const matches = matchDomains(shownOnes, origins, flushes, bound, isPart);
+  const bound = bindUses(shownOnes, origins, expected.uses, bindings.changes, flushes);
+  const matches = [
+    ...matchDomains(shownOnes, origins, flushes, bound, isPart),
+    ...matchDevices(extended.invalidations, events, sidOf, isPart),
+  ];
   const compared = isPart ? eventsUntil(events, matches) : events;
   const translations = checkTranslations(expected, compared, matches, sidOf);
   return summary(expected, isPart ? { ...bindings, extra: [] } : bindings, matches, translations, {
@@ -90,7 +93,10 @@ export function compareVtdLog(
 }
 
 /** Up to the last event that the compared part of the trace explains. */
-function eventsUntil(events: readonly VtdEvent[], matches: readonly Match[]): VtdEvent[] {
+function eventsUntil(
+  events: readonly VtdEvent[],
+  matches: readonly Match<LoggedFlush | LoggedDeviceFlush>[],
+): VtdEvent[] {
   const last = matches.reduce(
     (at, match) => (match.outcome === 'equal' ? Math.max(at, match.logged.at) : at),
     -1,
@@ -98,9 +104,23 @@ function eventsUntil(events: readonly VtdEvent[], matches: readonly Match[]): Vt
   return events.filter(({ at }) => at <= last);
 }
 
-/** Only a unit in caching mode is told of entries that were not present before: those of domain 0. */
-function isCachingMode(events: readonly VtdEvent[]): boolean {
-  return events.some((event) => event.event === 'context' && event.did === 0);
+function sidOfDevice({ machine }: Kernel, device: number): number | null {
+  const bdf = machine.devices[device]?.bdf ?? '';
+  return bdf === '' ? null : streamIdOf(bdf);
+}
+
+/**
+ * Only a unit in caching mode is told of entries that were not present before: those of domain 0. Only devices
+ * that translate by themselves are told to forget.
+ */
+function seenIn(events: readonly VtdEvent[], kernel: Kernel): SeenFacts {
+  const told = new Set<number>();
+  for (const event of events) if (event.event === 'device-tlb') told.add(event.sid);
+  const ats = kernel.machine.devices.map(({ index }) => index);
+  return {
+    cachingMode: events.some((event) => event.event === 'context' && event.did === 0),
+    ats: new Set(ats.filter((index) => told.has(sidOfDevice(kernel, index) ?? -1))),
+  };
 }
 
 /** Which kinds of invalidations a QEMU shows: some releases do what they are told and log nothing of it. */
@@ -152,7 +172,8 @@ function matchDomains(
     if (last?.kind === 'own') last.until = bound.from(use);
     own.push({ kind: 'flush', expected: invalidation });
     // Ids that no device of the trace has any more are the kernel's to give to others.
-    if (invalidation.cause === 'entry' && !isOfUser(invalidation)) own.push({ kind: 'own', until: Number.POSITIVE_INFINITY });
+    if (invalidation.cause === 'entry' && !isOfUser(invalidation))
+      own.push({ kind: 'own', until: Number.POSITIVE_INFINITY });
   }
   const flushes = new Map<number, LoggedFlush[]>();
   for (const event of all) {
@@ -190,7 +211,7 @@ interface Facts {
 function summary(
   { kernel }: ExpectedLog,
   { changes, extra }: Bindings,
-  matches: readonly Match[],
+  matches: readonly Match<LoggedFlush | LoggedDeviceFlush>[],
   translations: ReturnType<typeof checkTranslations>,
   { clock, siblings, skipped }: Facts,
 ): LogComparison {
@@ -247,12 +268,18 @@ function summary(
 const hex = (value: number): string => `0x${value.toString(16)}`;
 const address = (page: number): string => `0x${(BigInt(page) << 12n).toString(16)}`;
 
-function loggedText(logged: LoggedFlush): string {
+function loggedText(logged: LoggedFlush | LoggedDeviceFlush): string {
+  if (logged.event === 'device-tlb') return deviceText(logged.sid, logged.page, logged.order);
   if (logged.event === 'iotlb-domain') return `IOTLB, domain ${hex(logged.did)}, everything`;
   if (logged.event === 'pasid') return `PASID cache, domain ${hex(logged.did)}, PASID ${logged.pasid}`;
   if (logged.event === 'piotlb') return `IOTLB, domain ${hex(logged.did)}, PASID ${logged.pasid}, everything`;
   const hint = logged.leafOnly === true ? ', leaves only' : '';
   return `IOTLB, domain ${hex(logged.did)}, 2^${logged.order} pages at ${address(logged.page)}${hint}`;
+}
+
+function deviceText(sid: number, page: number, order: number): string {
+  const pages = order >= 52 ? 'everything' : `2^${order} pages at ${address(page)}`;
+  return `device TLB of ${sidText(sid)}, ${pages}`;
 }
 
 function expectedText({
@@ -266,6 +293,10 @@ function expectedText({
 }: Invalidation): string {
   const { changedFirst, changedLast, cache, pasid } = rest;
   if (cache === 'pasid') return `PASID cache, ${tag}, PASID ${pasid}`;
+  if (cache === 'device-tlb') {
+    const pages = granularity === 'pages' ? `${address(firstPage)}..${address(lastPage + 1)}` : 'everything';
+    return `device TLB of device ${rest.device}, ${pages}`;
+  }
   if (granularity !== 'pages') return `IOTLB, ${tag}, everything`;
   const hint = leafOnly === true ? ', leaves only' : '';
   const [first, last] = certainty === 'sure' ? [firstPage, lastPage] : [changedFirst, changedLast];

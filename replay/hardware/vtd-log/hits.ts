@@ -5,7 +5,13 @@ import { createLiveState, type LiveState, slotNow } from '../iotlb/live-state.ts
 import { WRITE } from '../table-format.ts';
 import type { LogDifference, TranslationTally } from './difference.ts';
 import type { ExpectedLog } from './expected.ts';
-import type { LoggedInvalidation, LoggedTranslation, VtdEvent } from './parse.ts';
+import type {
+  LoggedDeviceFlush,
+  LoggedFlush,
+  LoggedInvalidation,
+  LoggedTranslation,
+  VtdEvent,
+} from './parse.ts';
 import type { Match } from './stream.ts';
 
 /** Translations of the log: each hit must be of an entry that is held, each update what a walk gives. */
@@ -33,13 +39,13 @@ const ADDRESS = 0xf_ffff_ffff_f000n;
 export function checkTranslations(
   expected: ExpectedLog,
   events: readonly VtdEvent[],
-  matches: readonly Match[],
+  matches: readonly Match<LoggedFlush | LoggedDeviceFlush>[],
   sidOf: (device: number) => number | null,
 ): CheckedTranslations {
   const walker = createWalker(expected, sidOf);
   /** Record that each event of the log belongs to. */
   const seqs = new Map<number, number>();
-  const flushes = new Map<number, Match>();
+  const flushes = new Map<number, Match<unknown>>();
   for (const match of matches) {
     if (!('logged' in match)) continue;
     flushes.set(match.logged.at, match);
@@ -122,7 +128,7 @@ function isHeld(held: Held, { did, iova, word }: LoggedTranslation): boolean {
  * What we predict is forgotten; of domains of the kernel's own, what the log says. An invalidation that
  * nobody predicted changes nothing: a hit after it would show who is right.
  */
-function forget(held: Held, event: LoggedInvalidation, match: Match | null): void {
+function forget(held: Held, event: LoggedInvalidation, match: Match<unknown> | null): void {
   if (event.event === 'iotlb-global') held.clear();
   if (!('did' in event) || event.did === null || !FORGETTING.has(event.event)) return;
   if (match !== null && match.outcome === 'only-logged') return;

@@ -16,10 +16,10 @@ export type Item =
   | { readonly kind: 'own'; until: number };
 
 /** What came of one event or item. */
-export type Match =
-  | { readonly outcome: 'equal'; readonly logged: LoggedFlush; readonly expected: Invalidation }
-  | { readonly outcome: 'own'; readonly logged: LoggedFlush }
-  | { readonly outcome: 'only-logged'; readonly logged: LoggedFlush; readonly expected: Invalidation | null }
+export type Match<L = LoggedFlush> =
+  | { readonly outcome: 'equal'; readonly logged: L; readonly expected: Invalidation }
+  | { readonly outcome: 'own'; readonly logged: L }
+  | { readonly outcome: 'only-logged'; readonly logged: L; readonly expected: Invalidation | null }
   | { readonly outcome: 'not-logged'; readonly expected: Invalidation };
 
 interface State {
