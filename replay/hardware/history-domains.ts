@@ -82,6 +82,7 @@ export function followDomains(history: History, kernel: Kernel): void {
     const keys = hwpts.map(({ domain }) => domain.key);
     follow(spaceOf(kernel, ioas), false, keys, ioas.largePagesOff);
   }
+  forgetType1(history, kernel);
   for (const { key, iommu } of Object.values(kernel.state.vfio.containers)) {
     const space = iommu === null ? undefined : kernel.spaces.get(iommu.space);
     if (iommu === null || space === undefined) continue;
@@ -96,12 +97,21 @@ export function followDomains(history: History, kernel: Kernel): void {
   }
 }
 
+/** A domain of a kind that a container gets later is another one. */
+function forgetType1({ type1Keys }: History, { state }: Kernel): void {
+  const there = new Set<string>();
+  for (const { key, iommu } of Object.values(state.vfio.containers))
+    for (const { kind } of iommu?.domains ?? []) there.add(`${key}:${kind}`);
+  for (const name of type1Keys.keys()) if (!there.has(name)) type1Keys.delete(name);
+}
+
 /** Domains of a classic container have no key of their own: they count down from -1. */
 export function type1Key(history: History, container: number, kind: string): number {
   const name = `${container}:${kind}`;
   const known = history.type1Keys.get(name);
   if (known !== undefined) return known;
-  const key = -1 - history.type1Keys.size;
+  history.type1Count += 1;
+  const key = -history.type1Count;
   history.type1Keys.set(name, key);
   return key;
 }
