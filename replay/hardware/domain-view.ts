@@ -145,6 +145,8 @@ export interface ContainerDomain {
   readonly container: number;
   readonly key: number;
   readonly groups: readonly number[];
+  /** Ranges that the container may map. */
+  readonly iovas: readonly { readonly startPage: number; readonly lastPage: number }[];
   readonly domain: Pick<PagingDomain, 'iommu' | 'format' | 'pageSizes' | 'aperture' | 'driver'>;
   readonly facts: FormatFacts;
 }
@@ -163,7 +165,8 @@ export function* eachType1Domain(history: History, kernel: Kernel): Generator<Co
         aperture,
       };
       const facts = formatFacts(kernel, domain, { nestParent: false, enforceCacheCoherency }, false);
-      yield { container, key: type1Key(history, container, kind), groups, domain, facts };
+      const iovas = type1?.iovas ?? [];
+      yield { container, key: type1Key(history, container, kind), groups, iovas, domain, facts };
     }
   }
 }

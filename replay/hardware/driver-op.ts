@@ -10,6 +10,8 @@ import type { FormatFacts } from './table-format.ts';
 export type DriverOp = { readonly seq: number } & (
   | { readonly op: 'claim' | 'release'; readonly devices: readonly number[] }
   | { readonly op: 'alloc' | 'free'; readonly domain: number }
+  /** `vfio_test_domain_fgsp`: two pages are mapped, then unmapped one by one as far as the driver can. */
+  | { readonly op: 'probe'; readonly domain: number; readonly page: number }
   /** Steps of the domain's history, up to this many. */
   | { readonly op: 'steps'; readonly domain: number; readonly end: number; silent: boolean }
   | {

@@ -116,22 +116,31 @@ export function type1Key(history: History, container: number, kind: string): num
   return key;
 }
 
+/** Where `vfio_test_domain_fgsp` tries a new domain; null where there is no room, or no probe any more. */
+export function probedPage(
+  { profile }: Kernel,
+  range: { readonly startPage: number; readonly lastPage: number } | undefined,
+): number | null {
+  const [major = 0, minor = 0] = profile.release.split('.').map(Number);
+  if (range === undefined || major * 100 + minor >= WITHOUT_PROBE) return null;
+  const pages = profile.pageBytes / 4096;
+  const page = Math.ceil(range.startPage / (2 * pages)) * 2 * pages;
+  return range.lastPage - page < 2 * pages ? null : page;
+}
+
 /** Linux 6.16 took the probe away. */
 const WITHOUT_PROBE = 616;
 
 /** `vfio_test_domain_fgsp` of the domains that are new, in the first usable range. */
 function noteProbes(
   { spaces, journal }: History,
-  { profile }: Kernel,
+  kernel: Kernel,
   space: IovaSpace,
   keys: readonly number[],
   range: { readonly startPage: number; readonly lastPage: number } | undefined,
 ): void {
-  const [major = 0, minor = 0] = profile.release.split('.').map(Number);
-  if (journal === null || range === undefined || major * 100 + minor >= WITHOUT_PROBE) return;
-  const pages = profile.pageBytes / 4096;
-  const page = Math.ceil(range.startPage / (2 * pages)) * 2 * pages;
-  if (range.lastPage - page < 2 * pages) return;
+  const page = probedPage(kernel, range);
+  if (journal === null || page === null) return;
   const old = spaces.get(space)?.domains ?? [];
   for (const domain of keys) if (!old.includes(domain)) note(journal, { op: 'probe', domain, page });
 }
