@@ -8,7 +8,8 @@ import { type NotedMemory, noteMemory } from '../guest-memory.ts';
 import { createHistory, type History } from '../history.ts';
 import { stepsBetween } from '../step-list.ts';
 import { type AccessAnswer, type AccessRequest, accessPage } from './access.ts';
-import { applyInvalidation, type Caches, createCaches } from './caches.ts';
+import { applyInvalidation, type CachedSlot, type Caches, createCaches } from './caches.ts';
+import { type DmaDifference, dmaDifferences } from './dma-differences.ts';
 import { accessesOf } from './dma-records.ts';
 import type { Entry, Span } from './entry.ts';
 import { createExecutor, type Executor } from './executor.ts';
@@ -23,6 +24,7 @@ import {
 import type { Geometry } from './geometry.ts';
 import { type Invalidation, LAST_PAGE, type Tag } from './invalidation.ts';
 import { createLiveState, deviceOf, type LiveState } from './live-state.ts';
+import { recheckSlots } from './slot-cache.ts';
 import { recheck } from './stale.ts';
 
 /**
@@ -47,6 +49,10 @@ export interface IotlbStep {
   readonly forgotten: readonly Entry[];
   /** What the hardware records of accesses that nothing let through. */
   readonly faults: readonly FaultRecord[];
+  /** What a record `dma` says of its access, and can not be. */
+  readonly differences: readonly DmaDifference[];
+  /** Entries of context and PASID caches that became stale (`stale` of each says why). */
+  readonly staleSlots: readonly CachedSlot[];
   /** Pages that devices asked for, and answers to them, as they crossed a fault queue's descriptor. */
   readonly pageRequests: readonly PageRequest[];
   readonly pageResponses: readonly PageResponse[];
@@ -68,6 +74,8 @@ export interface IotlbProjection extends ReplayWatcher {
   entries(): Entry[];
   /** Those of them that are stale. */
   stale(): Entry[];
+  /** What context and PASID caches hold, by device and PASID. */
+  slots(): CachedSlot[];
   /** Pages that devices asked for and still wait for. */
   waiting(): PageRequest[];
   readonly caches: ReadonlyMap<string, Caches>;
@@ -94,6 +102,8 @@ interface Collected {
   readonly becameStale: Entry[];
   readonly forgotten: Entry[];
   readonly faults: FaultRecord[];
+  readonly differences: DmaDifference[];
+  readonly staleSlots: CachedSlot[];
   readonly pageRequests: PageRequest[];
   readonly pageResponses: PageResponse[];
 }
@@ -110,6 +120,7 @@ export function watchIotlb(kernel: Kernel, options: IotlbOptions = {}): IotlbPro
     access: (request) => access(running, request, executor.state.seq),
     entries: () => allEntries(running),
     stale: () => allEntries(running).filter(({ stale }) => stale !== null),
+    slots: () => allSlots(running),
     waiting: () => running.pageQueue.waiting(),
     caches: running.caches,
     state: executor.state,
@@ -146,6 +157,8 @@ function newStep(): Collected {
     becameStale: [],
     forgotten: [],
     faults: [],
+    differences: [],
+    staleSlots: [],
     pageRequests: [],
     pageResponses: [],
   };
@@ -179,7 +192,10 @@ function after(running: Running, call: Call, outcome: Outcome | null | undefined
   const { asked, answered } = running.pageQueue.take(kernel, call);
   running.step.pageRequests.push(...asked);
   running.step.pageResponses.push(...answered);
-  for (const request of accessesOf(kernel, executor.state, call)) access(running, request, call.seq);
+  const answers: AccessAnswer[] = [];
+  for (const request of accessesOf(kernel, executor.state, call))
+    answers.push(access(running, request, call.seq));
+  if (call.op === 'dma') running.step.differences.push(...dmaDifferences(call, answers, running.unbounded));
   finishStep(running, call.seq);
 }
 
@@ -187,7 +203,7 @@ function finishStep(running: Running, seq: number): void {
   const { step, onStep } = running;
   // A fault is an access, and forgetting an invalidation.
   const { invalidations, accesses, becameStale, pageRequests, pageResponses } = step;
-  const told = invalidations.length + accesses.length + becameStale.length;
+  const told = invalidations.length + accesses.length + becameStale.length + step.staleSlots.length;
   if (told + pageRequests.length + pageResponses.length === 0) return;
   running.step = newStep();
   onStep?.({ seq, ...step });
@@ -226,8 +242,8 @@ function execute(running: Running, ops: readonly DriverOp[]): void {
 }
 
 function isEmpty({ caches }: Running): boolean {
-  for (const { iotlb, walks, deviceTlb } of caches.values())
-    if (iotlb.size() + walks.size() + deviceTlb.size() > 0) return false;
+  for (const { iotlb, walks, deviceTlb, slots } of caches.values())
+    if (iotlb.size() + walks.size() + deviceTlb.size() + slots.size > 0) return false;
   return true;
 }
 
@@ -260,6 +276,7 @@ function recheckDomain(running: Running, tag: Tag, spans: readonly Span[], seq: 
 
 /** A slot changed hands: tags may have no user any more. */
 function recheckAll(running: Running, seq: number): void {
+  checkSlots(running, seq);
   eachStore(running, (_caches, store) =>
     store.visit(null, 0, LAST_PAGE, (entry) => check(running, entry, seq)),
   );
@@ -267,11 +284,23 @@ function recheckAll(running: Running, seq: number): void {
 
 /** A note told of memory: tables of guests may read otherwise now. */
 function recheckNested(running: Running, seq: number): void {
+  checkSlots(running, seq);
   eachStore(running, (_caches, store) =>
     store.visit(null, 0, LAST_PAGE, (entry) => {
       if (entry.parent !== null) check(running, entry, seq);
     }),
   );
+}
+
+function checkSlots({ caches, executor, noted, step }: Running, seq: number): void {
+  for (const { slots } of caches.values())
+    step.staleSlots.push(...recheckSlots(executor.state, noted, slots, seq));
+}
+
+function allSlots({ caches }: Running): CachedSlot[] {
+  return [...caches.values()]
+    .flatMap(({ slots }) => [...slots.values()])
+    .sort((a, b) => a.device - b.device || a.pasid - b.pasid);
 }
 
 const CACHE_ORDER = ['iotlb', 'walk', 'device-tlb'];
