@@ -17,11 +17,12 @@ import { createPageTable, type PageTable } from './page-table.ts';
 import { smmuFeatures } from './smmu-features.ts';
 import { stepsBetween } from './step-list.ts';
 import type { FormatFacts } from './table-format.ts';
+import { userPages } from './user-pages.ts';
 
 /** What the hardware holds, from the state of the kernel and what was done to its domains. */
 
 /** A domain whose table is not made yet: frames may still become known. */
-interface DomainSketch extends Omit<HardwareDomain, 'table' | 'memory'> {
+interface DomainSketch extends Omit<HardwareDomain, 'table' | 'memory' | 'userPage'> {
   readonly facts: FormatFacts;
   readonly stepCount: number;
 }
@@ -81,6 +82,7 @@ export function finishView(
         pageBytes,
       ),
       memory: guestMemory(history, noted, { domain: domain.key, stepCount, seq }),
+      userPage: userPages(history, domain.key, stepCount),
     })),
   };
 }

@@ -36,6 +36,8 @@ export interface History {
   readonly hwptKeys: Map<string, number>;
   /** The newest area in domains that shows an iopt_pages, by it; the others follow (`nextSharer`). */
   readonly bySource: Map<number, number>;
+  /** Processes by address space. */
+  readonly owners: Map<number, number | null>;
   /** Objects came or went: which domains an IOAS has must be looked up again. */
   stale: boolean;
   /**
@@ -57,6 +59,7 @@ export function createHistory(journal: Journal | null = null): History {
     type1Count: 0,
     hwptKeys: new Map(),
     bySource: new Map(),
+    owners: new Map(),
     stale: false,
     dropped: { row: NO_FILL, at: 0 },
     journal,

@@ -88,6 +88,8 @@ describe('an entry of a device in the context cache', () => {
     // As if device 1 had been there too, and its driver had forgotten the invalidation.
     iotlb!.caches.get(iommu)!.slots.set('1/0', { ...slot!, device: 1, tag: 'd77' });
     world.detach();
-    expect(iotlb!.slots()).toMatchObject([{ device: 1, tag: 'd77', stale: { now: 'nothing', who: 'kernel' } }]);
+    expect(iotlb!.slots()).toMatchObject([
+      { device: 1, tag: 'd77', stale: { now: 'nothing', who: 'kernel' } },
+    ]);
   });
 });
