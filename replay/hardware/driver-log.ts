@@ -2,6 +2,7 @@ import type { Context, EffectSink, Kernel } from '../../src/model/index.ts';
 import type { Call } from '../../src/trace/index.ts';
 import { CMD } from '../../src/uapi/index.ts';
 import { type ContainerWatch, watchContainers } from './container-log.ts';
+import { dirtySyncOf } from './dirty-sync.ts';
 import { formatFacts } from './domain-view.ts';
 import {
   type DriverLog,
@@ -214,6 +215,8 @@ function afterCall(recorder: Recorder, call: Call): void {
   if (call.op === 'ioctl' && call.kind === 'iommufd') {
     const op = invalidationOf(kernel, call, (iommu) => isOurs(recorder, iommu));
     if (op !== null) push(recorder, op);
+    const dirty = dirtySyncOf(kernel, call, (iommu) => isOurs(recorder, iommu));
+    if (dirty !== null) push(recorder, dirty);
     if (call.cmd === CMD.IOMMU_HWPT_SET_DIRTY_TRACKING) noteTracking(recorder);
   }
   recorder.start = log.ops.length;

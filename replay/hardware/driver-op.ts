@@ -1,4 +1,5 @@
 import type { PagingDomain } from '../../src/model/index.ts';
+import type { DirtySync } from './dirty-sync.ts';
 import type { GuestCommand } from './smmu-guest-commands.ts';
 import type { FormatFacts } from './table-format.ts';
 
@@ -32,6 +33,7 @@ export type DriverOp = { readonly seq: number } & (
   /** Ranges of a guest's first-stage table on VT-d. */
   | { readonly op: 'invalidate'; readonly nested: string; readonly ranges: readonly GuestRange[] }
   | { readonly op: 'tracking'; readonly domain: number; readonly on: boolean }
+  | DirtySync
 );
 
 export type DriverTarget =

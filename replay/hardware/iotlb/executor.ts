@@ -1,7 +1,11 @@
+import type { DirtySync } from '../dirty-sync.ts';
 import type { DriverOp, DriverTarget } from '../driver-op.ts';
 import { READ, WRITE } from '../table-format.ts';
 import { createAmd } from './amd.ts';
 import type { CacheDriver } from './cache-driver.ts';
+import type { Span } from './entry.ts';
+import { knowsFrames } from './gather.ts';
+import type { LiveDomain } from './live-domain.ts';
 import {
   allocate,
   deviceOf,
@@ -101,9 +105,32 @@ function execute(drivers: Drivers, op: DriverOp): void {
     case 'tracking':
       driverOfDomain(drivers, op.domain)?.track(op.domain);
       return;
+    case 'dirty':
+      cleared(drivers, op);
+      return;
     case 'guest':
       return;
   }
+}
+
+/** Whole leaves are gathered, whatever part of them was asked for. */
+function cleared(drivers: Drivers, { domain: key, range, isKnown }: DirtySync): void {
+  const { state } = drivers;
+  const domain = state.domains.get(key);
+  if (domain === undefined) return;
+  const leafAt = (page: number): Span => {
+    const { shift, fault } = domain.table.walk(page, 'r');
+    const pages = fault === null ? 2 ** (shift - 12) : 1;
+    return { firstPage: page - (page % pages), lastPage: page - (page % pages) + pages - 1 };
+  };
+  const span =
+    range === null ? null : { firstPage: leafAt(range[0]).firstPage, lastPage: leafAt(range[1]).lastPage };
+  driverOfDomain(drivers, key)?.cleared?.(key, span, isKnown && knowsLeaves(domain, span));
+}
+
+/** The sizes of leaves follow from frames, so that only single pages are sure without them. */
+function knowsLeaves(domain: LiveDomain, span: Span | null): boolean {
+  return span === null || (knowsFrames(domain, span.firstPage) && knowsFrames(domain, span.lastPage));
 }
 
 /**

@@ -235,11 +235,20 @@ function execute(running: Running, ops: readonly DriverOp[]): void {
         lastPage: fill.page + fill.pageCount - 1,
       }));
       recheckDomain(running, `d${op.domain}`, spans, op.seq);
-    } else if (op.op !== 'alloc' && op.op !== 'guest' && op.op !== 'invalidate' && op.op !== 'tracking') {
+    } else if (!LEAVES_ENTRIES.has(op.op)) {
       recheckAll(running, op.seq);
     }
   }
 }
+
+/** Ops that change no entry of a table. */
+const LEAVES_ENTRIES: ReadonlySet<DriverOp['op']> = new Set([
+  'alloc',
+  'guest',
+  'invalidate',
+  'tracking',
+  'dirty',
+]);
 
 function isEmpty({ caches }: Running): boolean {
   for (const { iotlb, walks, deviceTlb, slots } of caches.values())
