@@ -19,7 +19,7 @@ export function watchContainers(kernel: Kernel, history: History, log: DriverLog
     kernel.machine.devices
       .filter((device) => device.group === group && isOfLog(log, device.iommu.name))
       .map(({ index }) => index);
-  /** A group that joins others has a domain of its own for a moment, before the kernel finds theirs to fit. */
+  /** A group that joins others has a domain of its own until the kernel finds that theirs fits. */
   const throughOwn = ({ domain, facts }: ContainerDomain, devices: number[]): WithoutSeq<DriverOp>[] => {
     history.type1Count += 1;
     const key = -history.type1Count;

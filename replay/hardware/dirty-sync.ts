@@ -55,7 +55,7 @@ export function dirtySyncOf(
   return { op: 'dirty', domain, range: span(start, end), isKnown: true };
 }
 
-/** First and last bit that the kernel set: those that were set before tell nothing. Null when there is none. */
+/** First and last bit that the kernel set, null for none: those that were set before tell nothing. */
 function setBits(after: Uint8Array, before: Uint8Array | null): [number, number] | null {
   let first = -1;
   let last = -1;

@@ -1,8 +1,8 @@
 import type { Kernel } from '../../../src/model/index.ts';
 
 /**
- * Doorbells of interrupts, which an SMMUv3 translates like any other address. When a device of a user gets its
- * first MSI, and again when its group gets another domain, the kernel maps the page of the interrupt
+ * Doorbells of interrupts, which an SMMUv3 translates like any other address. When a device of a user gets
+ * its first MSI, and again when its group gets another domain, the kernel maps the page of the interrupt
  * controller into a window that it keeps for this (`iommufd_sw_msi_install`, `iommu_dma_get_msi_page` before
  * 6.15). It is no doing of a call about memory, and which interrupts a device has, no trace tells.
  */

@@ -28,5 +28,5 @@ export interface CacheDriver {
   free?(domain: number): void;
 }
 
-/** `iommu_iotlb_sync` asks whether anything was gathered: 7.3 does, 6.12 does not; since when was not read. */
+/** `iommu_iotlb_sync` asks whether anything was gathered on 7.3, not on 6.12; since when was not read. */
 export const ASKS_FIRST = 619;

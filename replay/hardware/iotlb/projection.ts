@@ -11,7 +11,7 @@ import { type AccessAnswer, type AccessRequest, accessPage } from './access.ts';
 import { applyInvalidation, type CachedSlot, type Caches, createCaches } from './caches.ts';
 import { type DmaDifference, dmaDifferences } from './dma-differences.ts';
 import { accessesOf } from './dma-records.ts';
-import type { Entry, Span } from './entry.ts';
+import type { Entry } from './entry.ts';
 import { createExecutor, type Executor } from './executor.ts';
 import {
   createPageRequestQueue,
@@ -22,10 +22,9 @@ import {
   type PageResponse,
 } from './fault-records.ts';
 import type { Geometry } from './geometry.ts';
-import { type Invalidation, LAST_PAGE, type Tag } from './invalidation.ts';
+import type { Invalidation } from './invalidation.ts';
 import { createLiveState, deviceOf, type LiveState } from './live-state.ts';
-import { recheckSlots } from './slot-cache.ts';
-import { recheck } from './stale.ts';
+import { allEntries, allSlots, isEmpty, recheckAll, recheckDomain, recheckNested } from './recheck.ts';
 
 /**
  * What the caches of all IOMMUs hold, followed through a replay. Give `watchIotlb` to `replayTrace` as its
@@ -249,86 +248,3 @@ const LEAVES_ENTRIES: ReadonlySet<DriverOp['op']> = new Set([
   'tracking',
   'dirty',
 ]);
-
-function isEmpty({ caches }: Running): boolean {
-  for (const { iotlb, walks, deviceTlb, slots } of caches.values())
-    if (iotlb.size() + walks.size() + deviceTlb.size() + slots.size > 0) return false;
-  return true;
-}
-
-function eachStore(running: Running, see: (caches: Caches, store: Caches['iotlb']) => void): void {
-  for (const caches of running.caches.values())
-    for (const store of [caches.iotlb, caches.walks, caches.deviceTlb]) see(caches, store);
-}
-
-function check(running: Running, entry: Entry, seq: number): void {
-  const { executor, noted, step } = running;
-  if (recheck(executor.state, noted, entry, seq)) step.becameStale.push(entry);
-}
-
-/** Entries of a domain whose pages changed, and all that are nested on it. */
-function recheckDomain(running: Running, tag: Tag, spans: readonly Span[], seq: number): void {
-  const { state } = running.executor;
-  state.changing = 'parent';
-  eachStore(running, (caches, store) => {
-    for (const { firstPage, lastPage } of spans) {
-      for (const key of caches.keys.get(tag) ?? [])
-        store.visit(key, firstPage, lastPage, (entry) => check(running, entry, seq));
-    }
-    store.visit(null, 0, LAST_PAGE, (entry) => {
-      const isPerDevice = entry.cache === 'device-tlb' || entry.tag.startsWith('g');
-      if (entry.parent === tag || isPerDevice) check(running, entry, seq);
-    });
-  });
-  state.changing = 'nothing';
-}
-
-/** A slot changed hands: tags may have no user any more. */
-function recheckAll(running: Running, seq: number): void {
-  checkSlots(running, seq);
-  eachStore(running, (_caches, store) =>
-    store.visit(null, 0, LAST_PAGE, (entry) => check(running, entry, seq)),
-  );
-}
-
-/** A note told of memory: tables of guests may read otherwise now. */
-function recheckNested(running: Running, seq: number): void {
-  checkSlots(running, seq);
-  eachStore(running, (_caches, store) =>
-    store.visit(null, 0, LAST_PAGE, (entry) => {
-      if (entry.parent !== null) check(running, entry, seq);
-    }),
-  );
-}
-
-function checkSlots({ caches, executor, noted, step }: Running, seq: number): void {
-  for (const { slots } of caches.values())
-    step.staleSlots.push(...recheckSlots(executor.state, noted, slots, seq));
-}
-
-function allSlots({ caches }: Running): CachedSlot[] {
-  return [...caches.values()]
-    .flatMap(({ slots }) => [...slots.values()])
-    .sort((a, b) => a.device - b.device || a.pasid - b.pasid);
-}
-
-const CACHE_ORDER = ['iotlb', 'walk', 'device-tlb'];
-
-function allEntries(running: Running): Entry[] {
-  const entries: Entry[] = [];
-  eachStore(running, (_caches, store) => store.visit(null, 0, LAST_PAGE, (entry) => entries.push(entry)));
-  return entries.sort(
-    (a, b) =>
-      compareText(a.iommu, b.iommu) ||
-      CACHE_ORDER.indexOf(a.cache) - CACHE_ORDER.indexOf(b.cache) ||
-      compareText(a.tag, b.tag) ||
-      a.pasid - b.pasid ||
-      a.firstPage - b.firstPage ||
-      b.lastPage - a.lastPage ||
-      a.filledAt - b.filledAt,
-  );
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}

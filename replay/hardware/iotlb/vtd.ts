@@ -127,8 +127,8 @@ function invalidateNested(vtd: Vtd, nested: string, ranges: readonly GuestRange[
 }
 
 /**
- * intel_iommu_tlb_sync after dirty bits were cleared. An empty range, which kernels of before give on, reaches
- * beyond every mask.
+ * intel_iommu_tlb_sync after dirty bits were cleared. An empty range, which kernels of before give on,
+ * reaches beyond every mask.
  */
 function clearedDirty(vtd: Vtd, key: number, range: Span | null, isSure: boolean): void {
   if (range === null && vtd.state.release >= ASKS_FIRST) return;

@@ -29,9 +29,10 @@ interface Id {
 }
 
 /**
- * In legacy mode the entry of each device tells the id. Otherwise the flushes are followed in the order of the
- * drivers: the first one that can be of an id gives it its number. The kernel takes the lowest number that is
- * free (`domain_attach_iommu`), so one that another use gave back comes before all that were never seen.
+ * In legacy mode the entry of each device tells the id. Otherwise the flushes are followed in the order of
+ * the drivers: the first one that can be of an id gives it its number. The kernel takes the lowest number
+ * that is free (`domain_attach_iommu`), so one that another use gave back comes before all that were never
+ * seen.
  */
 export function bindUses(
   expected: readonly Invalidation[],

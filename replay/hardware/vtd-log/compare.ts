@@ -14,6 +14,7 @@ import { type LoggedDeviceFlush, type LoggedFlush, parseVtdLog, sidText, type Vt
 import { findSiblings, withSiblings } from './siblings.ts';
 import { type Item, type Match, matchStream } from './stream.ts';
 import type { Origins } from './tag-uses.ts';
+import { expectedText, loggedText } from './texts.ts';
 
 /** A log of QEMU's emulated VT-d against what a trace says the unit was told. */
 
@@ -110,8 +111,8 @@ function sidOfDevice({ machine }: Kernel, device: number): number | null {
 }
 
 /**
- * Only a unit in caching mode is told of entries that were not present before: those of domain 0. Only devices
- * that translate by themselves are told to forget.
+ * Only a unit in caching mode is told of entries that were not present before: those of domain 0. Only
+ * devices that translate by themselves are told to forget.
  */
 function seenIn(events: readonly VtdEvent[], kernel: Kernel): SeenFacts {
   const told = new Set<number>();
@@ -263,43 +264,4 @@ function summary(
     siblings,
     differences,
   };
-}
-
-const hex = (value: number): string => `0x${value.toString(16)}`;
-const address = (page: number): string => `0x${(BigInt(page) << 12n).toString(16)}`;
-
-function loggedText(logged: LoggedFlush | LoggedDeviceFlush): string {
-  if (logged.event === 'device-tlb') return deviceText(logged.sid, logged.page, logged.order);
-  if (logged.event === 'iotlb-domain') return `IOTLB, domain ${hex(logged.did)}, everything`;
-  if (logged.event === 'pasid') return `PASID cache, domain ${hex(logged.did)}, PASID ${logged.pasid}`;
-  if (logged.event === 'piotlb') return `IOTLB, domain ${hex(logged.did)}, PASID ${logged.pasid}, everything`;
-  const hint = logged.leafOnly === true ? ', leaves only' : '';
-  return `IOTLB, domain ${hex(logged.did)}, 2^${logged.order} pages at ${address(logged.page)}${hint}`;
-}
-
-function deviceText(sid: number, page: number, order: number): string {
-  const pages = order >= 52 ? 'everything' : `2^${order} pages at ${address(page)}`;
-  return `device TLB of ${sidText(sid)}, ${pages}`;
-}
-
-function expectedText({
-  granularity,
-  tag,
-  firstPage,
-  lastPage,
-  leafOnly,
-  certainty,
-  ...rest
-}: Invalidation): string {
-  const { changedFirst, changedLast, cache, pasid } = rest;
-  if (cache === 'pasid') return `PASID cache, ${tag}, PASID ${pasid}`;
-  if (cache === 'device-tlb') {
-    const pages = granularity === 'pages' ? `${address(firstPage)}..${address(lastPage + 1)}` : 'everything';
-    return `device TLB of device ${rest.device}, ${pages}`;
-  }
-  if (granularity !== 'pages') return `IOTLB, ${tag}, everything`;
-  const hint = leafOnly === true ? ', leaves only' : '';
-  const [first, last] = certainty === 'sure' ? [firstPage, lastPage] : [changedFirst, changedLast];
-  const pieces = certainty === 'split' ? ', in pieces' : '';
-  return `IOTLB, ${tag}, ${address(first)}..${address(last + 1)}${pieces}${hint}`;
 }

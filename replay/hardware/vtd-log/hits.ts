@@ -158,7 +158,7 @@ function predicted(
   return certainty === 'sure' ? { first: firstPage, last: lastPage } : pagesOf(event);
 }
 
-/** For each place of the log the record of the next event that has one: nothing later has happened by then. */
+/** For each place of the log the record of the next event that has one: nothing later has happened. */
 function nextRecords(events: readonly VtdEvent[], seqs: ReadonlyMap<number, number>): Map<number, number> {
   const limits = new Map<number, number>();
   let next: number | null = null;

@@ -1,8 +1,8 @@
 import { type Descriptor, decodeDescriptor } from './descriptor.ts';
 
 /**
- * QEMU's trace events of its emulated VT-d (`-trace vtd_*`): what the unit was told, and what it did. Read are
- * those of QEMU 7.2 to 11; which of them are there depends on the release and on what was switched on.
+ * QEMU's trace events of its emulated VT-d (`-trace vtd_*`): what the unit was told, and what it did. Read
+ * are those of QEMU 7.2 to 11; which of them are there depends on the release and on what was switched on.
  */
 
 interface Logged {
