@@ -2,6 +2,7 @@ import { deviceEntry } from './device-entries.ts';
 import type { DeviceSlot, HardwareDomain, HardwareView } from './domain.ts';
 import type { Dump, DumpedEntry, DumpedTable } from './dumps/index.ts';
 import type { PageTable, TableEntry } from './page-table.ts';
+import { type UnknownPages, unknownPages } from './unknown-pages.ts';
 
 /** A dump of the real tables against what the model says they hold, entry by entry and bit by bit. */
 
@@ -30,6 +31,8 @@ export interface Comparison {
   readonly different: number;
   /** Bits of equal entries that the trace does not determine, by what they hold. */
   readonly unknownBits: Readonly<Record<string, number>>;
+  /** Whose physical pages are unknown: ascending for each slot. */
+  readonly unknownPages: readonly UnknownPages[];
   readonly tables: number;
   /** Entries of devices and PASIDs that were compared, by the words that the calls determine. */
   readonly deviceEntries: number;
@@ -45,6 +48,7 @@ interface Tally {
   tables: number;
   deviceEntries: number;
   readonly unknown: Map<string, number>;
+  readonly unknownPages: UnknownPages[];
   readonly undetermined: { readonly bdf: string; readonly pasid: number }[];
   readonly differences: TableDifference[];
   /** Physical address of the table behind each domain, as found so far. */
@@ -59,6 +63,7 @@ export function compareDump(view: HardwareView, dump: Dump): Comparison {
     tables: 0,
     deviceEntries: 0,
     unknown: new Map(),
+    unknownPages: [],
     undetermined: [],
     differences: [],
     roots: new Map(),
@@ -73,6 +78,7 @@ export function compareDump(view: HardwareView, dump: Dump): Comparison {
     equal: tally.equal,
     different: tally.different,
     unknownBits: Object.fromEntries([...tally.unknown].sort(([a], [b]) => (a < b ? -1 : 1))),
+    unknownPages: tally.unknownPages,
     tables: tally.tables,
     deviceEntries: tally.deviceEntries,
     undetermined: tally.undetermined,
@@ -164,6 +170,7 @@ function compareTable(
   if (theirs.levels !== null && theirs.levels !== ours.levels()) {
     differ(tally, slot, `the dump's table has ${theirs.levels} levels, ours ${ours.levels()}`);
   }
+  tally.unknownPages.push(...unknownPages(domain, ours, slot));
   const own = ours.entries(0, Number.MAX_SAFE_INTEGER);
   compareEntries(dump.showsEmptyTables ? own : withLeaves(own), theirs.entries, slot, tally);
 }

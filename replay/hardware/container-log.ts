@@ -1,7 +1,8 @@
 import type { Kernel } from '../../src/model/index.ts';
-import { eachType1Domain } from './domain-view.ts';
+import { type ContainerDomain, eachType1Domain } from './domain-view.ts';
 import { type DriverLog, type DriverOp, isOfLog, logDomain } from './driver-op.ts';
 import type { History } from './history.ts';
+import { probedPage } from './history-domains.ts';
 
 type WithoutSeq<T> = T extends unknown ? Omit<T, 'seq'> : never;
 
@@ -18,24 +19,43 @@ export function watchContainers(kernel: Kernel, history: History, log: DriverLog
     kernel.machine.devices
       .filter((device) => device.group === group && isOfLog(log, device.iommu.name))
       .map(({ index }) => index);
+  /** A group that joins others has a domain of its own until the kernel finds that theirs fits. */
+  const throughOwn = ({ domain, facts }: ContainerDomain, devices: number[]): WithoutSeq<DriverOp>[] => {
+    history.type1Count += 1;
+    const key = -history.type1Count;
+    log.domains.set(key, logDomain({ ...domain, key, dirtyOps: false }, false));
+    log.formats.set(key, facts);
+    return [
+      { op: 'alloc', domain: key },
+      { op: 'attach', devices, pasid: 0, to: { kind: 'paging', domain: key } },
+      { op: 'detach', devices, pasid: 0 },
+      { op: 'free', domain: key },
+    ];
+  };
   return {
     changes() {
       if (before.size === 0 && Object.keys(kernel.state.vfio.containers).length === 0) return [];
       const now = new Map<number, number>();
       const entered: WithoutSeq<DriverOp>[] = [];
-      for (const { key, groups, domain, facts } of eachType1Domain(history, kernel)) {
+      for (const each of eachType1Domain(history, kernel)) {
+        const { key, groups, domain, facts } = each;
         if (!isOfLog(log, domain.iommu)) continue;
-        if (!log.domains.has(key)) {
+        const isNew = !log.domains.has(key);
+        if (isNew) {
           log.domains.set(key, logDomain({ ...domain, key, dirtyOps: false }, false));
           log.formats.set(key, facts);
           entered.push({ op: 'alloc', domain: key });
         }
-        for (const group of groups) {
+        groups.forEach((group, place) => {
           now.set(group, key);
           const devices = before.get(group) === key ? [] : devicesOf(group);
-          if (devices.length > 0)
-            entered.push({ op: 'attach', devices, pasid: 0, to: { kind: 'paging', domain: key } });
-        }
+          if (devices.length === 0) return;
+          const isFirst = isNew && place === 0;
+          if (!isFirst) entered.push(...throughOwn(each, devices));
+          entered.push({ op: 'attach', devices, pasid: 0, to: { kind: 'paging', domain: key } });
+          const page = isFirst ? probedPage(kernel, each.iovas[0]) : null;
+          if (page !== null) entered.push({ op: 'probe', domain: key, page });
+        });
       }
       const left = [...before.keys()].flatMap((group) => {
         const devices = now.has(group) ? [] : devicesOf(group);

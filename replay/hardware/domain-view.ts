@@ -17,11 +17,12 @@ import { createPageTable, type PageTable } from './page-table.ts';
 import { smmuFeatures } from './smmu-features.ts';
 import { stepsBetween } from './step-list.ts';
 import type { FormatFacts } from './table-format.ts';
+import { userPages } from './user-pages.ts';
 
 /** What the hardware holds, from the state of the kernel and what was done to its domains. */
 
 /** A domain whose table is not made yet: frames may still become known. */
-interface DomainSketch extends Omit<HardwareDomain, 'table' | 'memory'> {
+interface DomainSketch extends Omit<HardwareDomain, 'table' | 'memory' | 'userPage'> {
   readonly facts: FormatFacts;
   readonly stepCount: number;
 }
@@ -81,6 +82,7 @@ export function finishView(
         pageBytes,
       ),
       memory: guestMemory(history, noted, { domain: domain.key, stepCount, seq }),
+      userPage: userPages(history, domain.key, stepCount),
     })),
   };
 }
@@ -145,6 +147,8 @@ export interface ContainerDomain {
   readonly container: number;
   readonly key: number;
   readonly groups: readonly number[];
+  /** Ranges that the container may map. */
+  readonly iovas: readonly { readonly startPage: number; readonly lastPage: number }[];
   readonly domain: Pick<PagingDomain, 'iommu' | 'format' | 'pageSizes' | 'aperture' | 'driver'>;
   readonly facts: FormatFacts;
 }
@@ -163,7 +167,8 @@ export function* eachType1Domain(history: History, kernel: Kernel): Generator<Co
         aperture,
       };
       const facts = formatFacts(kernel, domain, { nestParent: false, enforceCacheCoherency }, false);
-      yield { container, key: type1Key(history, container, kind), groups, domain, facts };
+      const iovas = type1?.iovas ?? [];
+      yield { container, key: type1Key(history, container, kind), groups, iovas, domain, facts };
     }
   }
 }

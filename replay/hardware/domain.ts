@@ -6,6 +6,14 @@ import type { SmmuFeatures } from './smmu-features.ts';
  * What an IOMMU holds at a point of a trace: the table of each domain, and what each device's entry names.
  */
 
+/** A page of a process, or of a memory file (`pid` null, and its page). */
+export interface UserPage {
+  readonly pid: number | null;
+  readonly page: number;
+  /** Pages from here on that follow each other in the same area. */
+  readonly count: number;
+}
+
 /** One page table that a driver made for a user's paging HWPT. */
 export interface HardwareDomain {
   /** `PagingDomain.key`: names the domain for as long as the kernel runs. */
@@ -25,6 +33,8 @@ export interface HardwareDomain {
    * What the trace recorded of the memory that the domain maps: that of a guest, where it is a nest parent.
    */
   readonly memory: GuestMemory;
+  /** What user memory a page shows; null where nothing is mapped. */
+  userPage(page: number): UserPage | null;
 }
 
 /** What one slot (RID, or RID and PASID) of a device translates by. */

@@ -2,6 +2,7 @@ import type { Context, EffectSink, Kernel } from '../../src/model/index.ts';
 import type { Call } from '../../src/trace/index.ts';
 import { CMD } from '../../src/uapi/index.ts';
 import { type ContainerWatch, watchContainers } from './container-log.ts';
+import { dirtySyncOf } from './dirty-sync.ts';
 import { formatFacts } from './domain-view.ts';
 import {
   type DriverLog,
@@ -178,7 +179,11 @@ function noteAttach(
   if (!replaced && slot !== undefined && slot.devices.length > 1) return;
   const to = targetOf(context, hwpt);
   const devices = groupDevices(recorder, device.group);
-  if (to !== null && devices.length > 0) push(recorder, { op: 'attach', devices, pasid, to });
+  if (to === null || devices.length === 0) return;
+  // A device that has no domain gets an automatic one while that is empty; one that has, when it is filled
+  // (`immediate_attach` of iommufd_device_auto_get_domain).
+  if (replaced) takeSteps(recorder, to.domain);
+  push(recorder, { op: 'attach', devices, pasid, to });
 }
 
 function targetOf(context: Context, id: number): DriverTarget | null {
@@ -210,6 +215,8 @@ function afterCall(recorder: Recorder, call: Call): void {
   if (call.op === 'ioctl' && call.kind === 'iommufd') {
     const op = invalidationOf(kernel, call, (iommu) => isOurs(recorder, iommu));
     if (op !== null) push(recorder, op);
+    const dirty = dirtySyncOf(kernel, call, (iommu) => isOurs(recorder, iommu));
+    if (dirty !== null) push(recorder, dirty);
     if (call.cmd === CMD.IOMMU_HWPT_SET_DIRTY_TRACKING) noteTracking(recorder);
   }
   recorder.start = log.ops.length;

@@ -1,4 +1,5 @@
 import type { PagingDomain } from '../../src/model/index.ts';
+import type { DirtySync } from './dirty-sync.ts';
 import type { GuestCommand } from './smmu-guest-commands.ts';
 import type { FormatFacts } from './table-format.ts';
 
@@ -10,6 +11,8 @@ import type { FormatFacts } from './table-format.ts';
 export type DriverOp = { readonly seq: number } & (
   | { readonly op: 'claim' | 'release'; readonly devices: readonly number[] }
   | { readonly op: 'alloc' | 'free'; readonly domain: number }
+  /** `vfio_test_domain_fgsp`: two pages are mapped, then unmapped one by one as far as the driver can. */
+  | { readonly op: 'probe'; readonly domain: number; readonly page: number }
   /** Steps of the domain's history, up to this many. */
   | { readonly op: 'steps'; readonly domain: number; readonly end: number; silent: boolean }
   | {
@@ -30,6 +33,7 @@ export type DriverOp = { readonly seq: number } & (
   /** Ranges of a guest's first-stage table on VT-d. */
   | { readonly op: 'invalidate'; readonly nested: string; readonly ranges: readonly GuestRange[] }
   | { readonly op: 'tracking'; readonly domain: number; readonly on: boolean }
+  | DirtySync
 );
 
 export type DriverTarget =

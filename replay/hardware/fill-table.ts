@@ -15,6 +15,9 @@ export interface FillTable {
   small: Uint8Array;
   source: Int32Array;
   firstIndex: Float64Array;
+  /** Address space of the first page, and its page there. */
+  mm: Int32Array;
+  userPage: Float64Array;
   /** What is behind the first page, as far as it goes on in one piece. */
   object: Float64Array;
   objectPage: Float64Array;
@@ -46,6 +49,8 @@ export function createFillTable(keep: boolean): FillTable {
     small: new Uint8Array(START),
     source: new Int32Array(START),
     firstIndex: new Float64Array(START),
+    mm: new Int32Array(START),
+    userPage: new Float64Array(START),
     object: new Float64Array(START),
     objectPage: new Float64Array(START),
     gone: new Float64Array(START),
@@ -62,6 +67,7 @@ const COLUMNS = [
   'page',
   'pageCount',
   'firstIndex',
+  'userPage',
   'object',
   'objectPage',
   'gone',
@@ -87,7 +93,7 @@ function grow(table: FillTable): void {
     wider.set(table[name]);
     table[name] = wider;
   }
-  for (const name of ['source', 'nextSharer'] as const) {
+  for (const name of ['source', 'mm', 'nextSharer'] as const) {
     const wider = new Int32Array(size);
     wider.set(table[name]);
     table[name] = wider;
@@ -111,6 +117,8 @@ export function fillOf(table: FillTable, physical: PhysicalPages, row: number): 
     small: table.small[row] === 1,
     source: table.source[row]!,
     firstIndex: table.firstIndex[row]!,
+    mm: table.mm[row]!,
+    userPage: table.userPage[row]!,
     pages: pinnedPages(table, physical, row),
   };
   table.made?.set(row, fill);

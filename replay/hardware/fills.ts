@@ -18,6 +18,9 @@ export interface Fill {
   /** The iopt_pages that it shows, and the index there of its first page. */
   readonly source: number;
   readonly firstIndex: number;
+  /** Address space that the pages come from, and the page there of the first one. */
+  readonly mm: number;
+  readonly userPage: number;
 }
 
 /**

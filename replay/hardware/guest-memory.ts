@@ -123,7 +123,7 @@ export function guestMemory(
 }
 
 /** Areas that the domain holds after so many steps, by IOVA. */
-function fillsOf(history: History, key: number, stepCount: number): Fill[] {
+export function fillsOf(history: History, key: number, stepCount: number): Fill[] {
   const live = new Map<number, Fill>();
   const steps = history.domains.get(key)?.steps;
   for (const step of steps === undefined ? [] : stepsBetween(steps, history, 0, stepCount)) {
@@ -133,7 +133,7 @@ function fillsOf(history: History, key: number, stepCount: number): Fill[] {
   return [...live.values()].sort((a, b) => a.page - b.page);
 }
 
-function fillAt(fills: readonly Fill[], page: number): Fill | null {
+export function fillAt(fills: readonly Fill[], page: number): Fill | null {
   let low = 0;
   let high = fills.length;
   while (low < high) {

@@ -82,6 +82,7 @@ export function followDomains(history: History, kernel: Kernel): void {
     const keys = hwpts.map(({ domain }) => domain.key);
     follow(spaceOf(kernel, ioas), false, keys, ioas.largePagesOff);
   }
+  forgetType1(history, kernel);
   for (const { key, iommu } of Object.values(kernel.state.vfio.containers)) {
     const space = iommu === null ? undefined : kernel.spaces.get(iommu.space);
     if (iommu === null || space === undefined) continue;
@@ -96,14 +97,35 @@ export function followDomains(history: History, kernel: Kernel): void {
   }
 }
 
+/** A domain of a kind that a container gets later is another one. */
+function forgetType1({ type1Keys }: History, { state }: Kernel): void {
+  const there = new Set<string>();
+  for (const { key, iommu } of Object.values(state.vfio.containers))
+    for (const { kind } of iommu?.domains ?? []) there.add(`${key}:${kind}`);
+  for (const name of type1Keys.keys()) if (!there.has(name)) type1Keys.delete(name);
+}
+
 /** Domains of a classic container have no key of their own: they count down from -1. */
 export function type1Key(history: History, container: number, kind: string): number {
   const name = `${container}:${kind}`;
   const known = history.type1Keys.get(name);
   if (known !== undefined) return known;
-  const key = -1 - history.type1Keys.size;
+  history.type1Count += 1;
+  const key = -history.type1Count;
   history.type1Keys.set(name, key);
   return key;
+}
+
+/** Where `vfio_test_domain_fgsp` tries a new domain; null where there is no room, or no probe any more. */
+export function probedPage(
+  { profile }: Kernel,
+  range: { readonly startPage: number; readonly lastPage: number } | undefined,
+): number | null {
+  const [major = 0, minor = 0] = profile.release.split('.').map(Number);
+  if (range === undefined || major * 100 + minor >= WITHOUT_PROBE) return null;
+  const pages = profile.pageBytes / 4096;
+  const page = Math.ceil(range.startPage / (2 * pages)) * 2 * pages;
+  return range.lastPage - page < 2 * pages ? null : page;
 }
 
 /** Linux 6.16 took the probe away. */
@@ -112,16 +134,13 @@ const WITHOUT_PROBE = 616;
 /** `vfio_test_domain_fgsp` of the domains that are new, in the first usable range. */
 function noteProbes(
   { spaces, journal }: History,
-  { profile }: Kernel,
+  kernel: Kernel,
   space: IovaSpace,
   keys: readonly number[],
   range: { readonly startPage: number; readonly lastPage: number } | undefined,
 ): void {
-  const [major = 0, minor = 0] = profile.release.split('.').map(Number);
-  if (journal === null || range === undefined || major * 100 + minor >= WITHOUT_PROBE) return;
-  const pages = profile.pageBytes / 4096;
-  const page = Math.ceil(range.startPage / (2 * pages)) * 2 * pages;
-  if (range.lastPage - page < 2 * pages) return;
+  const page = probedPage(kernel, range);
+  if (journal === null || page === null) return;
   const old = spaces.get(space)?.domains ?? [];
   for (const domain of keys) if (!old.includes(domain)) note(journal, { op: 'probe', domain, page });
 }

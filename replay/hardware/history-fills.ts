@@ -33,6 +33,10 @@ export function newFill(
   fills.small[row] = small ? 1 : 0;
   fills.source[row] = source;
   fills.firstIndex[row] = firstIndex;
+  const mm = kernel.pages.mm[source]!;
+  fills.mm[row] = mm;
+  fills.userPage[row] = kernel.pages.basePage[source]! + firstIndex;
+  if (!history.owners.has(mm)) history.owners.set(mm, ownerOf(kernel, mm));
   const isPart = dropped.row !== NO_FILL && isPartOf(fills, row, dropped.row);
   fills.pinnedFrom[row] = isPart ? fills.pinnedFrom[dropped.row]! : physical.log.count;
   const only = onlyPageRun(kernel, source, firstIndex, pageCount);
@@ -41,6 +45,12 @@ export function newFill(
     fills.objectPage[row] = only.page;
   } else fills.pieces.set(row, pinnedPageRuns(kernel, source, firstIndex, pageCount));
   return row;
+}
+
+/** Process with an address space; null for a file, and one that is gone. */
+function ownerOf({ state }: Kernel, mm: number): number | null {
+  const found = Object.entries(state.processes).find(([, process]) => process.mm === mm);
+  return found === undefined ? null : Number(found[0]);
 }
 
 export function keepFill({ fills, bySource }: History, own: SpaceHistory, row: number): void {

@@ -28,12 +28,16 @@ export interface History {
   readonly fills: FillTable;
   readonly domains: Map<number, DomainHistory>;
   readonly spaces: Map<IovaSpace, SpaceHistory>;
-  /** Keys of the domains of classic containers, by container and kind. */
+  /** Keys of the domains that classic containers have now, by container and kind. */
   readonly type1Keys: Map<string, number>;
+  /** How many they ever had. */
+  type1Count: number;
   /** Keys of the domains of HWPTs, by context and object. */
   readonly hwptKeys: Map<string, number>;
   /** The newest area in domains that shows an iopt_pages, by it; the others follow (`nextSharer`). */
   readonly bySource: Map<number, number>;
+  /** Processes by address space. */
+  readonly owners: Map<number, number | null>;
   /** Objects came or went: which domains an IOAS has must be looked up again. */
   stale: boolean;
   /**
@@ -52,8 +56,10 @@ export function createHistory(journal: Journal | null = null): History {
     domains: new Map(),
     spaces: new Map(),
     type1Keys: new Map(),
+    type1Count: 0,
     hwptKeys: new Map(),
     bySource: new Map(),
+    owners: new Map(),
     stale: false,
     dropped: { row: NO_FILL, at: 0 },
     journal,

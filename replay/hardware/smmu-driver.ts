@@ -10,7 +10,7 @@ import type { SmmuFeatures } from './smmu-features.ts';
 import { domainCommands, invalidatingTable } from './smmu-invalidation.ts';
 import { entry } from './smmu-words.ts';
 import { stepsBetween } from './step-list.ts';
-import type { Word } from './table-format.ts';
+import { READ, UNKNOWN_FRAME, type Word, WRITE } from './table-format.ts';
 
 /** State of the SMMUv3 driver while it executes a log: its domains, its streams and its command queue. */
 
@@ -195,6 +195,16 @@ export function doSteps(driver: Driver, key: number, end: number, silent: boolea
       : invalidatingTable(domain.table, (range) => invalidateDomain(driver, domain, range));
   applySteps(table, stepsBetween(steps, driver.history, domain.done, end), pageBytes);
   domain.done = end;
+}
+
+/** `vfio_test_domain_fgsp`: no granule has leaves of two pages, so they are unmapped one by one. */
+export function probe(driver: Driver, key: number, page: number): void {
+  const domain = driver.domains.get(key);
+  if (domain === undefined) return;
+  const pages = driver.options.pageBytes / 4096;
+  const table = invalidatingTable(domain.table, (range) => invalidateDomain(driver, domain, range));
+  table.map(page, 2 * pages, UNKNOWN_FRAME, READ | WRITE);
+  for (const first of [page, page + pages]) table.unmap(first, pages);
 }
 
 function invalidateDomain(driver: Driver, domain: DriverDomain, range: TlbRange): void {

@@ -9,6 +9,7 @@ import {
   doSteps,
   emit,
   idOf,
+  probe,
   type SmmuOptions,
 } from './smmu-driver.ts';
 import type { SmmuFeatures } from './smmu-features.ts';
@@ -56,6 +57,9 @@ export function execute(driver: Driver, op: DriverOp): void {
       return;
     case 'steps':
       doSteps(driver, op.domain, op.end, op.silent);
+      return;
+    case 'probe':
+      probe(driver, op.domain, op.page);
       return;
     case 'claim':
       for (const stream of streamsOf(driver, op.devices)) attachBlocked(driver, stream);

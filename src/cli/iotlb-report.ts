@@ -1,5 +1,7 @@
 import type {
   AccessAnswer,
+  CachedSlot,
+  DmaDifference,
   Entry,
   FaultRecord,
   Invalidation,
@@ -108,6 +110,32 @@ export function jsonOfPageRequest({ page, bytes, seq, ...request }: PageRequest)
   return { seq, ...request, iova: address(page), bytes };
 }
 
+/** What a context or PASID cache holds. */
+export function jsonOfSlot({ device, pasid, tag, filledAt, stale }: CachedSlot, machine: Machine): object {
+  const since = stale === null ? null : { since: stale.seq, now: stale.now, who: stale.who };
+  return { device: deviceName(machine, device), pasid, tag, filledAt, stale: since };
+}
+
+export function printSlots(session: Session, slots: readonly CachedSlot[], machine: Machine): void {
+  for (const { device, pasid, tag, filledAt, stale } of slots) {
+    const name = `${deviceName(machine, device)}${pasid === 0 ? '' : ` PASID ${pasid}`}`;
+    if (stale === null) session.remark(`entry of ${name}: ${tag ?? 'blocked'}, since call ${filledAt}`);
+    else
+      session.print(
+        `entry of ${name}, ${tag}, is stale since call ${stale.seq}: it names ${stale.now} now; ` +
+          `the ${stale.who} would have to invalidate it`,
+      );
+  }
+}
+
+export function jsonOfDifference({ iova, ...rest }: DmaDifference): object {
+  return { ...rest, iova: hex(iova) };
+}
+
+export function differenceText({ seq, device, iova, field, recorded, ours }: DmaDifference): string {
+  return `${seq}  access of ${device} at ${hex(iova)}: ${field} recorded ${recorded}, expected ${ours}`;
+}
+
 function accessText(prot: number): string {
   return `${(prot & READ) === 0 ? '-' : 'r'}${(prot & WRITE) === 0 ? '-' : 'w'}`;
 }
@@ -187,6 +215,9 @@ export function printStep(session: Session, step: IotlbStep): void {
     );
   for (const { page, access, fault } of faults)
     session.print(`${seq}  fault ${address(page)} ${access}: ${fault?.name ?? "in the guest's own table"}`);
+  for (const difference of step.differences) session.print(differenceText(difference));
+  for (const { device, pasid, tag, stale } of step.staleSlots)
+    session.print(`${seq}  stale: entry of device ${device} PASID ${pasid}, ${tag}, now ${stale?.now}`);
   for (const { page, group, pasid } of pageRequests)
     session.print(`${seq}  page request ${address(page)}, group ${group}, pasid ${pasid}`);
   for (const { cookie, code, requests } of pageResponses)

@@ -8,7 +8,10 @@ import {
 } from '../table-format.ts';
 import { bits, indexBits9, itemShift9, levelsFor, pageWord, plainLeaves, pointerWord } from './words.ts';
 
-/** RISC-V Sv39, Sv48 and Sv57 with Svnapot: fmt/riscv.h of 7.3. */
+/**
+ * RISC-V Sv39, Sv48 and Sv57 with Svnapot: fmt/riscv.h of 7.3. Sv39x4, Sv48x4 and Sv57x4 (second stage; Linux
+ * makes none yet) have a root of four pages, and otherwise the same entries (Privileged Architecture, 18.5).
+ */
 
 const V = 1n;
 const R = 1n << 1n;
@@ -23,21 +26,25 @@ const N = 1n << 63n;
 const NAPOT_64K = 1n << 13n;
 const NAPOT: LeafSize = { shift: 16, level: 1, slots: 16 };
 
+/** Index bits of a root of four pages. */
+const ROOT_BITS_X4 = 11;
+
 export const riscv: MakeFormat = (facts): TableFormat | null => {
-  const mode = /^riscv(?:-sv(39|48|57))?$/.exec(facts.format);
+  const mode = /^riscv(?:-sv(39|48|57)(x4)?)?$/.exec(facts.format);
   if (mode === null) return null;
   // The upper half of the addresses is never used, so the aperture is one bit short of the mode.
   const levels = mode[1] === undefined ? levelsFor(facts.apertureLastPage) : (Number(mode[1]) - 12) / 9;
   const whole = Math.floor(levels);
+  const isGuest = mode[2] !== undefined;
   const all = Array.from({ length: whole }, (_, at) => at + 1);
   const hasNapot = ((facts.pageSizes >> 16n) & 1n) === 1n;
   return {
-    name: `riscv-sv${9 * whole + 12}`,
+    name: `riscv-sv${9 * whole + 12}${isGuest ? 'x4' : ''}`,
     levels: whole,
     keepsFrom: null,
     growsFrom: null,
     itemShift: itemShift9,
-    indexBits: indexBits9,
+    indexBits: isGuest ? (level) => (level === whole ? ROOT_BITS_X4 : indexBits9()) : indexBits9,
     leafSizes: [...plainLeaves(all, facts.pageSizes), ...(hasNapot ? [NAPOT] : [])].sort(
       (a, b) => a.shift - b.shift,
     ),

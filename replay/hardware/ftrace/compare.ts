@@ -2,6 +2,7 @@ import type { Store, TraceInfo } from '../../../store/index.ts';
 import type { Fill } from '../fills.ts';
 import type { FrameRun } from '../frame-run.ts';
 import type { JournalOp } from '../journal.ts';
+import { doorbellsOf } from './doorbells.ts';
 import { type TimedFault, unexplainedFaults } from './faults.ts';
 import { AT_EXIT, type KeptJournal, keepJournal } from './keep-journal.ts';
 import { type ExpectedEvent, type MatchedOp, matchOp, type Surroundings } from './match.ts';
@@ -103,6 +104,7 @@ const ADDRESS_BITS = 52;
  */
 function ownEvents(all: readonly IommuEvent[], { tasks, kernel }: KeptJournal) {
   const devices = new Set(kernel.machine.devices.map(({ bdf }) => bdf));
+  const isDoorbell = doorbellsOf(kernel);
   const names = new Set(all.filter(({ tid }) => tasks.has(tid)).map(({ task }) => task));
   const first = all.findIndex(({ tid }) => tasks.has(tid));
   const others: Record<string, number> = {};
@@ -111,8 +113,9 @@ function ownEvents(all: readonly IommuEvent[], { tasks, kernel }: KeptJournal) {
     const isForeign = (event.kind === 'attach' || event.kind === 'fault') && !devices.has(event.bdf);
     // A thread that makes no call itself may still be the one that ends the process.
     const isOwn = tasks.has(event.tid) || (first >= 0 && at > first && names.has(event.task));
-    if (isOwn && !isForeign) return true;
-    const name = isOwn && isForeign ? event.bdf : event.task;
+    const isSoftwareMsi = (event.kind === 'map' || event.kind === 'unmap') && isDoorbell(event.page);
+    if (isOwn && !isForeign && !isSoftwareMsi) return true;
+    const name = !isOwn ? event.task : isSoftwareMsi ? 'software MSI' : (event as { bdf: string }).bdf;
     others[name] = (others[name] ?? 0) + 1;
     return false;
   });

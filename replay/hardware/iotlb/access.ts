@@ -2,10 +2,11 @@ import type { NotedMemory } from '../guest-memory.ts';
 import { featuresOfIommu } from '../smmu-look.ts';
 import type { Access } from '../table-format.ts';
 import { READ, WRITE } from '../table-format.ts';
-import { type Caches, deviceKey, fillCache, slotKey, translationKey } from './caches.ts';
+import { type Caches, deviceKey, fillCache, translationKey } from './caches.ts';
 import type { Entry } from './entry.ts';
 import { deviceOf, type LiveState, slotNow } from './live-state.ts';
 import { slotTag, type Walked, walkSlot } from './live-walk.ts';
+import { fillSlot } from './slot-cache.ts';
 
 /** An access of a device on its way through the caches. */
 
@@ -54,7 +55,7 @@ export function accessPage(context: AccessContext, request: AccessRequest): Acce
   const { device, pasid, page, access } = request;
   const now = slotNow(state, device, pasid);
   const walk = walkSlot(state, noted, device, now, page, access);
-  caches.slots.set(slotKey(device, pasid), { device, pasid, tag: walk.tag, filledAt: seq });
+  fillSlot(caches, { device, pasid, page, tag: walk.tag, asid: walk.asid, filledAt: seq, stale: null });
   const held = heldBy(context, request).filter(({ prot }) => (prot & (access === 'w' ? WRITE : READ)) !== 0);
   const filled = held.length > 0 && !unbounded ? [] : fill(context, request, walk, held);
   const outcome =

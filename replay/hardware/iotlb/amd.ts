@@ -1,6 +1,6 @@
 import { UNKNOWN_FRAME } from '../table-format.ts';
 import { alignedBlock, eachAlignedBlock } from './aligned-block.ts';
-import type { CacheDriver } from './cache-driver.ts';
+import { ASKS_FIRST, type CacheDriver } from './cache-driver.ts';
 import { type Gather, gatherPieces, gatherRange } from './gather.ts';
 import { type Cause, LAST_PAGE, type Tag } from './invalidation.ts';
 import type { LiveDomain, TableWatch } from './live-domain.ts';
@@ -27,6 +27,13 @@ export function createAmd(state: LiveState): CacheDriver {
     leave: (device, pasid) => leave(amd, device, pasid),
     watch: (key) => watchTable(amd, key),
     invalidate: () => {},
+    cleared: (key, range, isSure) => {
+      if (!isSure) return;
+      // An empty range, which kernels of before give on, reaches beyond every mask.
+      if (range === null && state.release >= ASKS_FIRST) return;
+      const { firstPage, lastPage } = range ?? { firstPage: 0, lastPage: LAST_PAGE };
+      flushPages(amd, key, 'tracking', firstPage, lastPage, true);
+    },
     track: (key) => {
       for (const device of amd.devices.get(key) ?? []) flushEntry(amd, device, 'tracking');
       flushPages(amd, key, 'tracking', 0, LAST_PAGE, false);

@@ -1,5 +1,6 @@
 import type { GuestRange } from '../driver-op.ts';
 import type { GuestCommand } from '../smmu-guest-commands.ts';
+import type { Span } from './entry.ts';
 import type { TableWatch } from './live-domain.ts';
 import type { SlotNow } from './live-state.ts';
 
@@ -17,7 +18,15 @@ export interface CacheDriver {
   guest?(parent: number, commands: readonly GuestCommand[], streams: ReadonlyMap<number, number>): void;
   /** Dirty tracking of a domain was switched. */
   track(domain: number): void;
+  /**
+   * Dirty bits of these pages were cleared (null: of none). Not `isSure` where the trace does not tell which.
+   * An SMMUv3 flushes nothing then: arm_smmu_iotlb_sync wants a page size, which nobody gathered.
+   */
+  cleared?(domain: number, range: Span | null, isSure: boolean): void;
   /** A domain comes or goes. */
   allocate?(domain: number): void;
   free?(domain: number): void;
 }
+
+/** `iommu_iotlb_sync` asks whether anything was gathered on 7.3, not on 6.12; since when was not read. */
+export const ASKS_FIRST = 619;

@@ -12,7 +12,22 @@ export interface CachedSlot {
   readonly pasid: number;
   /** Tag that the entry names; null while it blocks. */
   readonly tag: Tag | null;
+  /** ASID of a guest's context descriptor (SMMUv3); null where there is none, or nothing tells it. */
+  readonly asid: number | null;
+  /** The page that was asked for: a guest's entries are read on the way to it. */
+  readonly page: number;
   readonly filledAt: number;
+  /** Set once the entry in memory says something else and nothing has invalidated this one. */
+  stale: SlotStaleness | null;
+}
+
+export interface SlotStaleness {
+  /** Record that changed the entry. */
+  readonly seq: number;
+  /** Tag that it names now; `another context descriptor` of a guest. */
+  readonly now: string;
+  /** Who has to invalidate. */
+  readonly who: 'kernel' | 'user';
 }
 
 export interface Caches {

@@ -1,6 +1,11 @@
+import type { DirtySync } from '../dirty-sync.ts';
 import type { DriverOp, DriverTarget } from '../driver-op.ts';
+import { READ, WRITE } from '../table-format.ts';
 import { createAmd } from './amd.ts';
 import type { CacheDriver } from './cache-driver.ts';
+import type { Span } from './entry.ts';
+import { knowsFrames } from './gather.ts';
+import type { LiveDomain } from './live-domain.ts';
 import {
   allocate,
   deviceOf,
@@ -79,6 +84,9 @@ function execute(drivers: Drivers, op: DriverOp): void {
       takeSteps(state, op.domain, op.end, watch);
       return;
     }
+    case 'probe':
+      probe(drivers, op.domain, op.page);
+      return;
     case 'claim':
       for (const device of op.devices) move(drivers, device, 0, BLOCKED);
       return;
@@ -97,10 +105,58 @@ function execute(drivers: Drivers, op: DriverOp): void {
     case 'tracking':
       driverOfDomain(drivers, op.domain)?.track(op.domain);
       return;
+    case 'dirty':
+      cleared(drivers, op);
+      return;
     case 'guest':
       return;
   }
 }
+
+/** Whole leaves are gathered, whatever part of them was asked for. */
+function cleared(drivers: Drivers, { domain: key, range, isKnown }: DirtySync): void {
+  const { state } = drivers;
+  const domain = state.domains.get(key);
+  if (domain === undefined) return;
+  const leafAt = (page: number): Span => {
+    const { shift, fault } = domain.table.walk(page, 'r');
+    const pages = fault === null ? 2 ** (shift - 12) : 1;
+    return { firstPage: page - (page % pages), lastPage: page - (page % pages) + pages - 1 };
+  };
+  const span =
+    range === null ? null : { firstPage: leafAt(range[0]).firstPage, lastPage: leafAt(range[1]).lastPage };
+  driverOfDomain(drivers, key)?.cleared?.(key, span, isKnown && knowsLeaves(domain, span));
+}
+
+/** The sizes of leaves follow from frames, so that only single pages are sure without them. */
+function knowsLeaves(domain: LiveDomain, span: Span | null): boolean {
+  return span === null || (knowsFrames(domain, span.firstPage) && knowsFrames(domain, span.lastPage));
+}
+
+/**
+ * `vfio_test_domain_fgsp`: two pages in one piece, then the first is unmapped alone. A driver that put both
+ * into one leaf takes both away, else the second follows.
+ */
+function probe(drivers: Drivers, key: number, page: number): void {
+  const { state } = drivers;
+  const domain = state.domains.get(key);
+  if (domain === undefined) return;
+  const pages = state.pageBytes / 4096;
+  const watch = driverOfDomain(drivers, key)?.watch(key) ?? null;
+  const { table } = domain;
+  watch?.map(page, 2 * pages, SOME_FRAME);
+  table.map(page, 2 * pages, SOME_FRAME, READ | WRITE);
+  const isOneLeaf = table.format.leafSizes.some(({ shift }) => 2 ** (shift - 12) === 2 * pages);
+  for (let first = 0; first < 2; first += isOneLeaf ? 2 : 1) {
+    const count = isOneLeaf ? 2 * pages : pages;
+    watch?.unmap(page + first * pages, count);
+    table.unmap(page + first * pages, count);
+    watch?.unmapped();
+  }
+}
+
+/** Of memory that the kernel took for the moment: aligned to its size, like the range. */
+const SOME_FRAME = 512;
 
 function slotOf(to: DriverTarget): SlotNow {
   if (to.kind === 'paging') return { kind: 'paging', tag: pagingTag(to.domain), domain: to.domain };

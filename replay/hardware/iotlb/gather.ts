@@ -35,8 +35,9 @@ export function gatherPieces(flush: Flush, bySize: boolean, apart: boolean): Gat
     const isEmpty = last < first;
     const isApart = !isEmpty && (to + 1 < first || last + 1 < from);
     const isOther = bySize && !isEmpty && size !== pages;
-    if (isOther || (isApart && (bySize || apart))) send();
+    // The tables of this piece are gone by now, so the flush of what was gathered before is told of them.
     leafOnly = joined(leafOnly, leavesTables(domain, from, pages));
+    if (isOther || (isApart && (bySize || apart))) send();
     size = pages;
     if (last < first) {
       first = from;

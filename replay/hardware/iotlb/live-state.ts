@@ -22,6 +22,16 @@ export type SlotNow =
       readonly data: Uint8Array;
     };
 
+/** What somebody saw of the machine that the trace does not tell. */
+export interface SeenFacts {
+  /** CAP.CM of a VT-d; null when nobody saw it. */
+  readonly cachingMode: boolean | null;
+  /** Devices that translate by themselves (ATS). */
+  readonly ats: ReadonlySet<number>;
+}
+
+export const NOTHING_SEEN: SeenFacts = { cachingMode: null, ats: new Set() };
+
 export interface LiveState {
   readonly kernel: Kernel;
   readonly history: History;
@@ -29,8 +39,7 @@ export interface LiveState {
   readonly domains: Map<number, LiveDomain>;
   /** By `slotKey`; a RID that is absent has the kernel's own domain, a PASID none. */
   readonly slots: Map<string, SlotNow>;
-  /** VT-d: CAP.CM where the trace does not tell it; null when nobody does. */
-  readonly cachingMode: boolean | null;
+  readonly seen: SeenFacts;
   readonly pageBytes: number;
   /** Kernel as major * 100 + minor. */
   readonly release: number;
@@ -46,7 +55,7 @@ export function createLiveState(
   history: History,
   log: DriverLog,
   tell: (invalidation: Invalidation) => void,
-  cachingMode: boolean | null = null,
+  seen: SeenFacts = NOTHING_SEEN,
 ): LiveState {
   const [major = 0, minor = 0] = kernel.profile.release.split('.').map(Number);
   return {
@@ -55,7 +64,7 @@ export function createLiveState(
     log,
     domains: new Map(),
     slots: new Map(),
-    cachingMode,
+    seen,
     pageBytes: kernel.profile.pageBytes,
     release: major * 100 + minor,
     seq: 0,

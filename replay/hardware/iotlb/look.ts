@@ -1,6 +1,8 @@
 import type { Store, TraceInfo } from '../../../store/index.ts';
 import { replayTrace } from '../../replayer.ts';
 import type { AccessAnswer, AccessRequest } from './access.ts';
+import type { CachedSlot } from './caches.ts';
+import type { DmaDifference } from './dma-differences.ts';
 import type { Entry } from './entry.ts';
 import type { Geometry } from './geometry.ts';
 import { type IotlbProjection, type IotlbStep, watchIotlb } from './projection.ts';
@@ -11,6 +13,10 @@ export interface IotlbView {
   readonly seq: number;
   /** Entries that are held, by IOMMU, cache, tag, PASID and page. */
   readonly entries: readonly Entry[];
+  /** What context and PASID caches hold. */
+  readonly slots: readonly CachedSlot[];
+  /** What records `dma` say of accesses, and can not be. */
+  readonly differences: readonly DmaDifference[];
   /** What the wanted accesses met, in their order; they come after the point. */
   readonly answers: readonly AccessAnswer[];
   readonly projection: IotlbProjection;
@@ -33,7 +39,14 @@ export function lookAtIotlb(
   { kernel = null, geometry = null, accesses, onStep }: IotlbLookOptions = {},
 ): IotlbView {
   let projection: IotlbProjection | null = null;
-  const options = { geometry, ...(onStep === undefined ? {} : { onStep }) };
+  const differences: DmaDifference[] = [];
+  const options = {
+    geometry,
+    onStep: (step: IotlbStep): void => {
+      differences.push(...step.differences);
+      onStep?.(step);
+    },
+  };
   replayTrace(store, trace.id, {
     kernel,
     maxDivergences: 0,
@@ -47,5 +60,12 @@ export function lookAtIotlb(
   if (followed === null) throw new Error('a replay began without a watcher');
   followed.finish();
   const answers = [...(accesses?.(followed) ?? [])].map((request) => followed.access(request));
-  return { seq: followed.state.seq, entries: followed.entries(), answers, projection: followed };
+  return {
+    seq: followed.state.seq,
+    entries: followed.entries(),
+    slots: followed.slots(),
+    differences,
+    answers,
+    projection: followed,
+  };
 }

@@ -8,9 +8,10 @@ import { type NotedMemory, noteMemory } from '../guest-memory.ts';
 import { createHistory, type History } from '../history.ts';
 import { stepsBetween } from '../step-list.ts';
 import { type AccessAnswer, type AccessRequest, accessPage } from './access.ts';
-import { applyInvalidation, type Caches, createCaches } from './caches.ts';
+import { applyInvalidation, type CachedSlot, type Caches, createCaches } from './caches.ts';
+import { type DmaDifference, dmaDifferences } from './dma-differences.ts';
 import { accessesOf } from './dma-records.ts';
-import type { Entry, Span } from './entry.ts';
+import type { Entry } from './entry.ts';
 import { createExecutor, type Executor } from './executor.ts';
 import {
   createPageRequestQueue,
@@ -21,9 +22,9 @@ import {
   type PageResponse,
 } from './fault-records.ts';
 import type { Geometry } from './geometry.ts';
-import { type Invalidation, LAST_PAGE, type Tag } from './invalidation.ts';
+import type { Invalidation } from './invalidation.ts';
 import { createLiveState, deviceOf, type LiveState } from './live-state.ts';
-import { recheck } from './stale.ts';
+import { allEntries, allSlots, isEmpty, recheckAll, recheckDomain, recheckNested } from './recheck.ts';
 
 /**
  * What the caches of all IOMMUs hold, followed through a replay. Give `watchIotlb` to `replayTrace` as its
@@ -47,6 +48,10 @@ export interface IotlbStep {
   readonly forgotten: readonly Entry[];
   /** What the hardware records of accesses that nothing let through. */
   readonly faults: readonly FaultRecord[];
+  /** What a record `dma` says of its access, and can not be. */
+  readonly differences: readonly DmaDifference[];
+  /** Entries of context and PASID caches that became stale (`stale` of each says why). */
+  readonly staleSlots: readonly CachedSlot[];
   /** Pages that devices asked for, and answers to them, as they crossed a fault queue's descriptor. */
   readonly pageRequests: readonly PageRequest[];
   readonly pageResponses: readonly PageResponse[];
@@ -68,6 +73,8 @@ export interface IotlbProjection extends ReplayWatcher {
   entries(): Entry[];
   /** Those of them that are stale. */
   stale(): Entry[];
+  /** What context and PASID caches hold, by device and PASID. */
+  slots(): CachedSlot[];
   /** Pages that devices asked for and still wait for. */
   waiting(): PageRequest[];
   readonly caches: ReadonlyMap<string, Caches>;
@@ -94,6 +101,8 @@ interface Collected {
   readonly becameStale: Entry[];
   readonly forgotten: Entry[];
   readonly faults: FaultRecord[];
+  readonly differences: DmaDifference[];
+  readonly staleSlots: CachedSlot[];
   readonly pageRequests: PageRequest[];
   readonly pageResponses: PageResponse[];
 }
@@ -110,6 +119,7 @@ export function watchIotlb(kernel: Kernel, options: IotlbOptions = {}): IotlbPro
     access: (request) => access(running, request, executor.state.seq),
     entries: () => allEntries(running),
     stale: () => allEntries(running).filter(({ stale }) => stale !== null),
+    slots: () => allSlots(running),
     waiting: () => running.pageQueue.waiting(),
     caches: running.caches,
     state: executor.state,
@@ -146,6 +156,8 @@ function newStep(): Collected {
     becameStale: [],
     forgotten: [],
     faults: [],
+    differences: [],
+    staleSlots: [],
     pageRequests: [],
     pageResponses: [],
   };
@@ -179,7 +191,10 @@ function after(running: Running, call: Call, outcome: Outcome | null | undefined
   const { asked, answered } = running.pageQueue.take(kernel, call);
   running.step.pageRequests.push(...asked);
   running.step.pageResponses.push(...answered);
-  for (const request of accessesOf(kernel, executor.state, call)) access(running, request, call.seq);
+  const answers: AccessAnswer[] = [];
+  for (const request of accessesOf(kernel, executor.state, call))
+    answers.push(access(running, request, call.seq));
+  if (call.op === 'dma') running.step.differences.push(...dmaDifferences(call, answers, running.unbounded));
   finishStep(running, call.seq);
 }
 
@@ -187,7 +202,7 @@ function finishStep(running: Running, seq: number): void {
   const { step, onStep } = running;
   // A fault is an access, and forgetting an invalidation.
   const { invalidations, accesses, becameStale, pageRequests, pageResponses } = step;
-  const told = invalidations.length + accesses.length + becameStale.length;
+  const told = invalidations.length + accesses.length + becameStale.length + step.staleSlots.length;
   if (told + pageRequests.length + pageResponses.length === 0) return;
   running.step = newStep();
   onStep?.({ seq, ...step });
@@ -219,78 +234,17 @@ function execute(running: Running, ops: readonly DriverOp[]): void {
         lastPage: fill.page + fill.pageCount - 1,
       }));
       recheckDomain(running, `d${op.domain}`, spans, op.seq);
-    } else if (op.op !== 'alloc' && op.op !== 'guest' && op.op !== 'invalidate' && op.op !== 'tracking') {
+    } else if (!LEAVES_ENTRIES.has(op.op)) {
       recheckAll(running, op.seq);
     }
   }
 }
 
-function isEmpty({ caches }: Running): boolean {
-  for (const { iotlb, walks, deviceTlb } of caches.values())
-    if (iotlb.size() + walks.size() + deviceTlb.size() > 0) return false;
-  return true;
-}
-
-function eachStore(running: Running, see: (caches: Caches, store: Caches['iotlb']) => void): void {
-  for (const caches of running.caches.values())
-    for (const store of [caches.iotlb, caches.walks, caches.deviceTlb]) see(caches, store);
-}
-
-function check(running: Running, entry: Entry, seq: number): void {
-  const { executor, noted, step } = running;
-  if (recheck(executor.state, noted, entry, seq)) step.becameStale.push(entry);
-}
-
-/** Entries of a domain whose pages changed, and all that are nested on it. */
-function recheckDomain(running: Running, tag: Tag, spans: readonly Span[], seq: number): void {
-  const { state } = running.executor;
-  state.changing = 'parent';
-  eachStore(running, (caches, store) => {
-    for (const { firstPage, lastPage } of spans) {
-      for (const key of caches.keys.get(tag) ?? [])
-        store.visit(key, firstPage, lastPage, (entry) => check(running, entry, seq));
-    }
-    store.visit(null, 0, LAST_PAGE, (entry) => {
-      const isPerDevice = entry.cache === 'device-tlb' || entry.tag.startsWith('g');
-      if (entry.parent === tag || isPerDevice) check(running, entry, seq);
-    });
-  });
-  state.changing = 'nothing';
-}
-
-/** A slot changed hands: tags may have no user any more. */
-function recheckAll(running: Running, seq: number): void {
-  eachStore(running, (_caches, store) =>
-    store.visit(null, 0, LAST_PAGE, (entry) => check(running, entry, seq)),
-  );
-}
-
-/** A note told of memory: tables of guests may read otherwise now. */
-function recheckNested(running: Running, seq: number): void {
-  eachStore(running, (_caches, store) =>
-    store.visit(null, 0, LAST_PAGE, (entry) => {
-      if (entry.parent !== null) check(running, entry, seq);
-    }),
-  );
-}
-
-const CACHE_ORDER = ['iotlb', 'walk', 'device-tlb'];
-
-function allEntries(running: Running): Entry[] {
-  const entries: Entry[] = [];
-  eachStore(running, (_caches, store) => store.visit(null, 0, LAST_PAGE, (entry) => entries.push(entry)));
-  return entries.sort(
-    (a, b) =>
-      compareText(a.iommu, b.iommu) ||
-      CACHE_ORDER.indexOf(a.cache) - CACHE_ORDER.indexOf(b.cache) ||
-      compareText(a.tag, b.tag) ||
-      a.pasid - b.pasid ||
-      a.firstPage - b.firstPage ||
-      b.lastPage - a.lastPage ||
-      a.filledAt - b.filledAt,
-  );
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
+/** Ops that change no entry of a table. */
+const LEAVES_ENTRIES: ReadonlySet<DriverOp['op']> = new Set([
+  'alloc',
+  'guest',
+  'invalidate',
+  'tracking',
+  'dirty',
+]);

@@ -28,7 +28,7 @@ export type KnownUnits = Map<string, { readonly learned: string | undefined; rea
 
 /** What is known of a unit by now: a GET_HW_INFO of the trace may tell it late. */
 export function vtdFacts(
-  { kernel, cachingMode }: Pick<LiveState, 'kernel' | 'cachingMode'>,
+  { kernel, seen }: Pick<LiveState, 'kernel' | 'seen'>,
   units: KnownUnits,
   name: string,
 ): VtdFacts {
@@ -36,7 +36,7 @@ export function vtdFacts(
   const known = units.get(name);
   if (known !== undefined && known.learned === learned) return known.facts;
   const found = readFacts(kernel, name, learned);
-  const facts = { ...found, cachingMode: found.cachingMode ?? cachingMode };
+  const facts = { ...found, cachingMode: found.cachingMode ?? seen.cachingMode };
   units.set(name, { learned, facts });
   return facts;
 }

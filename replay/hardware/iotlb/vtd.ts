@@ -1,5 +1,6 @@
 import type { GuestRange } from '../driver-op.ts';
-import type { CacheDriver } from './cache-driver.ts';
+import { ASKS_FIRST, type CacheDriver } from './cache-driver.ts';
+import type { Span } from './entry.ts';
 import { type Cause, type Certainty, LAST_PAGE } from './invalidation.ts';
 import { deviceOf, emit, type LiveState, type SlotNow, slotNow } from './live-state.ts';
 import { type VtdFacts, vtdFacts } from './vtd-facts.ts';
@@ -20,6 +21,7 @@ export function createVtd(state: LiveState): CacheDriver {
     watch: (key) => watchVtdTable(vtd, key),
     invalidate: (nested, ranges) => invalidateNested(vtd, nested, ranges),
     track: (key) => track(vtd, key),
+    cleared: (key, range, isSure) => clearedDirty(vtd, key, range, isSure),
   };
 }
 
@@ -85,6 +87,7 @@ function leave(vtd: Vtd, device: number, pasid: number): void {
 
 /** Whether a device translates by itself through this unit. */
 function usesDeviceTlb(vtd: Vtd, device: number): boolean | null {
+  if (vtd.state.seen.ats.has(device)) return true;
   const { ats } = deviceOf(vtd.state, device);
   const { deviceTlb } = factsAt(vtd, device).facts;
   if (ats === false || deviceTlb === false) return false;
@@ -121,6 +124,23 @@ function invalidateNested(vtd: Vtd, nested: string, ranges: readonly GuestRange[
     const change = { cause: 'guest', who: 'user', certainty: 'sure', withDevices: true } as const;
     flushTags(vtd, `n${nested}`, { ...change, firstPage: page, lastPage, leafOnly: leaf });
   }
+}
+
+/**
+ * intel_iommu_tlb_sync after dirty bits were cleared. An empty range, which kernels of before give on,
+ * reaches beyond every mask.
+ */
+function clearedDirty(vtd: Vtd, key: number, range: Span | null, isSure: boolean): void {
+  if (range === null && vtd.state.release >= ASKS_FIRST) return;
+  flushTags(vtd, `d${key}`, {
+    who: 'kernel',
+    cause: 'tracking',
+    firstPage: range?.firstPage ?? 0,
+    lastPage: range?.lastPage ?? LAST_PAGE,
+    leafOnly: true,
+    certainty: isSure ? 'sure' : 'possible',
+    withDevices: true,
+  });
 }
 
 /** intel_pasid_setup_dirty_tracking, for each device whose RID has the domain or is nested on it. */

@@ -23,14 +23,34 @@ export function findOffset(
   events: readonly VtdEvent[],
   sidOf: (device: number) => number | null,
 ): ClockOffset | null {
-  const changes = invalidations.filter(isEntryChange).flatMap((change) => {
+  const contexts = events.flatMap((event) =>
+    event.event === 'context' && event.seconds !== null ? [{ sid: event.sid, at: event.seconds }] : [],
+  );
+  const byDevice = invalidations.filter(isEntryChange).flatMap((change) => {
     const time = times.get(change.seq);
     const sid = change.device === null ? null : sidOf(change.device);
     return time === undefined || sid === null ? [] : [{ sid, time }];
   });
-  const logged = events.flatMap((event) =>
-    event.event === 'context' && event.seconds !== null ? [{ sid: event.sid, at: event.seconds }] : [],
+  if (byDevice.length > 0) return bestOffset(byDevice, contexts);
+  // In scalable mode a log may say nothing of devices, but each change flushes a domain.
+  const flushes = events.flatMap((event) =>
+    event.event === 'iotlb-domain' && event.seconds !== null ? [{ sid: ANY, at: event.seconds }] : [],
   );
+  const ofDomains = invalidations.flatMap(({ cache, cause, granularity, seq }) => {
+    const time = times.get(seq);
+    const isFlush = cache === 'iotlb' && cause === 'entry' && granularity === 'domain';
+    return time === undefined || !isFlush ? [] : [{ sid: ANY, time }];
+  });
+  return bestOffset(ofDomains, flushes);
+}
+
+/** In place of a requester id. */
+const ANY = -1;
+
+function bestOffset(
+  changes: readonly { readonly sid: number; readonly time: CallTime }[],
+  logged: readonly LoggedChange[],
+): ClockOffset | null {
   const [first] = changes;
   if (first === undefined) return null;
   let best: ClockOffset | null = null;

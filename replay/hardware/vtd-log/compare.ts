@@ -1,14 +1,20 @@
+import type { Kernel } from '../../../src/model/index.ts';
 import type { Store, TraceInfo } from '../../../store/index.ts';
 import type { Invalidation } from '../iotlb/invalidation.ts';
+import type { SeenFacts } from '../iotlb/live-state.ts';
 import { streamIdOf } from '../smmu-look.ts';
+import { type BoundUses, bindUses } from './bind-uses.ts';
 import { type ClockOffset, findOffset, firstEvent } from './clock.ts';
+import { matchDevices } from './device-flushes.ts';
 import type { LogDifference, TranslationTally } from './difference.ts';
-import { type Bindings, bindTags } from './entries.ts';
+import { type Bindings, bindContexts } from './entries.ts';
 import { type ExpectedLog, expectLog } from './expected.ts';
 import { checkTranslations } from './hits.ts';
-import { type LoggedFlush, parseVtdLog, sidText, type VtdEvent } from './parse.ts';
+import { type LoggedDeviceFlush, type LoggedFlush, parseVtdLog, sidText, type VtdEvent } from './parse.ts';
 import { findSiblings, withSiblings } from './siblings.ts';
 import { type Item, type Match, matchStream } from './stream.ts';
+import type { Origins } from './tag-uses.ts';
+import { expectedText, loggedText } from './texts.ts';
 
 /** A log of QEMU's emulated VT-d against what a trace says the unit was told. */
 
@@ -54,12 +60,9 @@ export function compareVtdLog(
 ): LogComparison | null {
   const all = parseVtdLog(text);
   if (all === null) return null;
-  const expected = expectLog(store, trace, { kernel, cachingMode: isCachingMode(all) });
+  const expected = expectLog(store, trace, { kernel, seenOf: (running) => seenIn(all, running) });
   const { devices } = expected.kernel.machine;
-  const machineSid = (device: number): number | null => {
-    const bdf = devices[device]?.bdf ?? '';
-    return bdf === '' ? null : streamIdOf(bdf);
-  };
+  const machineSid = (device: number): number | null => sidOfDevice(expected.kernel, device);
   const offset: ClockOffset | null =
     clockOffset === null ? findOffset(expected, all, machineSid) : { seconds: clockOffset, from: 'given' };
   const events = all.slice(firstEvent(expected, all, offset));
@@ -69,10 +72,18 @@ export function compareVtdLog(
   const wanted = isPart
     ? expected.invalidations.filter(({ seq }) => seq <= untilSeq)
     : expected.invalidations;
-  const extended = withSiblings(wanted, siblings, devices.length, machineSid);
+  const extended = withSiblings(wanted, expected.origins, siblings, devices.length, machineSid);
+  const { origins } = extended;
   const sidOf = (device: number): number | null => extended.sids.get(device) ?? machineSid(device);
-  const bindings = bindTags(extended.invalidations, events, sidOf);
-  const matches = matchDomains(extended.invalidations, events, bindings, isPart);
+  const bindings = bindContexts(extended.invalidations, events, sidOf);
+  const shown = shownIn(events);
+  const flushes = events.filter(isFlush);
+  const shownOnes = extended.invalidations.filter((each) => isShown(each, shown));
+  const bound = bindUses(shownOnes, origins, expected.uses, bindings.changes, flushes);
+  const matches = [
+    ...matchDomains(shownOnes, origins, flushes, bound, isPart),
+    ...matchDevices(extended.invalidations, events, sidOf, isPart),
+  ];
   const compared = isPart ? eventsUntil(events, matches) : events;
   const translations = checkTranslations(expected, compared, matches, sidOf);
   return summary(expected, isPart ? { ...bindings, extra: [] } : bindings, matches, translations, {
@@ -83,7 +94,10 @@ export function compareVtdLog(
 }
 
 /** Up to the last event that the compared part of the trace explains. */
-function eventsUntil(events: readonly VtdEvent[], matches: readonly Match[]): VtdEvent[] {
+function eventsUntil(
+  events: readonly VtdEvent[],
+  matches: readonly Match<LoggedFlush | LoggedDeviceFlush>[],
+): VtdEvent[] {
   const last = matches.reduce(
     (at, match) => (match.outcome === 'equal' ? Math.max(at, match.logged.at) : at),
     -1,
@@ -91,41 +105,79 @@ function eventsUntil(events: readonly VtdEvent[], matches: readonly Match[]): Vt
   return events.filter(({ at }) => at <= last);
 }
 
-/** Only a unit in caching mode is told of entries that were not present before: those of domain 0. */
-function isCachingMode(events: readonly VtdEvent[]): boolean {
-  return events.some((event) => event.event === 'context' && event.did === 0);
+function sidOfDevice({ machine }: Kernel, device: number): number | null {
+  const bdf = machine.devices[device]?.bdf ?? '';
+  return bdf === '' ? null : streamIdOf(bdf);
 }
 
-/** Items of each domain id in order, and what of the log has this id from its first flush on. */
+/**
+ * Only a unit in caching mode is told of entries that were not present before: those of domain 0. Only
+ * devices that translate by themselves are told to forget.
+ */
+function seenIn(events: readonly VtdEvent[], kernel: Kernel): SeenFacts {
+  const told = new Set<number>();
+  for (const event of events) if (event.event === 'device-tlb') told.add(event.sid);
+  const ats = kernel.machine.devices.map(({ index }) => index);
+  return {
+    cachingMode: events.some((event) => event.event === 'context' && event.did === 0),
+    ats: new Set(ats.filter((index) => told.has(sidOfDevice(kernel, index) ?? -1))),
+  };
+}
+
+/** Which kinds of invalidations a QEMU shows: some releases do what they are told and log nothing of it. */
+interface Shown {
+  /** Of entries of PASIDs: since QEMU 10.2. */
+  readonly pasids: boolean;
+  /** By PASID: since QEMU 9.2. */
+  readonly piotlb: boolean;
+}
+
+function shownIn(events: readonly VtdEvent[]): Shown {
+  return {
+    pasids: events.some(({ event }) => event.startsWith('pasid')),
+    piotlb: events.some(({ event }) => event.startsWith('piotlb')),
+  };
+}
+
+function isShown({ cache, granularity, pasid, tag }: Invalidation, shown: Shown): boolean {
+  if (cache === 'pasid') return shown.pasids && tag !== null;
+  if (cache !== 'iotlb') return false;
+  return shown.piotlb || (granularity !== 'pasid' && (granularity !== 'pages' || pasid === null));
+}
+
+const UNTIL_THE_END: Item = { kind: 'own', until: Number.POSITIVE_INFINITY };
+
+/** Items of each domain id in order, and what of the log has this id from then on. */
 function matchDomains(
   expected: readonly Invalidation[],
-  events: readonly VtdEvent[],
-  { changes, dids }: Bindings,
+  origins: Origins,
+  all: readonly LoggedFlush[],
+  bound: BoundUses,
   isPart: boolean,
 ): Match[] {
-  const byFlush = new Map(changes.map((change) => [change.flush, change]));
   const items = new Map<number, Item[]>();
   const from = new Map<number, number>();
   const unbound: Match[] = [];
   for (const invalidation of expected) {
-    if (invalidation.cache !== 'iotlb') continue;
-    const did = dids.get(invalidation);
-    if (did === undefined) {
+    const use = origins.get(invalidation)?.use ?? null;
+    const did = use === null ? undefined : bound.ids.get(use);
+    if (use === null || did === undefined) {
       if (invalidation.certainty !== 'possible')
         unbound.push({ outcome: 'not-logged', expected: invalidation });
       continue;
     }
-    const change = byFlush.get(invalidation);
     const own = items.get(did) ?? [];
     items.set(did, own);
-    if (!from.has(did) && change !== undefined) from.set(did, change.flushAt);
+    if (!from.has(did)) from.set(did, bound.from(use));
+    const last = own.at(-1);
+    if (last?.kind === 'own') last.until = bound.from(use);
     own.push({ kind: 'flush', expected: invalidation });
     // Ids that no device of the trace has any more are the kernel's to give to others.
-    if (change !== undefined && !isOfUser(invalidation)) own.push({ kind: 'own' });
+    if (invalidation.cause === 'entry' && !isOfUser(invalidation))
+      own.push({ kind: 'own', until: Number.POSITIVE_INFINITY });
   }
   const flushes = new Map<number, LoggedFlush[]>();
-  for (const event of events) {
-    if (event.event !== 'iotlb-domain' && event.event !== 'iotlb-pages') continue;
+  for (const event of all) {
     const first = from.get(event.did);
     if (first === undefined || event.at < first) continue;
     const own = flushes.get(event.did) ?? [];
@@ -133,8 +185,18 @@ function matchDomains(
     flushes.set(event.did, own);
   }
   // What comes after the part that is compared is nobody's.
-  if (isPart) for (const own of items.values()) own.push({ kind: 'own' });
+  if (isPart) for (const own of items.values()) own.push(UNTIL_THE_END);
   return [...items].flatMap(([did, own]) => matchStream(own, flushes.get(did) ?? [])).concat(unbound);
+}
+
+function isFlush(event: VtdEvent): event is LoggedFlush {
+  return (
+    event.event === 'iotlb-domain' ||
+    event.event === 'iotlb-pages' ||
+    event.event === 'piotlb' ||
+    event.event === 'piotlb-pages' ||
+    event.event === 'pasid'
+  );
 }
 
 function isOfUser({ tag }: Invalidation): boolean {
@@ -150,7 +212,7 @@ interface Facts {
 function summary(
   { kernel }: ExpectedLog,
   { changes, extra }: Bindings,
-  matches: readonly Match[],
+  matches: readonly Match<LoggedFlush | LoggedDeviceFlush>[],
   translations: ReturnType<typeof checkTranslations>,
   { clock, siblings, skipped }: Facts,
 ): LogComparison {
@@ -202,30 +264,4 @@ function summary(
     siblings,
     differences,
   };
-}
-
-const hex = (value: number): string => `0x${value.toString(16)}`;
-const address = (page: number): string => `0x${(BigInt(page) << 12n).toString(16)}`;
-
-function loggedText(logged: LoggedFlush): string {
-  if (logged.event === 'iotlb-domain') return `IOTLB, domain ${hex(logged.did)}, everything`;
-  const hint = logged.leafOnly === true ? ', leaves only' : '';
-  return `IOTLB, domain ${hex(logged.did)}, 2^${logged.order} pages at ${address(logged.page)}${hint}`;
-}
-
-function expectedText({
-  granularity,
-  tag,
-  firstPage,
-  lastPage,
-  leafOnly,
-  certainty,
-  ...rest
-}: Invalidation): string {
-  const { changedFirst, changedLast } = rest;
-  if (granularity !== 'pages') return `IOTLB, ${tag}, everything`;
-  const hint = leafOnly === true ? ', leaves only' : '';
-  const [first, last] = certainty === 'sure' ? [firstPage, lastPage] : [changedFirst, changedLast];
-  const pieces = certainty === 'split' ? ', in pieces' : '';
-  return `IOTLB, ${tag}, ${address(first)}..${address(last + 1)}${pieces}${hint}`;
 }

@@ -1,9 +1,9 @@
-import type { Invalidation, Tag } from '../iotlb/invalidation.ts';
-import type { LoggedContext, LoggedDomainFlush, VtdEvent } from './parse.ts';
+import type { Invalidation } from '../iotlb/invalidation.ts';
+import type { LoggedContext, LoggedFlush, VtdEvent } from './parse.ts';
 
 /**
- * Entries of devices that changed: each is told in the log by a context invalidation and the flush of a whole
- * domain, which is how the symbolic tags of the trace get the domain ids of the machine.
+ * Entries of devices that changed, in legacy mode: each is told in the log by a context invalidation and the
+ * flush of a whole domain, which is how the symbolic tags of the trace get the domain ids of the machine.
  */
 
 /** One entry that changes: what the trace predicts of it. */
@@ -26,8 +26,6 @@ export interface Bindings {
   readonly changes: readonly BoundChange[];
   /** Contexts that no change explains. */
   readonly extra: readonly LoggedContext[];
-  /** Domain id of each invalidation with a tag, by its place in the expected list. */
-  readonly dids: ReadonlyMap<Invalidation, number>;
 }
 
 /** Pairs of a context invalidation and the flush after it, in order. */
@@ -42,7 +40,7 @@ export function entryChanges(expected: readonly Invalidation[]): EntryChange[] {
 }
 
 /** Matches the changes of each device with its contexts in the log, in order. */
-export function bindTags(
+export function bindContexts(
   expected: readonly Invalidation[],
   events: readonly VtdEvent[],
   sidOf: (device: number) => number | null,
@@ -64,14 +62,11 @@ export function bindTags(
     return { ...change, logged, did: flush?.did ?? null, flushAt: flush?.at ?? -1 };
   });
   const extra = [...contexts].flatMap(([sid, own]) => (used.has(sid) ? own.slice(used.get(sid)) : []));
-  return { changes, extra, dids: idsOf(expected, changes) };
+  return { changes, extra };
 }
 
 /** The flush that the driver queues behind a context invalidation. */
-export function flushAfter(
-  events: readonly VtdEvent[],
-  { at, did }: LoggedContext,
-): LoggedDomainFlush | null {
+export function flushAfter(events: readonly VtdEvent[], { at, did }: LoggedContext): LoggedFlush | null {
   const base = events[0]?.at ?? 0;
   for (let next = at - base + 1; next < events.length && next < at - base + 16; next += 1) {
     const event = events[next]!;
@@ -79,21 +74,4 @@ export function flushAfter(
     if (event.event === 'iotlb-domain' && (did === null || did === 0 || event.did === did)) return event;
   }
   return null;
-}
-
-/** A tag has the id of the last entry that named it. */
-function idsOf(
-  expected: readonly Invalidation[],
-  changes: readonly BoundChange[],
-): ReadonlyMap<Invalidation, number> {
-  const byFlush = new Map(changes.map((change) => [change.flush, change]));
-  const now = new Map<Tag, number>();
-  const ids = new Map<Invalidation, number>();
-  for (const invalidation of expected) {
-    const change = byFlush.get(invalidation);
-    if (change?.did != null && invalidation.tag !== null) now.set(invalidation.tag, change.did);
-    const did = invalidation.tag === null ? undefined : now.get(invalidation.tag);
-    if (did !== undefined) ids.set(invalidation, did);
-  }
-  return ids;
 }

@@ -8,7 +8,8 @@ import { afterCall, afterExit, historySink } from '../follow-history.ts';
 import { createHistory, type History } from '../history.ts';
 import { createExecutor } from '../iotlb/executor.ts';
 import type { Invalidation } from '../iotlb/invalidation.ts';
-import { createLiveState } from '../iotlb/live-state.ts';
+import { createLiveState, type SeenFacts } from '../iotlb/live-state.ts';
+import { createTagUses, type Origin, type Origins, type TagUse } from './tag-uses.ts';
 
 /** What a trace says that a VT-d was told, from its first record to the exit of its processes. */
 
@@ -26,6 +27,9 @@ export interface ExpectedLog {
   readonly ops: readonly DriverOp[];
   /** In the order of the drivers. */
   readonly invalidations: readonly Invalidation[];
+  readonly origins: Origins;
+  /** In the order of their beginnings. */
+  readonly uses: readonly TagUse[];
   readonly times: ReadonlyMap<number, CallTime>;
   /** Last record of the trace. */
   readonly lastSeq: number;
@@ -33,15 +37,11 @@ export interface ExpectedLog {
 
 export interface ExpectOptions {
   readonly kernel: string | null;
-  /** CAP.CM of the unit, where the trace does not tell it. */
-  readonly cachingMode: boolean;
+  /** What the log shows of the machine. */
+  readonly seenOf: (kernel: Kernel) => SeenFacts;
 }
 
-export function expectLog(
-  store: Store,
-  trace: TraceInfo,
-  { kernel, cachingMode }: ExpectOptions,
-): ExpectedLog {
+export function expectLog(store: Store, trace: TraceInfo, { kernel, seenOf }: ExpectOptions): ExpectedLog {
   const history = createHistory();
   let recorder: DriverRecorder | null = null;
   let end: Kernel | null = null;
@@ -64,22 +64,35 @@ export function expectLog(
   log.settle();
   const ops = [...log.log.ops];
   const invalidations: Invalidation[] = [];
+  const origins = new Map<Invalidation, Origin>();
+  const uses = createTagUses(running.machine.devices.map(({ index }) => index));
+  let place = 0;
   const executor = createExecutor(
     createLiveState(
       running,
       history,
       log.log,
-      (invalidation) => invalidations.push(invalidation),
-      cachingMode,
+      (invalidation) => {
+        invalidations.push(invalidation);
+        origins.set(invalidation, { op: place, use: uses.of(invalidation.tag) });
+      },
+      seenOf(running),
     ),
   );
-  for (const op of ops) executor.execute(op);
+  ops.forEach((op, at) => {
+    place = at;
+    uses.begin(op, at);
+    executor.execute(op);
+    uses.end(at);
+  });
   return {
     kernel: running,
     history,
     recorder: log,
     ops,
     invalidations,
+    origins,
+    uses: uses.all,
     times: timesOf(store, trace),
     lastSeq,
   };

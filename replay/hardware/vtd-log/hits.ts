@@ -5,7 +5,13 @@ import { createLiveState, type LiveState, slotNow } from '../iotlb/live-state.ts
 import { WRITE } from '../table-format.ts';
 import type { LogDifference, TranslationTally } from './difference.ts';
 import type { ExpectedLog } from './expected.ts';
-import type { LoggedInvalidation, LoggedTranslation, VtdEvent } from './parse.ts';
+import type {
+  LoggedDeviceFlush,
+  LoggedFlush,
+  LoggedInvalidation,
+  LoggedTranslation,
+  VtdEvent,
+} from './parse.ts';
 import type { Match } from './stream.ts';
 
 /** Translations of the log: each hit must be of an entry that is held, each update what a walk gives. */
@@ -33,18 +39,19 @@ const ADDRESS = 0xf_ffff_ffff_f000n;
 export function checkTranslations(
   expected: ExpectedLog,
   events: readonly VtdEvent[],
-  matches: readonly Match[],
+  matches: readonly Match<LoggedFlush | LoggedDeviceFlush>[],
   sidOf: (device: number) => number | null,
 ): CheckedTranslations {
   const walker = createWalker(expected, sidOf);
   /** Record that each event of the log belongs to. */
   const seqs = new Map<number, number>();
-  const flushes = new Map<number, Match>();
+  const flushes = new Map<number, Match<unknown>>();
   for (const match of matches) {
     if (!('logged' in match)) continue;
     flushes.set(match.logged.at, match);
     if (match.outcome === 'equal') seqs.set(match.logged.at, match.expected.seq);
   }
+  const limits = nextRecords(events, seqs);
   const held: Held = new Map();
   const differences: LogDifference[] = [];
   const tally = { hits: 0, updates: 0 };
@@ -58,7 +65,9 @@ export function checkTranslations(
       walker.advance(own);
     }
     if ('word' in event) {
-      const isOurs = seq !== null && walker.owns(event.sid);
+      const found =
+        event.event === 'update' && seq !== null ? walker.find(event, limits.get(event.at) ?? null) : null;
+      const isOurs = seq !== null && (found !== null || walker.owns(event.sid));
       if (!isOurs) others += 1;
       const page = Number(event.iova >> 12n);
       const pages = 2 ** (event.shift - 12);
@@ -72,9 +81,8 @@ export function checkTranslations(
       put(held, event.did, entry);
       if (!isOurs) continue;
       tally.updates += 1;
-      const found = walker.check(event);
       if (found === 'unknown page') unknownBits['page address'] = (unknownBits['page address'] ?? 0) + 40;
-      else if (found !== 'equal') differences.push(difference(found, event, seq));
+      else if (found !== 'equal' && found !== null) differences.push(difference(found, event, seq));
       continue;
     }
     forget(held, event, flushes.get(event.at) ?? null);
@@ -120,9 +128,9 @@ function isHeld(held: Held, { did, iova, word }: LoggedTranslation): boolean {
  * What we predict is forgotten; of domains of the kernel's own, what the log says. An invalidation that
  * nobody predicted changes nothing: a hit after it would show who is right.
  */
-function forget(held: Held, event: LoggedInvalidation, match: Match | null): void {
+function forget(held: Held, event: LoggedInvalidation, match: Match<unknown> | null): void {
   if (event.event === 'iotlb-global') held.clear();
-  if (event.event !== 'iotlb-domain' && event.event !== 'iotlb-pages') return;
+  if (!('did' in event) || event.did === null || !FORGETTING.has(event.event)) return;
   if (match !== null && match.outcome === 'only-logged') return;
   const sizes = held.get(event.did);
   if (sizes === undefined) return;
@@ -135,8 +143,10 @@ function forget(held: Held, event: LoggedInvalidation, match: Match | null): voi
   }
 }
 
+const FORGETTING: ReadonlySet<string> = new Set(['iotlb-domain', 'iotlb-pages', 'piotlb', 'piotlb-pages']);
+
 function pagesOf(event: LoggedInvalidation): { first: number; last: number } {
-  if (event.event !== 'iotlb-pages') return { first: 0, last: LAST_PAGE };
+  if (event.event !== 'iotlb-pages' && event.event !== 'piotlb-pages') return { first: 0, last: LAST_PAGE };
   return { first: event.page, last: event.page + 2 ** event.order - 1 };
 }
 
@@ -148,12 +158,30 @@ function predicted(
   return certainty === 'sure' ? { first: firstPage, last: lastPage } : pagesOf(event);
 }
 
+/** For each place of the log the record of the next event that has one: nothing later has happened. */
+function nextRecords(events: readonly VtdEvent[], seqs: ReadonlyMap<number, number>): Map<number, number> {
+  const limits = new Map<number, number>();
+  let next: number | null = null;
+  for (const { at } of [...events].reverse()) {
+    if (next !== null) limits.set(at, next);
+    next = seqs.get(at) ?? next;
+  }
+  return limits;
+}
+
+type Found = 'equal' | 'unknown page' | 'not-mapped' | 'other-page';
+
 interface Walker {
   /** Does what the trace says up to a record. */
   advance(seq: number): void;
+  /**
+   * What is wrong with an entry that the unit made; null where the device has no table of the trace. A map or
+   * an attachment may leave no mark in the log, so the tables go on, up to a record (null: the last), until
+   * they give the entry.
+   */
+  find(event: LoggedTranslation, limit: number | null): Found | null;
   /** The device translates by a table of the trace now. */
   owns(sid: number): boolean;
-  check(event: LoggedTranslation): 'equal' | 'unknown page' | 'not-mapped' | 'other-page';
 }
 
 /** The tables once more, step by step along the log, with all frames that the whole trace tells. */
@@ -163,24 +191,40 @@ function createWalker(expected: ExpectedLog, sidOf: (device: number) => number |
   const executor = createExecutor(state);
   const deviceOf = new Map(kernel.machine.devices.map(({ index }) => [sidOf(index), index]));
   let done = 0;
+  const owns = (sid: number): boolean => {
+    const device = deviceOf.get(sid);
+    return device !== undefined && slotNow(state, device, 0).kind === 'paging';
+  };
+  const check = ({ sid, iova, word, shift }: LoggedTranslation): Found => {
+    const now = slotNow(state, deviceOf.get(sid)!, 0);
+    const table = now.kind === 'paging' ? state.domains.get(now.domain)?.table : undefined;
+    if (table === undefined) return 'unknown page';
+    const access = (word & BigInt(WRITE)) !== 0n ? 'w' : 'r';
+    const page = Number(iova >> 12n);
+    const { frame, fault } = table.walk(page, access);
+    if (fault !== null) return 'not-mapped';
+    if (frame === null || frame < 0) return 'unknown page';
+    // A large leaf has the address of its first page.
+    const first = BigInt(frame - (page % 2 ** (shift - 12)));
+    return (word & ADDRESS) >> 12n === first ? 'equal' : 'other-page';
+  };
   return {
     advance(seq) {
       for (; done < ops.length && ops[done]!.seq <= seq; done += 1) executor.execute(ops[done]!);
     },
-    owns(sid) {
-      const device = deviceOf.get(sid);
-      return device !== undefined && slotNow(state, device, 0).kind === 'paging';
-    },
-    check({ sid, iova, word }) {
-      const now = slotNow(state, deviceOf.get(sid)!, 0);
-      const table = now.kind === 'paging' ? state.domains.get(now.domain)?.table : undefined;
-      if (table === undefined) return 'unknown page';
-      const access = (word & BigInt(WRITE)) !== 0n ? 'w' : 'r';
-      const page = Number(iova >> 12n);
-      const { frame, fault } = table.walk(page, access);
-      if (fault !== null) return 'not-mapped';
-      if (frame === null || frame < 0) return 'unknown page';
-      return (word & ADDRESS) >> 12n === BigInt(frame) ? 'equal' : 'other-page';
+    owns,
+    find(event, limit) {
+      if (!deviceOf.has(event.sid)) return null;
+      let wrong: Found | null = null;
+      for (;;) {
+        const found = owns(event.sid) ? check(event) : null;
+        if (found === 'equal' || found === 'unknown page') return found;
+        wrong ??= found;
+        const next = ops[done];
+        if (next === undefined || (limit !== null && next.seq >= limit)) return wrong;
+        executor.execute(next);
+        done += 1;
+      }
     },
   };
 }

@@ -1,4 +1,9 @@
-/** QEMU's trace events of its emulated VT-d (`-trace vtd_*`): what the unit was told, and what it did. */
+import { type Descriptor, decodeDescriptor } from './descriptor.ts';
+
+/**
+ * QEMU's trace events of its emulated VT-d (`-trace vtd_*`): what the unit was told, and what it did. Read
+ * are those of QEMU 7.2 to 11; which of them are there depends on the release and on what was switched on.
+ */
 
 interface Logged {
   /** Place of the event in the log, from 0. */
@@ -9,41 +14,15 @@ interface Logged {
   readonly seconds: number | null;
 }
 
+export type LoggedInvalidation = Logged & Descriptor;
+type Only<E extends Descriptor['event']> = Extract<LoggedInvalidation, { readonly event: E }>;
+
 /** A device's entry is forgotten. */
-export interface LoggedContext extends Logged {
-  readonly event: 'context';
-  readonly sid: number;
-  /** How many low bits of the function number do not matter. */
-  readonly mask: number;
-  /** As the descriptor has it; null without the raw descriptor. */
-  readonly did: number | null;
-}
+export type LoggedContext = Only<'context'>;
 
-/** Everything with a domain id is forgotten. */
-export interface LoggedDomainFlush extends Logged {
-  readonly event: 'iotlb-domain';
-  readonly did: number;
-}
-
-export interface LoggedPageFlush extends Logged {
-  readonly event: 'iotlb-pages';
-  readonly did: number;
-  readonly page: number;
-  /** Pages as a power of two. */
-  readonly order: number;
-  /** The hint that only leaves changed; null without the raw descriptor. */
-  readonly leafOnly: boolean | null;
-}
-
-/** Everything of a cache is forgotten, or the entries of a domain's devices. */
-export interface LoggedWhole extends Logged {
-  readonly event: 'context-global' | 'iotlb-global' | 'context-domain';
-}
-
-/** Translations with a domain id are forgotten. */
-export type LoggedFlush = LoggedDomainFlush | LoggedPageFlush;
-
-export type LoggedInvalidation = LoggedContext | LoggedFlush | LoggedWhole;
+/** What is forgotten has a domain id: translations, or entries of PASIDs. */
+export type LoggedFlush = Only<'iotlb-domain' | 'iotlb-pages' | 'piotlb' | 'piotlb-pages' | 'pasid'>;
+export type LoggedDeviceFlush = Only<'device-tlb'>;
 
 /** A translation that the unit put into its IOTLB, or found there. */
 export interface LoggedTranslation extends Logged {
@@ -62,16 +41,11 @@ export type VtdEvent = LoggedInvalidation | LoggedTranslation;
 const LINE = /^(?:(\d+)@(\d+\.\d+):)?(vtd_[a-z_]+) ?(.*)$/;
 const HEX = /0x([0-9a-f]+)/gi;
 
-interface Raw {
-  readonly low: bigint;
-  readonly high: bigint;
-}
-
 /** Null when the text has no event of a VT-d. */
 export function parseVtdLog(text: string): VtdEvent[] | null {
   const events: VtdEvent[] = [];
-  /** Descriptor that the next event tells more of, by thread. */
-  const raw = new Map<string, Raw>();
+  /** Place of the descriptor that the next event of a thread may tell again. */
+  const told = new Map<string, number>();
   const last = new Map<string, LoggedTranslation>();
   let isLog = false;
   let line = 0;
@@ -85,7 +59,10 @@ export function parseVtdLog(text: string): VtdEvent[] | null {
     const numbers = [...rest.matchAll(HEX)].map(([, digits]) => BigInt(`0x${digits}`));
     if (name === 'vtd_inv_desc') {
       const [high, low] = numbers.slice(-2);
-      if (low !== undefined && high !== undefined) raw.set(thread, { low, high });
+      const descriptor = low === undefined || high === undefined ? null : decodeDescriptor(low, high);
+      if (descriptor === null) continue;
+      events.push({ ...logged, ...descriptor });
+      told.set(thread, logged.at);
       continue;
     }
     if (name === 'vtd_dmar_translate') {
@@ -95,11 +72,20 @@ export function parseVtdLog(text: string): VtdEvent[] | null {
       last.delete(thread);
       continue;
     }
-    const event = eventOf(name, numbers, logged, raw.get(thread) ?? null);
-    raw.delete(thread);
+    if (isInvalidation(name)) {
+      const event = invalidationOf(name, numbers);
+      const place = told.get(thread);
+      told.delete(thread);
+      if (event === null) continue;
+      if (place === undefined) events.push({ ...logged, ...event });
+      else events[place] = merged(events[place] as LoggedInvalidation, event, line);
+      continue;
+    }
+    told.delete(thread);
+    const event = translationOf(name, numbers, logged);
     if (event === null) continue;
     events.push(event);
-    if (event.event === 'update' || event.event === 'hit') last.set(thread, event);
+    last.set(thread, event);
   }
   return isLog ? events : null;
 }
@@ -119,44 +105,71 @@ function* lines(text: string): Generator<string> {
   }
 }
 
-function eventOf(name: string, numbers: readonly bigint[], logged: Logged, raw: Raw | null): VtdEvent | null {
-  const [first = 0n, second = 0n, third = 0n, fourth = 0n] = numbers;
-  switch (name) {
+/** QEMU's own event, with what only the descriptor has. */
+function merged(raw: LoggedInvalidation, own: Descriptor, line: number): LoggedInvalidation {
+  const { at, seconds } = raw;
+  if (own.event === 'context' && raw.event === 'context') return { ...own, did: raw.did, at, seconds, line };
+  if (own.event === 'iotlb-pages' && raw.event === 'iotlb-pages')
+    return { ...own, leafOnly: raw.leafOnly, at, seconds, line };
+  if (own.event === 'piotlb-pages' && raw.event === 'piotlb-pages')
+    return { ...own, leafOnly: raw.leafOnly, at, seconds, line };
+  return { ...own, at, seconds, line };
+}
+
+function isInvalidation(name: string): boolean {
+  return name.startsWith('vtd_inv_desc_') || name.startsWith('vtd_pasid_cache_');
+}
+
+/** From QEMU's own event of a descriptor, in a log without the descriptors. */
+function invalidationOf(name: string, numbers: readonly bigint[]): Descriptor | null {
+  const [first = 0, second = 0, third = 0, fourth = 0] = numbers.map(Number);
+  switch (name.replace('vtd_pasid_cache_', 'vtd_inv_desc_pasid_cache_')) {
     case 'vtd_inv_desc_cc_global':
-      return { ...logged, event: 'context-global' };
+      return { event: 'context-global' };
     case 'vtd_inv_desc_cc_domain':
-      return { ...logged, event: 'context-domain' };
-    case 'vtd_inv_desc_cc_devices': {
-      const did = raw === null ? null : Number((raw.low >> 16n) & 0xffffn);
-      return { ...logged, event: 'context', sid: Number(first), mask: Number(second), did };
-    }
+      return { event: 'context-domain', did: first };
+    case 'vtd_inv_desc_cc_devices':
+      return { event: 'context', sid: first, mask: second, did: null };
     case 'vtd_inv_desc_iotlb_global':
-      return { ...logged, event: 'iotlb-global' };
+      return { event: 'iotlb-global' };
     case 'vtd_inv_desc_iotlb_domain':
-      return { ...logged, event: 'iotlb-domain', did: Number(first) };
+      return { event: 'iotlb-domain', did: first };
     case 'vtd_inv_desc_iotlb_pages':
+      return { event: 'iotlb-pages', did: first, page: pageOf(numbers[1]), order: third, leafOnly: null };
+    case 'vtd_inv_desc_iotlb_pasid':
+      return { event: 'piotlb', did: first, pasid: second };
+    case 'vtd_inv_desc_iotlb_pasid_pages':
       return {
-        ...logged,
-        event: 'iotlb-pages',
-        did: Number(first),
-        page: Number(second >> 12n),
-        order: Number(third),
-        leafOnly: raw === null ? null : ((raw.high >> 6n) & 1n) === 1n,
+        event: 'piotlb-pages',
+        did: first,
+        page: pageOf(numbers[1]),
+        order: third,
+        pasid: fourth,
+        leafOnly: null,
       };
-    case 'vtd_iotlb_page_update':
-    case 'vtd_iotlb_page_hit':
-      return {
-        ...logged,
-        event: name === 'vtd_iotlb_page_hit' ? 'hit' : 'update',
-        sid: Number(first),
-        iova: second,
-        word: third,
-        did: Number(fourth),
-        shift: 12,
-      };
+    case 'vtd_inv_desc_pasid_cache_gsi':
+      return { event: 'pasid-global' };
+    case 'vtd_inv_desc_pasid_cache_dsi':
+      return { event: 'pasid-domain', did: first };
+    case 'vtd_inv_desc_pasid_cache_psi':
+      return { event: 'pasid', did: first, pasid: second };
     default:
       return null;
   }
+}
+
+function pageOf(address = 0n): number {
+  return Number(address >> 12n);
+}
+
+function translationOf(
+  name: string,
+  [sid = 0n, iova = 0n, word = 0n, did = 0n]: readonly bigint[],
+  logged: Logged,
+): LoggedTranslation | null {
+  if (name !== 'vtd_iotlb_page_hit' && name !== 'vtd_iotlb_page_update') return null;
+  const event = name === 'vtd_iotlb_page_hit' ? 'hit' : 'update';
+  return { ...logged, event, sid: Number(sid), iova, word, did: Number(did), shift: 12 };
 }
 
 /** Requester id of a PCI address. */

@@ -1,6 +1,7 @@
 import type { Invalidation } from '../iotlb/invalidation.ts';
 import { entryChanges, flushAfter } from './entries.ts';
 import type { VtdEvent } from './parse.ts';
+import type { Origins } from './tag-uses.ts';
 
 /**
  * Further functions of a group, which the kernel attaches along and no trace names: they are those whose
@@ -42,15 +43,18 @@ export function findSiblings(
 export interface Extended {
   readonly invalidations: readonly Invalidation[];
   readonly sids: ReadonlyMap<number, number>;
+  readonly origins: Origins;
 }
 
 /** Adds what the kernel does to siblings: the same as to the device, one after the other by address. */
 export function withSiblings(
   expected: readonly Invalidation[],
+  known: Origins,
   siblings: Siblings,
   firstNumber: number,
   sidOf: (device: number) => number | null,
 ): Extended {
+  const origins = new Map(known);
   const sids = new Map<number, number>();
   const numbers = new Map<number, number>();
   for (const sid of [...siblings.values()].flat()) {
@@ -71,12 +75,13 @@ export function withSiblings(
     const all = [sidOf(change.device)!, ...own].sort((a, b) => a - b);
     for (const sid of all) {
       const device = numbers.get(sid) ?? change.device;
-      invalidations.push(
-        ...(device === change.device
-          ? [change.context, change.flush]
-          : [{ ...change.context, device }, { ...change.flush }]),
-      );
+      const own = device === change.device;
+      const context = own ? change.context : { ...change.context, device };
+      const flush = own ? change.flush : { ...change.flush };
+      origins.set(context, known.get(change.context)!);
+      origins.set(flush, known.get(change.flush)!);
+      invalidations.push(context, flush);
     }
   }
-  return { invalidations, sids };
+  return { invalidations, sids, origins };
 }

@@ -1,5 +1,5 @@
-import { alignedBlock } from '../iotlb/aligned-block.ts';
 import type { Invalidation } from '../iotlb/invalidation.ts';
+import { fits, isRepeated } from './fits.ts';
 import type { LoggedFlush } from './parse.ts';
 
 /**
@@ -12,14 +12,14 @@ import type { LoggedFlush } from './parse.ts';
 
 export type Item =
   | { readonly kind: 'flush'; readonly expected: Invalidation }
-  /** Whatever the kernel does with a domain of its own, for as long as it has the id. */
-  | { readonly kind: 'own' };
+  /** Whatever the kernel does with a domain of its own, for as long as it has the id: up to a place. */
+  | { readonly kind: 'own'; until: number };
 
 /** What came of one event or item. */
-export type Match =
-  | { readonly outcome: 'equal'; readonly logged: LoggedFlush; readonly expected: Invalidation }
-  | { readonly outcome: 'own'; readonly logged: LoggedFlush }
-  | { readonly outcome: 'only-logged'; readonly logged: LoggedFlush; readonly expected: Invalidation | null }
+export type Match<L = LoggedFlush> =
+  | { readonly outcome: 'equal'; readonly logged: L; readonly expected: Invalidation }
+  | { readonly outcome: 'own'; readonly logged: L }
+  | { readonly outcome: 'only-logged'; readonly logged: L; readonly expected: Invalidation | null }
   | { readonly outcome: 'not-logged'; readonly expected: Invalidation };
 
 interface State {
@@ -56,7 +56,8 @@ function* advance(items: readonly Item[], state: State, logged: LoggedFlush): Ge
     const item = items[at]!;
     const starts = at === state.item ? state.starts : null;
     if (item.kind === 'own') {
-      yield { item: at, starts: null, path: put(state, { outcome: 'own', logged }) };
+      if (logged.at < item.until)
+        yield { item: at, starts: null, path: put(state, { outcome: 'own', logged }) };
       continue;
     }
     const { expected } = item;
@@ -68,11 +69,6 @@ function* advance(items: readonly Item[], state: State, logged: LoggedFlush): Ge
     if (fits(expected, logged)) yield { item: at + (isRepeated(expected) ? 0 : 1), starts: null, path };
     if (expected.certainty === 'sure') return;
   }
-}
-
-/** How often tables were in the way of large pages is as unknown as where they were. */
-function isRepeated({ certainty, cause }: Invalidation): boolean {
-  return certainty === 'possible' && cause === 'map';
 }
 
 function put({ path }: State, match: Match): Path {
@@ -105,6 +101,7 @@ function* pieces(
 function endsOf(low: number, high: number, last: number, logged: LoggedFlush): [number, number] | null {
   // A piece beyond the largest mask flushes the whole domain.
   if (logged.event === 'iotlb-domain') return [low, last];
+  if (logged.event !== 'iotlb-pages' && logged.event !== 'piotlb-pages') return null;
   const { page, order } = logged;
   const size = 2 ** order;
   if (order === 0) return low <= page && page <= Math.min(high, last) ? [page, page] : null;
@@ -113,21 +110,6 @@ function endsOf(low: number, high: number, last: number, logged: LoggedFlush): [
   if (low >= half || high < page) return null;
   const end = Math.min(page + size - 1, last);
   return end < half ? null : [half, end];
-}
-
-function fits(expected: Invalidation, logged: LoggedFlush): boolean {
-  if (logged.event === 'iotlb-domain') return expected.granularity === 'domain';
-  if (expected.granularity === 'domain') return false;
-  const first = logged.page;
-  const last = logged.page + 2 ** logged.order - 1;
-  if (expected.leafOnly !== null && logged.leafOnly !== null && expected.leafOnly !== logged.leafOnly)
-    return false;
-  if (isRepeated(expected)) {
-    // Somewhere among the large pages of the area.
-    const block = alignedBlock(expected.changedFirst, expected.changedLast);
-    return block.firstPage <= first && last <= block.firstPage + 2 ** block.order - 1 && logged.order > 0;
-  }
-  return first === expected.firstPage && last === expected.lastPage;
 }
 
 /** An event that fits nowhere: items were left out before it, or it is one too many. */

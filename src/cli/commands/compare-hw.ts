@@ -137,7 +137,12 @@ function jsonOf(comparison: Comparison): string {
     theirs: each.theirs === null ? null : hexWord(each.theirs),
     bits: hexWord(each.bits),
   }));
-  return JSON.stringify({ ...comparison, differences });
+  const unknownPages = comparison.unknownPages.map((each) => ({
+    ...each,
+    iova: hex(each.iova),
+    va: hex(each.va),
+  }));
+  return JSON.stringify({ ...comparison, unknownPages, differences });
 }
 
 function printComparison(session: Session, comparison: Comparison, kind: string): void {
@@ -151,6 +156,10 @@ function printComparison(session: Session, comparison: Comparison, kind: string)
   );
   for (const [holds, bits] of Object.entries(unknownBits)) {
     session.print(`  ${holds}: ${bits} bits that the trace does not determine`);
+  }
+  for (const { bdf, iova, pages, pid, va } of comparison.unknownPages.slice(0, MOST_LINES)) {
+    const memory = pid === null ? `page ${hex(va)} of a memory file` : `process ${pid} at ${hex(va)}`;
+    session.print(`  ${bdf} ${hex(iova)}: no note tells the ${pages} physical pages of ${memory}`);
   }
   for (const { bdf, pasid } of undetermined) {
     session.print(`  ${bdf} PASID ${pasid}: not in the dump, and nothing tells whether it should be`);

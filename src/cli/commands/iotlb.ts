@@ -18,12 +18,16 @@ import {
   pointOf,
 } from '../hardware-point.ts';
 import {
+  differenceText,
   jsonOfAnswer,
+  jsonOfDifference,
   jsonOfEntry,
   jsonOfFault,
   jsonOfInvalidation,
   jsonOfPageRequest,
+  jsonOfSlot,
   printIotlb,
+  printSlots,
   printStep,
 } from '../iotlb-report.ts';
 import { addExamples, parseInteger } from '../options.ts';
@@ -97,6 +101,14 @@ function show(session: Session, target: Target, flags: IotlbFlags): ExitCode {
     (pasid === undefined || entry.pasid === pasid) &&
     (flags.stale !== true || entry.stale !== null);
   const entries = (view.answers.length > 0 ? view.projection.entries() : view.entries).filter(isWanted);
+  const slots = view.projection
+    .slots()
+    .filter(
+      (slot) =>
+        (index === null || slot.device === index) &&
+        (pasid === undefined || slot.pasid === pasid) &&
+        (flags.stale !== true || slot.stale !== null),
+    );
   const { machine } = view.projection.state.kernel;
   if (session.json) {
     const json = {
@@ -104,10 +116,17 @@ function show(session: Session, target: Target, flags: IotlbFlags): ExitCode {
       ...(flags.steps === true ? { steps: steps.map((step) => jsonOfStep(step, machine)) } : {}),
       ...(iova.length > 0 ? { accesses: view.answers.map((answer) => jsonOfAnswer(answer, machine)) } : {}),
       entries: entries.map((entry) => jsonOfEntry(entry, machine)),
+      slots: slots.map((slot) => jsonOfSlot(slot, machine)),
+      differences: view.differences.map(jsonOfDifference),
     };
     session.print(JSON.stringify(json));
-  } else printIotlb(session, view.seq, entries, view.answers, machine);
-  return entries.some(({ stale }) => stale !== null) ? EXIT.finding : EXIT.clean;
+  } else {
+    printIotlb(session, view.seq, entries, view.answers, machine);
+    printSlots(session, slots, machine);
+    for (const difference of view.differences) session.print(differenceText(difference));
+  }
+  const isStale = [...entries, ...slots].some(({ stale }) => stale !== null);
+  return isStale || view.differences.length > 0 ? EXIT.finding : EXIT.clean;
 }
 
 /** People read steps as they come; a program gets them all in one object. */
@@ -143,6 +162,8 @@ function jsonOfStep(step: IotlbStep, machine: Machine): object {
     becameStale: becameStale.map((entry) => jsonOfEntry(entry, machine)),
     forgotten: forgotten.map((entry) => jsonOfEntry(entry, machine)),
     faults: faults.map((fault) => jsonOfFault(fault, machine)),
+    differences: step.differences.map(jsonOfDifference),
+    staleSlots: step.staleSlots.map((slot) => jsonOfSlot(slot, machine)),
     pageRequests: step.pageRequests.map(jsonOfPageRequest),
     pageResponses: step.pageResponses.map(({ cookie, code, requests }) => ({
       cookie,

@@ -61,5 +61,8 @@ export const FORMATS: Readonly<Record<string, TableFormat>> = {
   'amdv2, 5 levels': makeFormat('amdv2', { apertureLastPage: 2 ** 44 - 1 }),
   'riscv-sv39': makeFormat('riscv-sv39', { pageSizes: X86_SIZES + 65536n }),
   'riscv-sv48': makeFormat('riscv-sv48', { pageSizes: X86_SIZES + 65536n + 512n * GIB }),
+  'riscv-sv39x4': makeFormat('riscv-sv39x4', { pageSizes: X86_SIZES + 65536n }),
+  'riscv-sv48x4': makeFormat('riscv-sv48x4', { pageSizes: X86_SIZES + 512n * GIB }),
+  'riscv-sv57x4': makeFormat('riscv-sv57x4'),
   'riscv-sv57': makeFormat('riscv-sv57', { pageSizes: X86_SIZES + 65536n + 512n * GIB + 2n ** 48n }),
 };

@@ -119,6 +119,27 @@ describe('an event that was changed', () => {
   });
 });
 
+describe('a doorbell that an SMMUv3 translates', () => {
+  const name = readdirSync(join(FIXTURES, 'linux-7.3-arm', 'ftrace')).sort()[0]!;
+  const capture = join(FIXTURES, 'linux-7.3-arm', name.replace('.txt.gz', '.jsonl.gz'));
+  const lines = readText(join(FIXTURES, 'linux-7.3-arm', 'ftrace', name)).split('\n');
+  const at = lines.findIndex((line) => line.includes(' map: '));
+  /** The kernel maps a page of its own right before the first area. */
+  const withMap = (iova: string): FtraceComparison => {
+    const map = lines[at]!.replace(/IOMMU: .*/, `IOMMU: iova=0x${iova} - 0x0 paddr=0x8090000 size=4096`);
+    return compare(capture, [...lines.slice(0, at), map, ...lines.slice(at)].join('\n'));
+  };
+
+  test('is mapped by nobody of the trace', () => {
+    const { different, others } = withMap('0000000008000000');
+    expect({ different, others: others['software MSI'] }).toEqual({ different: 0, others: 1 });
+  });
+
+  test('is none outside of its window', () => {
+    expect(withMap('0000000018000000').different).toBeGreaterThan(0);
+  });
+});
+
 test('what is no trace of events is refused', () => {
   expect(parseFtrace('')).toBeNull();
   expect(parseFtrace('Device 0000:00:02.0 @0x1\n')).toBeNull();

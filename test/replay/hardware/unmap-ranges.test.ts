@@ -26,7 +26,18 @@ function fillOf(all: readonly number[]): Fill {
     else told.push({ first: at, count: 1, frame });
   });
   const pages = { runs: [], physical: createPhysicalPages(), pinnedFrom: 0, pinnedUntil: 0, told };
-  return { row: 0, page: 0, pageCount: all.length, prot: 3, pages, small: false, source: 0, firstIndex: 0 };
+  return {
+    row: 0,
+    page: 0,
+    pageCount: all.length,
+    prot: 3,
+    pages,
+    small: false,
+    source: 0,
+    firstIndex: 0,
+    mm: 0,
+    userPage: 0,
+  };
 }
 
 /** Disjoint ranges inside the pages. */

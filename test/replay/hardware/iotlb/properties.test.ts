@@ -101,6 +101,7 @@ describe.each(MACHINES)('an IOTLB of %s on Linux %s, device %i', (hardware, rele
         const [answer] = act(world, hwpts, device, step);
         if (answer?.outcome === 'hit') hits += 1;
         expect(world.iotlbs[0]!.stale()).toEqual([]);
+        expect(world.iotlbs[0]!.slots().filter(({ stale }) => stale !== null)).toEqual([]);
       }
     };
     fc.assert(fc.property(actions, run), { numRuns: 60 });
