@@ -169,6 +169,33 @@ describe('events of every version', () => {
     ]);
   });
 
+  test.each([
+    ['the time', '2026-11-20T18:00:00.500000Z ', null],
+    ['program and thread', 'qemu-system-x86_64: (772366:main): ', 772366],
+    ['program and thread without a space', 'qemu-system-x86_64(772366:main): ', 772366],
+    ['all of them', '2026-11-20T19:00:00.5+01:00 [fish food] qemu-kvm: (5:CPU 0/KVM): ', 5],
+    ['a guest without brackets', '2026-11-20T18:00:00.500Z fish food qemu-kvm: (5:main): ', 5],
+    ['a guest and the time', '2026-11-20T18:00:00.500Z [f] ', null],
+  ])('of 10.2 and newer come behind %s', (_, prefix, tid) => {
+    const event = 'iommufd_backend_unmap_dma  iommufd=10 ioas=2 iova=0x0 size=0x1000 (0)';
+    const first = prefix.startsWith('2026')
+      ? ['2026-11-20T18:00:00Z iommufd_backend_free_id  iommufd=10 id=3 (0)']
+      : [];
+    const { calls, skipped } = read(
+      ...first,
+      `${prefix}${event}`,
+      `${prefix}Unable to access fish/ca-cert.pem: gone`,
+    );
+    expect(calls.at(-1)).toMatchObject({
+      op: 'ioctl',
+      fd: 10,
+      tid,
+      tNs: first.length === 0 ? null : 500_000_000,
+    });
+    expect(skipped).toEqual(['message']);
+    expect(QEMU_LOG.detects(`${prefix}${event}`)).toBe(true);
+  });
+
   test('without a prefix, and with messages between them', () => {
     const sink = read(
       'qemu-system-x86_64: warning: IOMMU_IOAS_MAP failed: Bad address, PCI BAR?',
