@@ -123,7 +123,8 @@ describe('what a program leaves out', () => {
 
   test('is computed where it says AUTO', () => {
     const map = ioctlOf(
-      "ioctl$IOMMU_IOAS_MAP(r0, AUTO, &(0x7f0000000040)={AUTO, 0x7, r1, AUTO, &(0x7f0000000200)='abc', AUTO, 0x1c})",
+      'ioctl$IOMMU_IOAS_MAP(r0, AUTO, &(0x7f0000000040)={AUTO, 0x7, r1, AUTO, ' +
+        "&(0x7f0000000200)='abc', AUTO, 0x1c})",
     );
     expect(map.cmd).toBe(CMD.IOMMU_IOAS_MAP);
     expect(hex(map.arg)).toBe(
