@@ -137,6 +137,18 @@ describe('events of every version', () => {
     expect(ioctls(...lines)).toEqual(expected);
   });
 
+  test('of 11 print type and device of a vIOMMU under the name of the other', () => {
+    const bound = `${AT}iommufd_cdev_connect_and_bind  [iommufd=10] Successfully bound device 0000:01:00.0 (fd=11): output devid=7`;
+    const made = (type: number, device: number): string =>
+      `${AT}iommufd_backend_alloc_viommu  iommufd=10 type=${type} dev_id=${device} hwpt_id=4 viommu_id=6 (0)`;
+    const last = (...lines: readonly string[]) => ioctls(...lines).at(-1);
+    expect(last(bound, made(7, 1))).toMatch(/type:1,dev_id:7,.*mem$/);
+    // A version that has them right.
+    expect(last(bound, made(1, 7))).toMatch(/type:1,dev_id:7,.*mem$/);
+    // Nothing tells which is which.
+    expect(last(made(7, 1))).toMatch(/type:1,dev_id:7,.*mem arg\.type arg\.dev_id$/);
+  });
+
   test('of the simple backend are the same calls as those of the log backend', () => {
     const log = [
       `${AT}iommufd_cdev_getfd  /dev/vfio/devices/vfio0 (fd=11)`,
