@@ -50,7 +50,7 @@ async function measureFile(
     if (lines === 0) throw new Error(`${path} has no lines`);
   });
   const readMs = await bestOf(async () => {
-    ({ callCount: calls } = await readTrace(path, {}));
+    ({ callCount: calls } = await readTrace(path, { call: () => undefined }));
   });
   let run = 0;
   const importMs = await bestOf(async () => {

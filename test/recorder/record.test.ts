@@ -7,8 +7,8 @@ import { type Call, readCapture } from '../../src/trace/index.ts';
 import { builtCli, type Run, runCli } from '../cli/run-cli.ts';
 import { type Built, buildRecorder, HAS_CC, HAS_PYTHON } from './build.ts';
 
-/** Calls of each of the 8 threads. `IOASIS_RECORD_CALLS=125000` makes it a million. */
-const CALLS = Number(process.env['IOASIS_RECORD_CALLS'] ?? '2000');
+/** Calls of each of the 8 threads: a million in all. */
+const CALLS = Number(process.env['IOASIS_RECORD_CALLS'] ?? '125000');
 
 describe.runIf(HAS_CC)('ioasis record (needs cc)', () => {
   let built: Built;

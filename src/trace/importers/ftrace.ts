@@ -14,23 +14,52 @@ export const FTRACE: ForeignFormat = {
   header: { ...EMPTY_HEADER, producer: 'ftrace' },
   detects: (line) =>
     /^# tracer: /.test(line) ||
-    LOST_ON_CPU.test(line) ||
-    (/: (?:iommu:)?\w+: +IOMMU:/.test(line) && (LINE.test(line) || PERF_LINE.test(line))),
+    lostIn(line) !== null ||
+    (/[: ](?:iommu:)?\w+: +IOMMU:/.test(line) && (LINE.test(line) || PERF_LINE.test(line))),
   start: startFtrace,
 };
 
 /** Name of the interface that these calls belong to. */
 const GENERATION = 'linux-iommu';
 
-/** Task and pid, CPU, flags where there are any, time, event, and what it says. */
-const TASK = '^\\s*(.{0,40}?)-(\\d{1,10})\\s+(?:\\(\\s*[\\d-]+\\)\\s+)?\\[(\\d{1,5})\\]\\s+';
-const TIME_AND_EVENT = '(\\d{1,10})\\.(\\d{3,9}): +(?:\\w+:)?(\\w+): ?(.*)$';
-const LINE = new RegExp(`${TASK}(?:[a-zA-Z0-9.#]{4,6}\\s+)?${TIME_AND_EVENT}`);
-/** `perf script`: no dash between task and pid. */
-const PERF_LINE =
-  /^\s*(.{0,40}?)\s+(\d{1,10})(?:\/\d+)?\s+\[(\d{1,5})\]\s+(\d{1,10})\.(\d{3,9}): +(?:\w+:)?(\w+): ?(.*)$/;
-const LOST_ON_CPU = /^CPU:\d+ \[LOST (\d{1,15}) EVENTS\]/;
+/**
+ * Task and pid, CPU, flags where there are any, time, event, and what it says. The latency format (`-l`) puts
+ * CPU and flags together, and microseconds behind. Clocks that count ticks have no fraction.
+ */
+const TASK = '^\\s*(?<task>.{0,40}?)-(?<pid>\\d{1,10})\\s+(?:\\(\\s*[\\d-]+\\)\\s+)?';
+const CPU = '(?:\\[\\d{1,5}\\]\\s+(?:[a-zA-Z0-9.#]{4,6}\\s+)?|\\d{1,5}[a-zA-Z.#][a-zA-Z0-9.#]{3,5}\\s+)';
+const TIME = '(?:(?<s>\\d{1,10})\\.(?<part>\\d{3,9})|(?<us>\\d{1,15})us ?[+!#*@$]?|\\d{1,20}) ?: +';
+const EVENT = '(?:\\w+:)?(?<event>\\w+): ?(?<text>.*)$';
+const LINE = new RegExp(`${TASK}${CPU}${TIME}${EVENT}`);
+/** `perf script`: no dash between task and pid, and the CPU only with `-a`. */
+const PERF_LINE = new RegExp(
+  '^\\s*(?<task>.{0,40}?)\\s+(?<pid>\\d{1,10})(?:\\/\\d+)?\\s+(?:\\[\\d{1,5}\\]\\s+)?' +
+    `${TIME}(?:\\d{1,20} +)?${EVENT}`,
+);
+/** Of `trace_pipe`, of `trace-cmd report`, and of `perf script --show-lost-events`. */
+const LOST = [
+  /^CPU:\d+ \[LOST (?:(\d{1,15}) )?EVENTS\]/,
+  /^CPU:\d+ \[(?:(\d{1,15}) )?EVENTS DROPPED\]/,
+  /PERF_RECORD_LOST(?:_SAMPLES)?\b(?:.*?\blost (\d{1,15}))?/,
+];
 const WRITTEN = /^# entries-in-buffer\/entries-written: (\d{1,15})\/(\d{1,15})/;
+
+/** How many events a line says were lost; null where it does not speak of any. */
+function lostIn(line: string): { readonly events: number | null } | null {
+  for (const pattern of LOST) {
+    const match = pattern.exec(line);
+    if (match !== null) return { events: match[1] === undefined ? null : Number(match[1]) };
+  }
+  return null;
+}
+
+/** Nanoseconds of an event; null where the clock counts ticks. */
+function timeOf({ s, part, us }: Readonly<Record<string, string | undefined>>): number | null {
+  if (us !== undefined) return Number(us) * 1000;
+  if (s === undefined) return null;
+  const tNs = Number(s) * 1_000_000_000 + Number(part!.padEnd(9, '0'));
+  return Number.isSafeInteger(tNs) ? tNs : null;
+}
 
 type Args = Readonly<Record<string, string | number>>;
 
@@ -115,24 +144,23 @@ function groupEvent(name: string, text: string): ReturnType<EventReader> {
 }
 
 function startFtrace(sink: ImportSink): LineImporter {
-  const event = (match: RegExpExecArray): void => {
-    const name = match[6]!;
+  const event = (groups: Readonly<Record<string, string>>): void => {
+    const name = groups['event']!;
+    const text = groups['text']!.trim();
     const reader = EVENTS.get(name);
-    const told = reader?.(match[7]!.trim()) ?? null;
+    const told = reader?.(text) ?? null;
     if (told === null) {
       // Other systems have events of these short names.
-      sink.skip(reader === undefined || !match[7]!.startsWith('IOMMU:') ? name : `${name} (damaged)`);
+      sink.skip(reader === undefined || !text.startsWith('IOMMU:') ? name : `${name} (damaged)`);
       return;
     }
-    const seconds = Number(match[4]);
-    const tNs = seconds * 1_000_000_000 + Number(match[5]!.padEnd(9, '0'));
     const hasReply = !told.missing.includes('ret');
     const call: Omit<ApiCall, 'seq'> = {
       op: 'call',
-      pid: Number(match[2]),
-      tid: Number(match[2]),
-      tNs: Number.isSafeInteger(tNs) ? tNs : null,
-      extra: { task: match[1]!.trim() },
+      pid: Number(groups['pid']),
+      tid: Number(groups['pid']),
+      tNs: timeOf(groups),
+      extra: { task: groups['task']!.trim() },
       replied: hasReply,
       ret: told.ret,
       errno: 0,
@@ -155,13 +183,13 @@ function startFtrace(sink: ImportSink): LineImporter {
         sink.skip('comment');
         return;
       }
-      const lost = LOST_ON_CPU.exec(line);
+      const lost = lostIn(line);
       if (lost !== null) {
-        sink.lost(Number(lost[1]));
+        sink.lost(lost.events);
         return;
       }
       const match = LINE.exec(line) ?? PERF_LINE.exec(line);
-      if (match !== null) event(match);
+      if (match !== null) event(match.groups!);
       else
         sink.skip(/^(?:cpus=\d+|CPU \d+ is empty|version = )/.test(line) ? 'words of trace-cmd' : 'message');
     },

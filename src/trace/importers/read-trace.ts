@@ -11,6 +11,7 @@ import { TraceError } from '../errors.ts';
 import { createLineSplitter } from '../line-splitter.ts';
 import { detectFormat, findFormat } from './formats.ts';
 import type { ForeignFormat, ImportSink } from './importer.ts';
+import { createSimpleTraceReader, QEMU_LOG, SIMPLE_MAGIC } from './qemu/index.ts';
 import { createSkipCounter } from './skip-counter.ts';
 import { isSound } from './sound.ts';
 
@@ -59,10 +60,12 @@ export async function readTrace(
   let head: Buffer[] = [];
   let headBytes = 0;
   const open = (): ChunkReader => {
-    if (isBinaryTrace(head)) throw new TraceError({ fileName, lineNumber: null }, BINARY_TRACE);
-    const text = Buffer.concat(head).toString('utf8', 0, HEAD_BYTES);
-    const format = options.format === undefined ? detectFormat(text) : (findFormat(options.format) ?? null);
-    const opened = format === null ? captureReader : foreignReader(format);
+    const beginning = Buffer.concat(head);
+    const isBinary = isBinaryTrace(beginning);
+    const text = beginning.toString('utf8', 0, HEAD_BYTES);
+    const named = options.format === undefined ? detectFormat(text) : (findFormat(options.format) ?? null);
+    const format = isBinary ? QEMU_LOG : named;
+    const opened = format === null ? captureReader : foreignReader(format, isBinary);
     const made = opened(fileName, visitor, batchCalls);
     for (const chunk of head) made.push(chunk);
     head = [];
@@ -82,15 +85,10 @@ export async function readTrace(
   return reader.end();
 }
 
-const BINARY_TRACE =
-  "is a binary trace of QEMU's simple backend: print it with QEMU's scripts/simpletrace.py, and import that";
-
-/** The simple backend's file begins with an event number of all ones, and its magic number. */
-function isBinaryTrace([first]: readonly Buffer[]): boolean {
-  return first !== undefined && first.length >= 16 && first.toString('hex', 0, 16) === SIMPLE_MAGIC;
+/** A file of the simple backend is told by its magic number. */
+function isBinaryTrace(beginning: Buffer): boolean {
+  return beginning.subarray(0, SIMPLE_MAGIC.length).equals(SIMPLE_MAGIC);
 }
-
-const SIMPLE_MAGIC = 'ffffffffffffffffb429a40acb77b1f2';
 
 /** A capture is told at once, so that it is read as it arrives. */
 function startsCapture(first: Buffer): boolean {
@@ -109,7 +107,7 @@ function captureReader(fileName: string, visitor: CaptureVisitor, batchCalls: nu
 }
 
 const foreignReader =
-  (format: ForeignFormat) =>
+  (format: ForeignFormat, isBinary: boolean) =>
   (fileName: string, visitor: CaptureVisitor, batchCalls: number): ChunkReader => {
     const counts = { callCount: 0, ...NOTHING_MISSING };
     const skips = createSkipCounter();
@@ -159,15 +157,13 @@ const foreignReader =
       if (next !== -1) lines += 1;
       return next;
     };
-    const splitter = createLineSplitter(
-      fileName,
-      (line) => {
-        lines += 1;
-        importer.line(line.endsWith('\r') ? line.slice(0, -1) : line);
-      },
-      'lenient',
-      importer.bytes === undefined ? null : readBytes,
-    );
+    const readLine = (line: string): void => {
+      lines += 1;
+      importer.line(line.endsWith('\r') ? line.slice(0, -1) : line);
+    };
+    const splitter = isBinary
+      ? createSimpleTraceReader(fileName, readLine, sink.lost)
+      : createLineSplitter(fileName, readLine, 'lenient', importer.bytes === undefined ? null : readBytes);
     return {
       push: splitter.push,
       lineNumber: splitter.lineNumber,

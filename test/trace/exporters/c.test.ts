@@ -11,7 +11,8 @@ const FIXTURES = join(import.meta.dirname, '../../fixtures');
 const FOLDER = mkdtempSync(join(tmpdir(), 'ioasis-c-'));
 afterAll(() => rmSync(FOLDER, { recursive: true, force: true }));
 
-const hasCompiler = spawnSync('cc', ['--version']).status === 0;
+/** Those that there are. */
+const COMPILERS = ['cc', 'clang'].filter((name) => spawnSync(name, ['--version']).status === 0);
 
 /** One trace of each kind: forks, files in memory, groups and containers, PCI devices, faults, limits. */
 const TRACES: readonly (readonly [string, string])[] = [
@@ -35,18 +36,19 @@ function programOf(capture: Capture): string {
 function compile(name: string, program: string, ...options: string[]): string {
   const source = join(FOLDER, `${name}.c`);
   writeFileSync(source, program);
-  const { status, stderr } = spawnSync('cc', ['-Wall', '-Werror', ...options, source], {
-    encoding: 'utf8',
-    cwd: FOLDER,
-  });
-  expect(stderr, name).toBe('');
-  expect(status, name).toBe(0);
+  for (const compiler of COMPILERS) {
+    const { status, stderr } = spawnSync(compiler, ['-Wall', '-Werror', ...options, source], {
+      encoding: 'utf8',
+      cwd: FOLDER,
+    });
+    expect({ stderr, status }, `${compiler} ${name}`).toEqual({ stderr: '', status: 0 });
+  }
   return source;
 }
 
 describe('an exported C program', () => {
   test.each(TRACES)('of %s/%s compiles without a warning', (folder, name) => {
-    if (!hasCompiler) return;
+    if (COMPILERS.length === 0) return;
     compile(name, programOf(readFixture(name, join(FIXTURES, folder))), '-fsyntax-only');
   });
 
@@ -74,7 +76,7 @@ describe('an exported C program', () => {
     const { pid, tid, tNs } = capture.calls[0]!;
     const text = 'ends " with \\ ?\u003f/ a */ comment\n%s';
     const marker: Call = { op: 'note', kind: 'marker', seq: 0, pid, tid, tNs, extra: null, fields: { text } };
-    if (!hasCompiler) return;
+    if (COMPILERS.length === 0) return;
     const source = compile('marker', programOf({ ...capture, calls: [marker] }), '-o', 'marker');
     expect(source).toContain('marker');
     const { stdout } = spawnSync(join(FOLDER, 'marker'), { encoding: 'utf8' });
@@ -85,7 +87,7 @@ describe('an exported C program', () => {
 describe('the calls of an exported C program, without a kernel that answers them', () => {
   // seed-1 has no huge pages that must be there, and fixed addresses.
   test.each(['seed-1', 'seed-42'])('ask the same as the trace: %s', (name) => {
-    if (!hasCompiler || process.platform !== 'linux') return;
+    if (COMPILERS.length === 0 || process.platform !== 'linux') return;
     const capture = readFixture(name, join(FIXTURES, 'linux-6.12-fuzz-mock'));
     mkdirSync(join(FOLDER, 'dev'), { recursive: true });
     writeFileSync(join(FOLDER, 'dev/iommu'), '');

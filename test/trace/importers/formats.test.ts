@@ -62,11 +62,6 @@ describe('the format of a file is told by its content', () => {
     await expect(readText('\n\n', 'qemu')).rejects.toThrow('holds no lines');
   });
 
-  test('of a binary trace is told, and what to do with it', async () => {
-    const header = Buffer.from('ffffffffffffffffb429a40acb77b1f20400000000000000', 'hex');
-    await expect(readText(header)).rejects.toThrow(/simple backend: print it with/);
-  });
-
   test('has a name for each', () => {
     expect(FORMAT_NAMES).toEqual([
       ...['ioasis', 'capture', 'ioasis-bpftrace', 'bpftrace', 'ftrace', 'syzkaller', 'strace', 'qemu'],

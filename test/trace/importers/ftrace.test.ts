@@ -14,6 +14,12 @@ describe('an event is the same call in every print', () => {
     ['trace with record-tgid', ` qemu-system-x86-185     (    185) [000] d..1.    33.223567: map: ${MAP}`],
     ['trace-cmd report', ` qemu-system-x86-185   [000]    33.223567: map:                  ${MAP}`],
     ['trace-cmd report with flags', ` qemu-system-x86-185   [000] ..... 33.223567: map:   ${MAP}`],
+    ['trace-cmd report, full times', ` qemu-system-x86-185   [000] 33.223567123: map:   ${MAP}`],
+    ['trace-cmd report -l', ` qemu-system-x86-185     0d..1. 33.223567: map:                  ${MAP}`],
+    ['the latency format', ` qemu-sys-185     0.....  33223567us+: map: ${MAP}`],
+    ['the latency format, before a pause', ` qemu-sys-185     1dN.2.  33223567us : map: ${MAP}`],
+    ['a clock of ticks', ` qemu-system-x86-185     [000] ..... 104817296542712: map: ${MAP}`],
+    ['perf script of one process', `qemu-system-x86   185    33.223567:          1 iommu:map: ${MAP}`],
     ['perf script', `qemu-system-x86   185 [000]    33.223567: iommu:map: ${MAP}`],
     ['a name with blanks and dashes', ` my vm - 2-185   [000] .....    33.223567: map: ${MAP}`],
     [
@@ -55,6 +61,12 @@ test('losses are found in both places where the kernel tells them', () => {
     ` vm-185     [000] .....    33.223567: map: ${MAP}`,
   );
   expect(lost).toEqual([46, 7]);
+  expect(
+    read(
+      ...['CPU:0 [LOST EVENTS]', 'CPU:1 [12 EVENTS DROPPED]', 'CPU:1 [EVENTS DROPPED]'],
+      ' qemu 185 [000] 33.2: PERF_RECORD_LOST lost 3',
+    ).lost,
+  ).toEqual([null, 12, null, 3]);
   expect(skipped).toEqual(['comment', 'comment']);
 });
 

@@ -137,6 +137,18 @@ describe('events of every version', () => {
     expect(ioctls(...lines)).toEqual(expected);
   });
 
+  test('of 11 print type and device of a vIOMMU under the name of the other', () => {
+    const bound = `${AT}iommufd_cdev_connect_and_bind  [iommufd=10] Successfully bound device 0000:01:00.0 (fd=11): output devid=7`;
+    const made = (type: number, device: number): string =>
+      `${AT}iommufd_backend_alloc_viommu  iommufd=10 type=${type} dev_id=${device} hwpt_id=4 viommu_id=6 (0)`;
+    const last = (...lines: readonly string[]) => ioctls(...lines).at(-1);
+    expect(last(bound, made(7, 1))).toMatch(/type:1,dev_id:7,.*mem$/);
+    // A version that has them right.
+    expect(last(bound, made(1, 7))).toMatch(/type:1,dev_id:7,.*mem$/);
+    // Nothing tells which is which.
+    expect(last(made(7, 1))).toMatch(/type:1,dev_id:7,.*mem arg\.type arg\.dev_id$/);
+  });
+
   test('of the simple backend are the same calls as those of the log backend', () => {
     const log = [
       `${AT}iommufd_cdev_getfd  /dev/vfio/devices/vfio0 (fd=11)`,
@@ -167,6 +179,33 @@ describe('events of every version', () => {
       ...[0, 3250, 12_250, 13_750, 14_750, 16_750, 18_750, 20_750],
       ...[22_750, 22_750],
     ]);
+  });
+
+  test.each([
+    ['the time', '2026-11-20T18:00:00.500000Z ', null],
+    ['program and thread', 'qemu-system-x86_64: (772366:main): ', 772366],
+    ['program and thread without a space', 'qemu-system-x86_64(772366:main): ', 772366],
+    ['all of them', '2026-11-20T19:00:00.5+01:00 [fish food] qemu-kvm: (5:CPU 0/KVM): ', 5],
+    ['a guest without brackets', '2026-11-20T18:00:00.500Z fish food qemu-kvm: (5:main): ', 5],
+    ['a guest and the time', '2026-11-20T18:00:00.500Z [f] ', null],
+  ])('of 10.2 and newer come behind %s', (_, prefix, tid) => {
+    const event = 'iommufd_backend_unmap_dma  iommufd=10 ioas=2 iova=0x0 size=0x1000 (0)';
+    const first = prefix.startsWith('2026')
+      ? ['2026-11-20T18:00:00Z iommufd_backend_free_id  iommufd=10 id=3 (0)']
+      : [];
+    const { calls, skipped } = read(
+      ...first,
+      `${prefix}${event}`,
+      `${prefix}Unable to access fish/ca-cert.pem: gone`,
+    );
+    expect(calls.at(-1)).toMatchObject({
+      op: 'ioctl',
+      fd: 10,
+      tid,
+      tNs: first.length === 0 ? null : 500_000_000,
+    });
+    expect(skipped).toEqual(['message']);
+    expect(QEMU_LOG.detects(`${prefix}${event}`)).toBe(true);
   });
 
   test('without a prefix, and with messages between them', () => {

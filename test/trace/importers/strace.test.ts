@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { STRACE } from '../../../src/trace/importers/strace/index.ts';
+import { readObserved } from '../../support/observed.ts';
 import { shown } from './import-lines.ts';
 
 const read = (...lines: readonly string[]) => shown(STRACE, lines);
@@ -22,6 +24,12 @@ describe('one call is the same with every set of options of strace', () => {
     ['-f -tt', '244   18:00:00.123456 ', ''],
     ['-r', '     0.000123 ', ''],
     ['-i', '[00007f7a3c0d1b4b] ', ''],
+    ['-i, of a thread that is gone', '[????????????????] ', ''],
+    ['-f -n', '244 [  16] ', ''],
+    ['-f -Y', '244<qemu-system-x86> ', ''],
+    ['-f --decode-pids=comm,pidns', "[pid 244<qemu> /* 12 in strace's PID NS */] ", ''],
+    ['--relative-timestamps=ns', '244      0.000229912 ', ''],
+    ['--timestamps=unix, seconds', '244   1795169635 ', ''],
     ['-T', '244   ', ' <0.000123>'],
   ])('%s', (_, prefix, suffix) => {
     const lines = [
@@ -168,4 +176,28 @@ test('what is not of iommufd, VFIO or memory is counted by its name', () => {
   );
   expect(calls).toEqual(['mmap -1 ? = 0x7fc7ed1f1000', 'munmap = 0']);
   expect(skipped).toEqual(['execve', 'openat', 'exit_group', 'signal', 'message']);
+});
+
+describe('real logs of one program', () => {
+  const FOLDER = join(import.meta.dirname, '../../fixtures/strace-options');
+  const names = ['base', 'stderr', 'full', 'xraw', 'xverb', 'rawall', 'n', 'decode', 'trel'];
+
+  test.each(names)('%s: all calls, whatever the options', async (name) => {
+    const { calls, summary } = await readObserved(join(FOLDER, `${name}.txt.gz`));
+    const counts = new Map<string, number>();
+    for (const call of calls) {
+      const what =
+        call.op === 'ioctl' ? `${call.kind} 0x${call.cmd.toString(16)} ${call.ret} ${call.errno}` : call.op;
+      counts.set(what, (counts.get(what) ?? 0) + 1);
+    }
+    expect(Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)))).toEqual({
+      ...{ close: 7, fork: 1, mmap: 21, munmap: 3, open: 6, waitpid: 1 },
+      ...{ 'container 0x3b64 -1 25': 1, 'container 0x3b65 -1 25': 1 },
+      ...{ 'iommufd 0x3b80 -1 25': 6, 'iommufd 0x3b81 -1 25': 5 },
+      ...{ 'iommufd 0x3b85 -1 25': 200, 'iommufd 0x3b86 -1 25': 200 },
+    });
+    expect(Object.keys(summary.skipped).filter((what) => /damaged|beginning|unfinished/.test(what))).toEqual(
+      [],
+    );
+  });
 });

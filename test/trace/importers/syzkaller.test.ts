@@ -91,6 +91,78 @@ describe('a program', () => {
   });
 });
 
+describe('what a program leaves out', () => {
+  test('is the path that a description holds constant', () => {
+    for (const path of [
+      '&(0x7f0000000000)',
+      "&AUTO='/dev/iommu\\x00'",
+      '&AUTO=ANY=[@ANYBLOB="2f6465762f696f6d6d7500"]',
+    ]) {
+      const { calls } = shown(SYZKALLER, [
+        `r0 = openat$iommufd(0xffffffffffffff9c, ${path}, 0x2, 0x0)`,
+        ALLOC,
+      ]);
+      expect(calls.slice(1, 2)).toEqual(['open /dev/iommu iommufd = ? | missing ret']);
+      expect(calls).toHaveLength(3);
+    }
+    const { calls } = shown(SYZKALLER, ['openat$vfio(0xffffffffffffff9c, &(0x7f0000000000), 0x2, 0x0)']);
+    expect(calls.at(-1)).toBe('open /dev/vfio/vfio container = ? | missing ret');
+    // A pointer to nothing opens nothing.
+    expect(shown(SYZKALLER, ['openat$iommufd(0xffffffffffffff9c, 0x0, 0x2, 0x0)']).skipped).toEqual([
+      'openat$iommufd',
+    ]);
+  });
+
+  test('is a struct all of which has its default value', () => {
+    expect(hex(ioctlOf('ioctl$IOMMU_IOAS_ALLOC(r0, 0x3b81, &(0x7f0000000040))').arg)).toBe('00'.repeat(12));
+    const nested = ioctlOf(
+      'ioctl$IOMMU_HWPT_ALLOC$TEST(r0, 0x3b89, &(0x7f0000000040)={0x28, 0x0, 0x1, 0x2, 0x0, 0x0, 0xdead, 0x4, &(0x7f0000000100)})',
+    );
+    expect(hex(nested.mem[0]!.before as Uint8Array)).toBe('efbead0b');
+  });
+
+  test('is computed where it says AUTO', () => {
+    const map = ioctlOf(
+      'ioctl$IOMMU_IOAS_MAP(r0, AUTO, &(0x7f0000000040)={AUTO, 0x7, r1, AUTO, ' +
+        "&(0x7f0000000200)='abc', AUTO, 0x1c})",
+    );
+    expect(map.cmd).toBe(CMD.IOMMU_IOAS_MAP);
+    expect(hex(map.arg)).toBe(
+      '2800000007000000000000000000000000020000007f000003000000000000001c00000000000000',
+    );
+    const ranges = ioctlOf(
+      'ioctl$IOMMU_IOAS_ALLOW_IOVAS(r0, AUTO, &(0x7f0000000040)={AUTO, r1, AUTO, AUTO, &(0x7f0000000200)=[{0x0, 0x1}, {0x3, 0x5}]})',
+    );
+    expect(hex(ranges.arg)).toBe('1800000000000000020000000000000000020000007f0000');
+  });
+});
+
+test('how a call is made is kept beside it, and a comment behind it is none of it', () => {
+  const failing = ioctlOf('ioctl$IOMMU_IOAS_ALLOC(r0, 0x3b81, &AUTO={0xc}) (fail_nth: 5) # why');
+  expect(failing.extra).toEqual({ properties: 'fail_nth: 5' });
+  const { calls } = importLines(SYZKALLER, [OPEN, `${ALLOC} (async, rerun: 3)`]);
+  expect(calls.map(({ op }) => op)).toEqual(['mmap', 'open', 'ioctl', 'ioctl', 'ioctl', 'ioctl']);
+});
+
+test('copies of a descriptor are followed, and other results are no descriptors of ours', () => {
+  const { calls, skipped } = importLines(SYZKALLER, [
+    OPEN,
+    'r1 = dup(r0)',
+    'ioctl$IOMMU_IOAS_ALLOC(r1, 0x3b81, &AUTO={0xc})',
+    'r2 = socket(0x1, 0x1, 0x0)',
+    'r3 = dup2(r2, r0)',
+    'close(r2)',
+    'ioctl$IOMMU_IOAS_ALLOC(r9, 0x3b81, &AUTO={0xc})',
+    'write$binfmt(r0, &AUTO="$eJzLSM3JyQcABiwCFQ==", -0x1)',
+  ]);
+  expect(calls.map((call) => ('fd' in call ? `${call.op} ${call.fd}` : call.op))).toEqual([
+    ...['mmap -1', 'open 3', 'open 4', 'ioctl 4', 'ioctl -1'],
+  ]);
+  expect(calls[2]!.extra).toEqual({ via: 'dup', of: 3 });
+  expect(calls.at(-1)!.partial?.missing).toContain('fd');
+  expect(skipped).toEqual(['socket', 'dup2', 'close', 'write$binfmt']);
+});
+
 test('a replay runs it, with the numbers that its own answers give', () => {
   const lines = [
     OPEN,

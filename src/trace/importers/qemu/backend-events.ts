@@ -15,7 +15,7 @@ import {
 import { structOf, withU32 } from '../struct-bytes.ts';
 import type { EventHandler } from './event-handler.ts';
 import { mapDma, unmapDma } from './map-events.ts';
-import { resultOf, SUCCESS } from './session.ts';
+import { type QemuSession, resultOf, SUCCESS } from './session.ts';
 
 /**
  * The events of QEMU's iommufd backend (backends/trace-events), from 8.2 on. Each is traced right after its
@@ -165,22 +165,38 @@ const invalidateCache: EventHandler = (session, values) => {
   return true;
 };
 
+/**
+ * Type and device of a vIOMMU. QEMU 11 prints each under the name of the other (its format string has them
+ * the other way round than its arguments); what a device is shows by its binding. Where that does not decide,
+ * QEMU 11 is taken for granted and both count as missing.
+ */
+function typeAndDevice(session: QemuSession, type: number, device: number) {
+  const { deviceIds } = session.names;
+  if (type === device) return { type, device, unsure: [] };
+  if (deviceIds.has(device) && !deviceIds.has(type)) return { type, device, unsure: [] };
+  const isDecided = deviceIds.has(type) && !deviceIds.has(device);
+  return { type: device, device: type, unsure: isDecided ? [] : ['arg.type', 'arg.dev_id'] };
+}
+
 const allocViommu: EventHandler = (session, values) => {
   const fd = values.number('iommufd');
-  const type = values.number('type');
-  const device = values.number('dev_id');
+  const printedType = values.number('type');
+  const printedDevice = values.number('dev_id');
   const hwpt = values.number('hwpt_id');
   const made = values.number('viommu_id');
-  if (fd === null || type === null || device === null || hwpt === null || made === null) return false;
+  if (fd === null || printedType === null || printedDevice === null) return false;
+  if (hwpt === null || made === null) return false;
+  const { type, device, unsure } = typeAndDevice(session, printedType, printedDevice);
   const sizeBytes = IOMMU_VIOMMU_ALLOC.minBytes;
   const arg = structOf(sizeBytes)
     .u32(VIOMMU.size, sizeBytes)
+    .u32(VIOMMU.flags, values.number('flags') ?? 0)
     .u32(VIOMMU.type, type)
     .u32(VIOMMU.dev_id, device)
     .u32(VIOMMU.hwpt_id, hwpt).bytes;
   const result = resultOf(values.signed('ret'));
   const out = result === null ? null : result.ret < 0 ? arg : withU32(arg, VIOMMU.out_viommu_id, made);
-  const missing = ['arg.size', 'arg.data_len', 'arg.data_uptr', 'mem'];
+  const missing = ['arg.size', 'arg.data_len', 'arg.data_uptr', 'mem', ...unsure];
   session.ioctl({ fd, kind: 'iommufd', cmd: CMD.IOMMU_VIOMMU_ALLOC, arg, out, result, missing });
   return true;
 };

@@ -26,6 +26,8 @@ const BIND_BYTES = 16;
 const ATTACH_BYTES = 12;
 const DETACH_BYTES = 8;
 const WITH_PASID = 1;
+/** A damaged log may bind any number of devices. */
+const DEVICES_MAX = 65_536;
 
 const changeProcess: EventHandler = (session, values) => {
   const fd = values.number('fd');
@@ -99,6 +101,7 @@ const bind: EventHandler = (session, values) => {
   const arg = structOf(BIND_BYTES).u32(BIND.argsz, BIND_BYTES).u32(BIND.iommufd, iommufd).bytes;
   const out = withU32(arg, BIND.out_devid, id);
   session.names.devices.set(name, { name, fd });
+  if (session.names.deviceIds.size < DEVICES_MAX) session.names.deviceIds.add(id);
   const missing = ['arg.argsz'];
   const cmd = CMD.VFIO_DEVICE_BIND_IOMMUFD;
   session.ioctl({ fd, kind: 'device', cmd, arg, out, result: SUCCESS, missing });

@@ -2,6 +2,7 @@ import { EMPTY_HEADER } from '../../parse-header.ts';
 import type { ForeignFormat, ImportSink, LineImporter } from '../importer.ts';
 import { BACKEND_EVENTS } from './backend-events.ts';
 import { CONTAINER_EVENTS, CONTAINER_PATTERNS } from './container-events.ts';
+import { type MessageContext, readContext } from './context.ts';
 import { DEVICE_EVENTS, DEVICE_PATTERNS } from './device-events.ts';
 import type { EventHandler } from './event-handler.ts';
 import { createListener, isListenerEvent, LISTENER_EVENTS } from './listener.ts';
@@ -28,8 +29,6 @@ const KNOWN: ReadonlyMap<string, 'call' | 'listener' | 'told twice'> = new Map([
 
 /** The simple backend: microseconds since the event before, then `pid=` and the arguments by name. */
 const SIMPLE = /^(-?\d+\.\d{3}) pid=(\d+)(?: |$)/;
-/** A date that `-msg timestamp=on` puts in front of a message. */
-const DATE = /^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d)? /;
 /** The prefix of the log backend: thread, and time. */
 const PREFIX = /^(\d{1,10})@(\d{1,12})\.(\d{6}):/;
 const EVENT = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)+$/;
@@ -61,7 +60,7 @@ export const QEMU_LOG: ForeignFormat = {
   name: 'qemu',
   title: "QEMU's trace log (log backend, or simpletrace.py)",
   header: { ...EMPTY_HEADER, producer: 'QEMU trace log' },
-  detects: (line) => OURS.test(line.replace(PREFIX, '').replace(DATE, '')),
+  detects: (line) => OURS.test(readContext(line)?.rest ?? line.replace(PREFIX, '')),
   start: startLog,
 };
 
@@ -69,6 +68,7 @@ function startLog(sink: ImportSink): LineImporter {
   const session = createSession(sink);
   const listener = createListener(session, sink);
   let firstSecond = -1;
+  let firstNs: bigint | null = null;
   let simpleNs = 0;
   let tid: number | null = null;
   let tNs: number | null = null;
@@ -77,6 +77,12 @@ function startLog(sink: ImportSink): LineImporter {
     if (firstSecond < 0) firstSecond = second;
     tid = thread;
     tNs = (second - firstSecond) * NANOSECONDS + micros * 1000;
+  };
+
+  const setContext = ({ timeNs, tid: thread }: MessageContext): void => {
+    if (timeNs !== null) firstNs ??= timeNs;
+    tid = thread ?? tid;
+    tNs = timeNs === null ? tNs : Number(timeNs - firstNs!);
   };
 
   /** Reads thread and time in front of an event; answers where the event begins. */
@@ -152,9 +158,13 @@ function startLog(sink: ImportSink): LineImporter {
       } else if (line.startsWith('  ')) {
         sink.skip('second line of an event');
       } else {
-        const date = DATE.exec(line);
-        if (date !== null && OURS.test(line.slice(date[0].length))) this.line(line.slice(date[0].length));
-        else sink.skip('message');
+        const context = readContext(line);
+        if (context === null) {
+          sink.skip('message');
+          return;
+        }
+        setContext(context);
+        this.line(context.rest);
       }
     },
     end: () => listener.end(),

@@ -45,6 +45,8 @@ export interface Names {
   /** Path of a device that was opened and whose name is not yet known. */
   opened: { readonly path: string; readonly fd: number } | null;
   readonly devices: Map<string, KnownDevice>;
+  /** Ids that bindings answered. */
+  readonly deviceIds: Set<number>;
   /** Users of each iommufd that QEMU opened itself. */
   readonly users: Map<number, number>;
   /** The device that a disconnection is about, and its iommufd. */
@@ -73,7 +75,10 @@ export function createSession(sink: ImportSink): QemuSession {
   let tNs: number | null = null;
   let pid = 0;
   const shared = () => ({ pid, tid, tNs, extra: null });
-  const names: Names = { opened: null, devices: new Map(), users: new Map(), leaving: null };
+  const names: Names = {
+    ...{ opened: null, devices: new Map(), deviceIds: new Set() },
+    ...{ users: new Map(), leaving: null },
+  };
   return {
     names,
     at(thread, time) {

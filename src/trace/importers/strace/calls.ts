@@ -120,7 +120,7 @@ export function createCalls(sink: ImportSink): StraceCalls {
       flags: BigInt(flags ?? 0),
       ...partial,
     });
-    if (reply.ret >= 0) table.opened(pid, reply.ret, kind, /O_CLOEXEC/.test(flagsText ?? ''));
+    if (reply.ret >= 0) table.opened(pid, reply.ret, kind, ((flags ?? 0) & O_CLOEXEC) !== 0);
     return true;
   };
 
@@ -197,7 +197,7 @@ export function createCalls(sink: ImportSink): StraceCalls {
   const fork = ({ at, pid, name, args, done }: Seen): boolean => {
     if (done === null || done.ret <= 0n) return false;
     const child = Number(done.ret);
-    const isThread = name.startsWith('clone') && args.some((arg) => arg.includes('CLONE_THREAD'));
+    const isThread = name.startsWith('clone') && args.some(makesThread);
     processes.started(child, isThread ? pid : child);
     if (isThread) return false;
     table.forked(pid, child);
@@ -260,7 +260,7 @@ export function createCalls(sink: ImportSink): StraceCalls {
       case 'dup3':
         return copy(seen);
       case 'fcntl':
-        return /^F_DUPFD/.test(seen.args[1] ?? '') && copy(seen);
+        return isDuplication(seen.args[1]) && copy(seen);
       default:
         return false;
     }
@@ -275,4 +275,21 @@ export function createCalls(sink: ImportSink): StraceCalls {
     },
     exited: (tid) => processes.ended(tid),
   };
+}
+
+const O_CLOEXEC = 0o2000000;
+const CLONE_THREAD = 0x10000n;
+const F_DUPFD = 0n;
+const F_DUPFD_CLOEXEC = 1030n;
+
+/** Whether an argument of clone says that it makes a thread, by name or (`-X raw`) by number. */
+function makesThread(argument: string): boolean {
+  if (argument.includes('CLONE_THREAD')) return true;
+  const flags = /\bflags=(0x[0-9a-f]{1,16})/.exec(argument)?.[1];
+  return flags !== undefined && (BigInt(flags) & CLONE_THREAD) !== 0n;
+}
+
+function isDuplication(command: string | undefined): boolean {
+  const number = numberIn(command);
+  return number === F_DUPFD || number === F_DUPFD_CLOEXEC || /^F_DUPFD/.test(command ?? '');
 }

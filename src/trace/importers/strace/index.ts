@@ -7,8 +7,9 @@ import { readCall, readStraceLine } from './line.ts';
 import { commandIn, descriptorIn } from './values.ts';
 
 /**
- * The output of strace, with or without -f, -y, -yy, -t, -tt, -ttt, -r, -T and -X. strace names commands and
- * results and does not decode the structs of iommufd and VFIO: of most calls all but the struct is imported.
+ * The output of strace, with or without -f, -y, -yy, -Y, -t, -tt, -ttt, -r, -T, -X, -i, -n and -k. It names
+ * commands and results and does not decode the structs of iommufd and VFIO: of most calls all but the struct
+ * is imported.
  */
 export const STRACE: ForeignFormat = {
   name: 'strace',
@@ -21,6 +22,12 @@ export const STRACE: ForeignFormat = {
   },
   start: startStrace,
 };
+
+/**
+ * strace says on stderr that it has attached to a thread, also in the middle of a line that it is printing
+ * there.
+ */
+const ATTACHED = /^(?=.{0,9999}$)((?:\[pid.{1,80}?\] |[\d<+])?.*\w\(.*)strace: Process \d{1,10} attached$/;
 
 /** Calls of threads that have not ended; a thread has one at most. */
 const WAITING_MAX = 65_536;
@@ -39,8 +46,30 @@ function startStrace(sink: ImportSink): LineImporter {
     else calls.call({ ...call, tid, tNs: open.tNs });
   };
 
+  /**
+   * The thread whose call goes on. On stderr strace leaves out the number of a thread that is the only one,
+   * so that one half of a call may have it and the other not.
+   */
+  const beginningOf = (tid: number | null, name: string): number => {
+    if (waiting.has(tid ?? 0)) return tid ?? 0;
+    const isSame = ({ text }: { readonly text: string }): boolean => text.startsWith(`${name}(`);
+    if (tid !== null) return waiting.has(0) && isSame(waiting.get(0)!) ? 0 : tid;
+    const same = [...waiting].filter(([, open]) => isSame(open));
+    return same.length === 1 ? same[0]![0] : 0;
+  };
+
+  /** A line that a message of strace broke, which goes on behind that. */
+  let broken = '';
+
   return {
-    line(line) {
+    line(part) {
+      const attached = ATTACHED.exec(part);
+      if (attached !== null) {
+        broken += attached[1]!;
+        return;
+      }
+      const line = broken === '' ? part : broken + part;
+      broken = '';
       const { tid: shown, tNs, body } = readStraceLine(line);
       const tid = shown ?? 0;
       switch (body.type) {
@@ -54,8 +83,9 @@ function startStrace(sink: ImportSink): LineImporter {
           else sink.skip('unfinished call');
           return;
         case 'resumed': {
-          const open = waiting.get(tid);
-          waiting.delete(tid);
+          const from = beginningOf(shown, body.name);
+          const open = waiting.get(from);
+          waiting.delete(from);
           const isSame = open?.text.startsWith(`${body.name}(`) === true;
           const call = isSame ? readCall(join(open.text, body.text)) : null;
           // The end of a call whose beginning the log does not have answers nothing that is known.
@@ -80,6 +110,7 @@ function startStrace(sink: ImportSink): LineImporter {
       }
     },
     end() {
+      if (broken !== '') sink.skip('unfinished call');
       for (const tid of [...waiting.keys()]) abandon(tid);
     },
   };

@@ -21,11 +21,15 @@ export type StraceBody =
   | { readonly type: 'exited' }
   | { readonly type: 'message' };
 
-const PID = /^(?:\[pid +(\d{1,10})\] +|(\d{1,10}) +(?=[\d<+\-a-z[]))/;
-const EPOCH = /^(\d{9,12})\.(\d{1,9}) +/;
+/** Behind a process: its command (`-Y`) and its number elsewhere (`--decode-pids`). */
+const OF_PID = '(?:<[^>]{0,64}>)?(?: /\\*[^*]{0,80}\\*/)?';
+/** Processes have seven digits at most; a longer number is a time without a fraction. */
+const PID = new RegExp(`^(?:\\[pid +(\\d{1,7})${OF_PID}\\] +|(\\d{1,7})${OF_PID} +(?=[\\d<+\\-a-z[]))`);
+const EPOCH = /^(\d{9,12})(?:\.(\d{1,9}))? +/;
 const CLOCK = /^(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))? +/;
-const RELATIVE = /^\+? *\d{1,6}\.\d{6} +/;
-const POINTER = /^\[[0-9a-f]{8,16}\] +/;
+const RELATIVE = /^\+? *\d{1,6}\.\d{3,9} +/;
+/** The instruction pointer (`-i`), and the number of the system call (`-n`). */
+const BRACKETS = /^(?:\[(?:[0-9a-f]{8,16}|\?{8,16}| *\d{1,4})\] +){1,2}/;
 const UNFINISHED = ' <unfinished ...>';
 const RESUMED = /^<\.\.\. (\w{1,40}) resumed> ?/;
 const NAME = /^(\w{1,40})\(/;
@@ -43,14 +47,14 @@ export function readStraceLine(line: string): StraceLine {
   let tNs: bigint | null = null;
   const epoch = EPOCH.exec(rest);
   const clock = epoch === null ? CLOCK.exec(rest) : null;
-  if (epoch !== null) tNs = nanoseconds(BigInt(epoch[1]!), epoch[2]!);
+  if (epoch !== null) tNs = nanoseconds(BigInt(epoch[1]!), epoch[2] ?? '0');
   if (clock !== null)
     tNs = nanoseconds(
       BigInt(Number(clock[1]) * 3600 + Number(clock[2]) * 60 + Number(clock[3])),
       clock[4] ?? '0',
     );
   rest = rest.slice((epoch ?? clock ?? RELATIVE.exec(rest) ?? [''])[0].length).trimStart();
-  rest = rest.replace(POINTER, '');
+  rest = rest.replace(BRACKETS, '');
   return { tid, tNs, body: readBody(rest) };
 }
 

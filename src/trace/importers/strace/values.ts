@@ -26,8 +26,8 @@ export function smallIn(text: string | undefined): number | null {
 export function descriptorIn(
   text: string | undefined,
 ): { readonly fd: number; readonly link: string | null } | null {
-  const match = /^(-?\d{1,10})(?:<(.*)>)?$/.exec(text ?? '');
-  return match === null ? null : { fd: Number(match[1]), link: match[2] ?? null };
+  const match = /^(-?\d{1,10}|0x[0-9a-f]{1,8})(?:<(.*)>)?$/.exec(text ?? '');
+  return match === null ? null : { fd: Number(match[1]) | 0, link: match[2] ?? null };
 }
 
 /** A string in quotes that was not cut off. */
@@ -82,7 +82,8 @@ const FLAG_VALUES: Readonly<Record<string, number>> = {
 export function flagsIn(text: string | undefined): number | null {
   if (text === undefined) return null;
   let flags = 0;
-  for (const part of text.split('|')) {
+  // With -X verbose the names stand in a comment behind the number.
+  for (const part of text.replace(/\s*\/\*.*?\*\//g, '').split('|')) {
     const huge = /^(\d+)<<MAP_HUGE_SHIFT$/.exec(part);
     const value = huge === null ? (FLAG_VALUES[part] ?? smallIn(part)) : Number(huge[1]) * 2 ** 26;
     if (value === null) return null;

@@ -1,5 +1,5 @@
 import type { MemoryBuffer, NamedNumber } from '../../call.ts';
-import { bytesOf, offsetsIn, type SyzCall, type SyzField } from '../../syzkaller/index.ts';
+import { bytesOf, offsetsIn, type SyzCall, type SyzField, type SyzTarget } from '../../syzkaller/index.ts';
 import type { SyzValue } from './parse.ts';
 
 /** The third argument of an ioctl, made of what a program says. */
@@ -45,6 +45,9 @@ interface Build {
 }
 
 const STRUCT_BYTES_MAX = 4096;
+const NOTHING: SyzValue = { is: 'list', values: [] };
+/** A pointer among pieces without types. */
+const ANY_POINTER = { name: 'ANYPTR', target: { is: 'bytes' } } as const;
 /** Widths of the pieces that a program writes when it ignores the types. */
 const ANY_BYTES: Readonly<Record<string, number>> = {
   ANYRES8: 1,
@@ -77,7 +80,8 @@ export function buildArgument(
 }
 
 function structBytes(build: Build, call: SyzCall | undefined, to: SyzValue | null): Uint8Array | null {
-  if (to === null) return null;
+  // A program leaves out what has its default value, all of a struct too.
+  if (to === null) return call === undefined ? null : structBytes(build, call, { is: 'list', values: [] });
   if (to.is === 'bytes') return to.bytes.slice(0, STRUCT_BYTES_MAX);
   if (to.is !== 'list') return null;
   if (to.values.some((value) => value.is === 'union' && value.option.startsWith('ANY')))
@@ -85,6 +89,7 @@ function structBytes(build: Build, call: SyzCall | undefined, to: SyzValue | nul
   if (call === undefined) return null;
   const bytes = new Uint8Array(Math.max(call.sizeBytes, bytesOf(call.fields)));
   writeFields(build, call.fields, to.values, bytes, 0);
+  writeLengths(call, to.values, bytes);
   // A program may say that its struct is longer than its fields: the rest is zero.
   const size = new DataView(bytes.buffer).getUint32(0, true);
   if (size <= bytes.length || size > STRUCT_BYTES_MAX) return bytes;
@@ -110,6 +115,26 @@ function writeFields(
   }
 }
 
+/** Lengths that a program leaves to syzkaller: of the struct, and of what its one pointer points to. */
+function writeLengths({ fields, sizeBytes }: SyzCall, values: readonly SyzValue[], bytes: Uint8Array): void {
+  const offsets = offsetsIn(fields);
+  for (const [index, field] of fields.entries()) {
+    if (field.role !== 'len' || values[index]?.is !== 'auto') continue;
+    const pointer = fields.findIndex(({ role }) => role === 'pointer');
+    const length = index === 0 ? sizeBytes : lengthOf(fields[pointer]?.target, values[pointer]);
+    write(bytes, offsets[index]!, field.bytes, BigInt(length));
+  }
+}
+
+/** In bytes, and of an array in elements. */
+function lengthOf(target: SyzField['target'] | undefined, value: SyzValue | undefined): bigint | number {
+  if (value?.is !== 'pointer') return 0;
+  if (value.size !== null) return value.size;
+  if (target?.is === 'struct') return bytesOf(target.of);
+  if (value.to?.is === 'bytes') return value.to.bytes.length;
+  return value.to?.is === 'list' ? value.to.values.length : 0;
+}
+
 function writeValue(build: Build, field: SyzField, value: SyzValue, bytes: Uint8Array, at: number): void {
   switch (value.is) {
     case 'number':
@@ -128,14 +153,21 @@ function writeValue(build: Build, field: SyzField, value: SyzValue, bytes: Uint8
       return;
     case 'nil':
       return;
+    case 'auto':
+      write(bytes, at, field.bytes, field.value);
+      return;
     default:
       build.missing.push(`arg.${field.name}`);
   }
 }
 
 /** Address of a buffer, whose content becomes what the call reads there. */
-function pointedTo(build: Build, field: SyzField, value: SyzValue & { is: 'pointer' }): bigint {
-  const content = contentOf(build, field, value.to);
+function pointedTo(
+  build: Build,
+  field: Pick<SyzField, 'name' | 'target'>,
+  value: SyzValue & { is: 'pointer' },
+): bigint {
+  const content = contentOf(build, field.target, value.to);
   const addr = value.addr ?? build.addresses.take(content?.length ?? 0);
   if (value.addr === null) build.missing.push(`arg.${field.name}`);
   if (content !== null && content.length > 0) {
@@ -145,7 +177,9 @@ function pointedTo(build: Build, field: SyzField, value: SyzValue & { is: 'point
   return addr;
 }
 
-function contentOf(build: Build, { target }: SyzField, to: SyzValue | null): Uint8Array | null {
+function contentOf(build: Build, target: SyzTarget | null, to: SyzValue | null): Uint8Array | null {
+  // Of a struct all of which has its default value nothing is written.
+  if (to === null && target?.is === 'struct') return contentOf(build, target, NOTHING);
   if (to === null) return null;
   if (to.is === 'bytes') return to.bytes;
   if (to.is !== 'list') return null;
@@ -162,6 +196,13 @@ function contentOf(build: Build, { target }: SyzField, to: SyzValue | null): Uin
     if (inner.uses.length > 0) build.missing.push('mem');
   }
   return bytes;
+}
+
+/** Bytes of a value that a program writes without its type. */
+export function untypedBytes(value: SyzValue | null): Uint8Array | null {
+  const nowhere = { addresses: createAddresses(0n, 0n), scoped: (name: string) => name };
+  const build: Build = { ...nowhere, mem: [], missing: [], defines: [], uses: [] };
+  return value?.is === 'bytes' ? value.bytes : value?.is === 'list' ? anyBytes(build, value.values) : null;
 }
 
 /** Pieces without types: blobs, and results of so many bytes. */
@@ -189,7 +230,7 @@ function anyPiece(
   const bytes = new Uint8Array(width);
   if (value === null) return bytes;
   if (value.is === 'number') write(bytes, 0, width, value.value);
-  else if (value.is === 'pointer') write(bytes, 0, width, value.addr ?? 0n);
+  else if (value.is === 'pointer') write(bytes, 0, width, pointedTo(build, ANY_POINTER, value));
   else if (value.is === 'result')
     build.uses.push({ name: build.scoped(value.name), in: 'arg', at, bytes: width });
   else if (value.is === 'defines') {

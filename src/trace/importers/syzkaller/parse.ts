@@ -6,6 +6,8 @@ export type SyzValue =
   | { readonly is: 'number'; readonly value: bigint }
   /** `nil`, or a pointer without anything behind it. */
   | { readonly is: 'nil' }
+  /** `AUTO` in place of a number: a constant, or a length that syzkaller computes. */
+  | { readonly is: 'auto' }
   /** `r1`, with an optional divisor and addend. */
   | { readonly is: 'result'; readonly name: string; readonly divide: bigint; readonly add: bigint }
   /** `<r1=>0x0`: a value that later calls name. */
@@ -27,7 +29,7 @@ export interface SyzLine {
   readonly defines: string | null;
   readonly name: string;
   readonly args: readonly SyzValue[];
-  /** `(fail_nth: 1)`, `(async)` … as they stand; empty without any. */
+  /** `fail_nth: 1`, `async, rerun: 3` … as they stand; empty without any. */
   readonly properties: string;
 }
 
@@ -46,8 +48,9 @@ export function parseSyzLine(text: string): SyzLine | null {
     const reader = createReader(text, head[0].length);
     const args = reader.list(')', 0);
     const properties = text.slice(reader.at()).trim();
-    if (!/^(?:\([^()]{0,200}\))?$/.test(properties)) return null;
-    return { defines: head[1] ?? null, name: head[2]!, args, properties };
+    const found = /^(\([^()]{0,200}\))?\s*(?:#.*)?$/.exec(properties);
+    if (found === null) return null;
+    return { defines: head[1] ?? null, name: head[2]!, args, properties: (found[1] ?? '').slice(1, -1) };
   } catch (error) {
     if (error instanceof SyzSyntaxError) return null;
     throw error;
@@ -76,11 +79,11 @@ function createReader(text: string, start: number) {
     return found;
   };
   const number = (): bigint => {
-    const found = match(/(0x[0-9a-fA-F]{1,16}|-?\d{1,20})/y);
+    const found = match(/(-?)(0x[0-9a-fA-F]{1,16}|\d{1,20})/y);
     if (found === null) return fail();
-    const digits = found[0];
-    if (/^0[0-7]+$/.test(digits)) return BigInt(`0o${digits.slice(1)}`);
-    return BigInt.asUintN(64, BigInt(digits));
+    const digits = found[2]!;
+    const value = /^0[0-7]+$/.test(digits) ? BigInt(`0o${digits.slice(1)}`) : BigInt(digits);
+    return BigInt.asUintN(64, found[1] === '' ? value : -value);
   };
 
   const list = (end: string, depth: number): SyzValue[] => {
@@ -111,7 +114,7 @@ function createReader(text: string, start: number) {
     }
     if (char === '"' || char === "'") return { is: 'bytes', bytes: string(char) };
     if (take('nil')) return { is: 'nil' };
-    if (take('AUTO')) return { is: 'number', value: 0n };
+    if (take('AUTO')) return { is: 'auto' };
     const result = match(/(r\d{1,9})(?:\/(0x[0-9a-f]{1,16}|\d{1,20}))?(?:\+(0x[0-9a-f]{1,16}|\d{1,20}))?/y);
     if (result !== null)
       return { is: 'result', name: result[1]!, divide: BigInt(result[2] ?? 0), add: BigInt(result[3] ?? 0) };
@@ -144,7 +147,11 @@ function createReader(text: string, start: number) {
   const string = (quote: string): Uint8Array => {
     at += 1;
     let bytes: Uint8Array;
-    if (quote === '"' && text[at] === '$') fail();
+    if (quote === '"' && text[at] === '$') {
+      const digits = match(/\$([A-Za-z0-9+/=]*)"/y)?.[1];
+      // Compressed data in base64, for images of file systems: it stands for itself here.
+      return digits === undefined ? fail() : new Uint8Array(Buffer.from(digits, 'base64'));
+    }
     if (quote === '"') {
       const digits = match(/([0-9a-fA-F]*)"/y)?.[1];
       if (digits === undefined || digits.length % 2 !== 0) return fail();

@@ -1,0 +1,48 @@
+/**
+ * The arguments of the events that are read, as QEMU's trace-events declare them: a binary trace has their
+ * values only. `$` marks a text; all other types are numbers of 64 bits there. Where versions differ, the
+ * declarations stand one after the other, and the one that takes up all of a record is the one.
+ */
+export const DECLARATIONS: Readonly<Record<string, readonly string[]>> = {
+  iommufd_change_process: ['fd ret'],
+  iommufd_backend_connect: ['fd owned users', 'fd owned users ret'],
+  iommufd_backend_disconnect: ['fd users'],
+  iommu_backend_set_fd: ['fd'],
+  iommufd_backend_map_dma: ['iommufd ioas iova size vaddr readonly ret'],
+  iommufd_backend_map_file_dma: ['iommufd ioas iova size fd start readonly ret'],
+  iommufd_backend_unmap_dma: ['iommufd ioas iova size ret'],
+  iommufd_backend_unmap_dma_non_exist: ['iommufd ioas iova size ret'],
+  iommufd_backend_alloc_ioas: ['iommufd ioas', 'iommufd ioas ret'],
+  iommufd_backend_alloc_hwpt: ['iommufd dev_id pt_id flags hwpt_type len data_ptr out_hwpt_id ret'],
+  iommufd_backend_free_id: ['iommufd id ret'],
+  iommufd_backend_set_dirty: ['iommufd hwpt_id start ret'],
+  iommufd_backend_get_dirty_bitmap: [
+    'iommufd hwpt_id iova size page_size ret',
+    'iommufd hwpt_id iova size flags page_size ret',
+  ],
+  iommufd_backend_invalidate_cache: ['iommufd id data_type entry_len entry_num done_num data_ptr ret'],
+  iommufd_viommu_invalidate_cache: ['iommufd id data_type entry_len entry_num done_num data_ptr ret'],
+  iommufd_backend_alloc_viommu: ['iommufd dev_id type hwpt_id viommu_id ret'],
+  iommufd_backend_alloc_vdev: ['iommufd dev_id viommu_id virt_id vdev_id ret'],
+  iommufd_viommu_alloc_eventq: ['iommufd viommu_id type veventq_id veventq_fd ret'],
+  iommufd_cdev_alloc_ioas: ['iommufd ioas_id'],
+  iommufd_cdev_getfd: ['$dev devfd'],
+  iommufd_cdev_connect_and_bind: ['iommufd $name devfd devid'],
+  iommufd_cdev_attach_ioas_hwpt: ['iommufd $name devfd id'],
+  iommufd_cdev_pasid_attach_ioas_hwpt: ['iommufd $name devfd pasid id'],
+  iommufd_cdev_detach_ioas_hwpt: ['iommufd $name'],
+  iommufd_cdev_pasid_detach_ioas_hwpt: ['iommufd $name pasid'],
+  iommufd_cdev_device_info: ['$name devfd num_irqs num_regions flags'],
+  vfio_listener_region_add_ram: ['iova_start iova_end vaddr'],
+  vfio_listener_region_del: ['start end'],
+  vfio_iommu_map_notify: ['$op iova_start iova_end'],
+  vfio_realize: ['$name group_id'],
+  vfio_attach_device: ['$name group_id'],
+  vfio_device_attach: ['$name group_id'],
+  vfio_disconnect_container: ['fd'],
+  vfio_container_disconnect: ['fd'],
+  vfio_put_group: ['fd'],
+  vfio_group_put: ['fd'],
+  vfio_put_base_device: ['fd'],
+  vfio_device_put: ['fd'],
+};
