@@ -7,6 +7,7 @@ import { measureHardware } from './hardware-bench.ts';
 import { measureImporters } from './import-bench.ts';
 import { measureLint } from './lint-bench.ts';
 import type { BenchResult } from './measure.ts';
+import { measureMinimize } from './minimize-bench.ts';
 import { measureModel } from './model-bench.ts';
 import { measurePasids } from './pasid-bench.ts';
 import { measureRecord } from './record-bench.ts';
@@ -18,6 +19,8 @@ import { measureTimeline } from './timeline-bench.ts';
 const SEED = 20261120;
 /** Calls of the trace whose points are looked for. */
 const LONG_CALLS = 10_000_000;
+/** Calls of the traces that are cut down to one bug. */
+const PLANTED_CALLS = 300_000;
 
 async function main(): Promise<void> {
   const json = process.argv.includes('--json');
@@ -34,7 +37,8 @@ async function main(): Promise<void> {
     results.push(...measurePasids(folder, quick, SEED, say));
     results.push(...measureModel(trace, replayStore, quick, SEED, say), ...measureHardware(quick, SEED, say));
     results.push(...(await measureImporters(folder, trace, quick, say)));
-    results.push(...measureLint(trace, quick, SEED, say));
+    results.push(...measureMinimize(quick ? 30_000 : PLANTED_CALLS, SEED, say));
+    results.push(...measureLint(trace, SEED, say));
     results.push(...measureRecord(folder, quick ? 100_000 : 500_000, say));
     if (json) console.log(JSON.stringify({ seed: SEED, calls, results }, null, 2));
     else console.log(render(results));
