@@ -1,4 +1,5 @@
 import type { Rule } from '../lint/rule.ts';
+import { accessPinsLost } from './access-pins-lost.ts';
 import { answerLost } from './answer-lost.ts';
 import { attachOrder } from './attach-order.ts';
 import { bindTwiceTwoContexts } from './bind-twice-two-contexts.ts';
@@ -21,6 +22,7 @@ import { groupPartialAttach } from './group-partial-attach.ts';
 import { hugePageLost } from './huge-page-lost.ts';
 import { idNotReturned } from './id-not-returned.ts';
 import { invalidateTooNarrow } from './invalidate-too-narrow.ts';
+import { invalidationLost } from './invalidation-lost.ts';
 import { iotlbStaleEntry } from './iotlb-stale-entry.ts';
 import { kernelAcceptsUnsafe } from './kernel-accepts-unsafe.ts';
 import { mapBeforeAttachBadVa } from './map-before-attach-bad-va.ts';
@@ -51,6 +53,7 @@ import { veventOfUnknownDevice } from './vevent-of-unknown-device.ts';
 
 /** All rules, by id. */
 export const RULES: readonly Rule[] = [
+  accessPinsLost,
   answerLost,
   attachOrder,
   bindTwiceTwoContexts,
@@ -73,6 +76,7 @@ export const RULES: readonly Rule[] = [
   hugePageLost,
   idNotReturned,
   invalidateTooNarrow,
+  invalidationLost,
   iotlbStaleEntry,
   kernelAcceptsUnsafe,
   mapBeforeAttachBadVa,
