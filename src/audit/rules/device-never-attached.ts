@@ -24,38 +24,23 @@ export const deviceNeverAttached: Rule = {
     source: 'device.c iommufd_device_bind (iommu_device_claim_dma_owner blocks DMA); reference 1.4',
   },
   start(world, report) {
-    /** Last call that mapped anything, by context. */
-    const mapped = new Map<number, number>();
-    let lastContext = -1;
-    let lastSeq = -1;
-    const settle = (): void => {
-      if (lastContext >= 0) mapped.set(lastContext, lastSeq);
-    };
     return {
       effects: {
-        rangeMapped(context) {
-          if (context !== lastContext) settle();
-          lastContext = context;
-          lastSeq = world.call.seq;
-        },
         objectDestroyed(context, type, id) {
-          if (type !== 'device') return;
-          settle();
-          lookAt(world, report, context, id, mapped.get(context) ?? -1);
+          if (type === 'device') lookAt(world, report, context, id);
         },
       },
       finish() {
-        settle();
-        for (const [context, seq] of mapped)
-          for (const { type, id } of world.lives.living(context))
-            if (type === 'device') lookAt(world, report, context, id, seq);
+        for (const { context, type, id } of world.lives.all())
+          if (type === 'device') lookAt(world, report, context, id);
       },
     };
   },
 };
 
-function lookAt(world: LintWorld, report: Report, context: number, id: number, mappedSeq: number): void {
-  const { attachments, lives } = world;
+function lookAt(world: LintWorld, report: Report, context: number, id: number): void {
+  const { attachments, areas, lives } = world;
+  const mappedSeq = areas.lastMapped(context);
   const life = lives.find(context, id);
   if (life === undefined || mappedSeq < life.bornSeq || attachments.wasAttached(context, id)) return;
   const name = label('device', id);

@@ -1,10 +1,8 @@
 import { callName, objectsNamed } from '../../../replay/index.ts';
-import type { IovaSpace } from '../../model/index.ts';
 import type { Call } from '../../trace/index.ts';
 import { askedRange, slotsIn } from '../lint/asked.ts';
 import type { ChainLink } from '../lint/finding.ts';
 import { contextOf } from '../lint/lint-call.ts';
-import { findSeq } from '../lint/page-seqs.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
 import { areaSpan, label, text } from '../lint/text.ts';
 
@@ -20,9 +18,7 @@ interface Candidate {
 
 /** Candidates that are kept: looking one up reads the log. */
 const MOST = 10_000;
-const MOST_OVERLAPS = 2000;
-/** Records from one call to another that may have run at the same time. */
-const NEAR_RECORDS = 64;
+const MOST_OVERLAPS = 1000;
 
 const GONE = [
   'ioas-not-found',
@@ -64,36 +60,29 @@ export const orderHazard: Rule = {
   start(world, report) {
     const candidates: Candidate[] = [];
     const overlaps: Candidate[] = [];
-    const addOverlap = (causeSeq: number, space: IovaSpace, slot: number, done: string): void => {
-      const { call } = world;
-      if (causeSeq < 0 || call.seq - causeSeq > NEAR_RECORDS || causeSeq === call.seq) return;
-      if (overlaps.length >= MOST_OVERLAPS || call.isOver) return;
-      const what = `${areaSpan(space, slot)} was ${done}`;
-      overlaps.push({ seq: call.seq, name: callName(call.record), causeSeq, what, isOverlap: true });
-    };
     const add = (causeSeq: number, what: string): void => {
       const { call } = world;
       if (candidates.length >= MOST || causeSeq < 0 || causeSeq === call.seq) return;
       candidates.push({ seq: call.seq, name: callName(call.record), causeSeq, what });
     };
+    world.areas.onNear((causeSeq, space, slot, cause) => {
+      if (overlaps.length >= MOST_OVERLAPS) return;
+      const { call } = world;
+      const what = `${areaSpan(space, slot)} was ${cause}`;
+      overlaps.push({ seq: call.seq, name: callName(call.record), causeSeq, what, isOverlap: true });
+    });
     return {
       refused: {
         ...Object.fromEntries(GONE.map((id) => [id, () => lookAtObjects(world, add)])),
         'iova-already-mapped': () => lookAtOverlap(world, add),
       },
-      effects: {
-        rangeMapped(_context, _ioas, space, slot) {
-          const book = world.areas.of(space);
-          if (book !== undefined)
-            addOverlap(findSeq(book.gone, space.areas.startPage[slot]!), space, slot, 'unmapped');
-        },
-        rangeUnmapped(_context, _ioas, space, slot) {
-          const seq = world.areas.of(space)?.seq[slot];
-          if (seq !== undefined) addOverlap(seq, space, slot, 'mapped');
-        },
-      },
       finish() {
-        for (const candidate of [...candidates, ...overlaps]) tellThreads(world, report, candidate);
+        // A recorder that tells no threads and no times does so nowhere.
+        const [one] = overlaps;
+        const record = one === undefined ? null : world.recordAt(one.seq);
+        const isTold = record !== null && record.tid !== null && record.tNs !== null;
+        for (const candidate of isTold ? [...candidates, ...overlaps] : candidates)
+          tellThreads(world, report, candidate);
       },
     };
   },
