@@ -9,6 +9,7 @@ import { measureHardware } from './hardware-bench.ts';
 import { measureImporters } from './import-bench.ts';
 import { measureLint } from './lint-bench.ts';
 import type { BenchResult } from './measure.ts';
+import { measureMinimize } from './minimize-bench.ts';
 import { measureModel } from './model-bench.ts';
 import { measurePasids } from './pasid-bench.ts';
 import { measureRecord } from './record-bench.ts';
@@ -23,6 +24,8 @@ import { measureTimeline } from './timeline-bench.ts';
 const SEED = 20261120;
 /** Calls of the trace whose points are looked for. */
 const LONG_CALLS = 10_000_000;
+/** Calls of the traces that are cut down to one bug. */
+const PLANTED_CALLS = 300_000;
 
 interface Part {
   readonly name: string;
@@ -75,7 +78,8 @@ function partsOf(
     { name: 'model', measure: () => measureModel(trace, replayStore(), quick, SEED, say) },
     { name: 'hardware', measure: () => measureHardware(quick, SEED, say) },
     { name: 'importers', measure: () => measureImporters(folder, trace, quick, say) },
-    { name: 'lint', measure: () => measureLint(trace, quick, SEED, say) },
+    { name: 'minimize', measure: () => measureMinimize(quick ? 30_000 : PLANTED_CALLS, SEED, say) },
+    { name: 'lint', measure: () => measureLint(trace, SEED, say) },
     { name: 'record', measure: () => measureRecord(folder, quick ? 100_000 : 500_000, say) },
   ];
 }

@@ -3,7 +3,7 @@ import { openTimeline, replayTrace, stateAt } from '../replay/index.ts';
 import { type Call, EMPTY_HEADER } from '../src/trace/index.ts';
 import { openStore, type Store, type TraceInfo } from '../store/index.ts';
 import { streamTrace } from './generate.ts';
-import { against, type BenchResult, bestMs, collectGarbage, result } from './measure.ts';
+import { against, type BenchResult, bestMs, result } from './measure.ts';
 import { createRandom } from './random.ts';
 
 /**
@@ -63,7 +63,6 @@ function seekTimes(store: Store, trace: TraceInfo, seed: number): number[] {
   const times: number[] = [];
   for (let look = 0; look < LOOKS; look += 1) {
     const seq = random.below(trace.lastSeq! + 1);
-    collectGarbage();
     const start = process.hrtime.bigint();
     stateAt(store, trace, seq);
     times.push(Number(process.hrtime.bigint() - start) / 1e6);

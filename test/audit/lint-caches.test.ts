@@ -37,7 +37,7 @@ interface Guest {
   set(index: bigint, to: bigint): void;
   invalidate(index: bigint, pages: bigint): void;
   unmapAll(): void;
-  dma(index: bigint): void;
+  dma(index: bigint, result?: 'hit' | 'miss' | 'fault'): void;
   findings(): readonly LintFinding[];
 }
 
@@ -111,9 +111,9 @@ function startGuest(): Guest {
       ask(CMD.IOMMU_HWPT_INVALIDATE, IOMMU_HWPT_INVALIDATE, { hwpt_id: nested, ...array }, entry);
     },
     unmapAll: () => void ask(CMD.IOMMU_IOAS_UNMAP, IOMMU_IOAS_UNMAP, { ioas_id, iova: 0n, length }),
-    dma(index) {
+    dma(index, result) {
       const where = { device: path, pasid: 0, iova: IOVA + index * PAGE, len: 64 } as const;
-      record({ op: 'dma', ...base(), ...where, access: 'r', result: null, physical: null });
+      record({ op: 'dma', ...base(), ...where, access: 'r', result: result ?? null, physical: null });
     },
     findings: () => lookAgain(calls),
   };
@@ -186,6 +186,30 @@ describe('a device that goes on after an unmap', () => {
     guest.dma(0n);
     guest.unmapAll();
     guest.dma(0n);
+    expect(idsOf(guest)).toEqual(['dma-to-unmapped']);
+  });
+
+  // Bugs 27 and 28 of section 5: the IOTLB still had what was nested on the parent.
+  test.each(['hit', 'miss'] as const)(
+    'and was seen to get through (%s) shows what the kernel forgot',
+    (result) => {
+      const guest = startGuest();
+      guest.set(0n, 1n);
+      guest.dma(0n, 'miss');
+      guest.unmapAll();
+      guest.dma(0n, result);
+      expect(idsOf(guest)).toEqual(['dma-to-unmapped', 'invalidation-lost']);
+      const [lost] = guest.findings().filter(({ id }) => id === 'invalidation-lost');
+      expect(lost!.chain.map(({ role }) => role)).toEqual(['attached', 'used after']);
+    },
+  );
+
+  test('and was seen to fault shows that the kernel did not forget', () => {
+    const guest = startGuest();
+    guest.set(0n, 1n);
+    guest.dma(0n, 'hit');
+    guest.unmapAll();
+    guest.dma(0n, 'fault');
     expect(idsOf(guest)).toEqual(['dma-to-unmapped']);
   });
 });

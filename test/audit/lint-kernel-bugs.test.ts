@@ -33,6 +33,8 @@ interface Bug {
 
 const LINT = 'lint';
 const FAULTS = `${LINT}/fault-several-good`;
+const NESTED = 'linux-7.3-selftests/iommufd_ioas.mock_domain.alloc_hwpt_nested';
+const ACCESS_FD = 40;
 const VERDICT_EINVAL = 22;
 const VERDICT_EBUSY = 16;
 
@@ -75,6 +77,32 @@ function badAlloc(call: Call): readonly Call[] {
   return [{ ...call, arg, out: arg, ret: -1, errno: 95 }];
 }
 
+/** An access object on IOAS 1 pins a page of the dma-buf that is mapped there, and the kernel lets it. */
+function pinsOfDmabuf(call: Call): readonly Call[] {
+  if (call.op !== 'ioctl') throw new Error('no ioctl');
+  const test = (fields: readonly (readonly [number, number | bigint])[]): Uint8Array =>
+    fields.reduce(
+      (bytes, [at, value]) => withNumber(bytes, at, value),
+      withNumber(new Uint8Array(72), 0, 72),
+    );
+  const like = { ...call, cmd: CMD.IOMMU_TEST_CMD, ret: 0, errno: 0 };
+  const create = test([
+    [4, OP.CREATE_ACCESS],
+    [8, 1],
+    [20, 1],
+  ]);
+  const pin = test([
+    [4, OP.ACCESS_PAGES],
+    [8, ACCESS_FD],
+    [24, 0x1000000n],
+    [32, 4096n],
+  ]);
+  return [
+    { ...like, arg: create, out: withNumber(create, 16, ACCESS_FD), newFd: ACCESS_FD },
+    { ...like, arg: pin, out: pin },
+  ];
+}
+
 const BUGS: readonly Bug[] = [
   {
     bug: '1, release of an event queue',
@@ -100,6 +128,12 @@ const BUGS: readonly Bug[] = [
     rule: 'stale-fault-delivered',
     capture: FAULTS,
     change: moveBefore(isWrite, -1, isDestroy, 0),
+  },
+  {
+    bug: '3, answers of a replace',
+    rule: 'stale-fault-delivered',
+    capture: NESTED,
+    change: moveBefore(testOp(CMD.IOMMU_TEST_CMD, OP.MOCK_DOMAIN_REPLACE), 3, isRead, 0),
   },
   {
     bug: '6, padding of fault records',
@@ -156,6 +190,12 @@ const BUGS: readonly Bug[] = [
     instead: `${LINT}/reserved-ranges-lost-good`,
   },
   {
+    bug: '14, PASID of a replace',
+    rule: 'stale-fault-delivered',
+    capture: 'linux-7.3-selftests/iommufd_device_pasid.has_pasid.pasid_attach',
+    change: edit(isRead, 0, out(8, 100)),
+  },
+  {
     bug: '15, pins after a split',
     rule: 'selftest-check-failed',
     capture: `${LINT}/selftest-check-failed-good`,
@@ -174,6 +214,12 @@ const BUGS: readonly Bug[] = [
     change: edit(isDestroy, 0, refused(VERDICT_EBUSY)),
   },
   {
+    bug: '18, lists of access objects',
+    rule: 'access-pins-lost',
+    capture: `${LINT}/access-pins-lost-good`,
+    change: edit(testOp(CMD.IOMMU_TEST_CMD, OP.DESTROY_ACCESS_PAGES), 0, refused(2)),
+  },
+  {
     bug: '19 and 21, a lock that is kept',
     rule: 'call-never-returned',
     capture: `${LINT}/double-destroy-good`,
@@ -184,6 +230,12 @@ const BUGS: readonly Bug[] = [
     rule: 'vevent-of-unknown-device',
     capture: `${LINT}/vevent-lost-good`,
     change: edit(isRead, 0, out(8, 0x98)),
+  },
+  {
+    bug: '22, pins of a dma-buf',
+    rule: 'kernel-accepts-unsafe',
+    capture: 'linux-7.3-dmabuf/iommufd_ioas.mock_domain.dmabuf_simple',
+    change: insertBefore(testOp(CMD.IOMMU_TEST_CMD, OP.SET_TEMP_MEMORY_LIMIT), -1, pinsOfDmabuf),
   },
   {
     bug: '23, empty dirty bitmap',
@@ -201,7 +253,7 @@ const BUGS: readonly Bug[] = [
   {
     bug: '25, nest parent with faults',
     rule: 'kernel-accepts-unsafe',
-    capture: 'linux-7.3-selftests/iommufd_ioas.mock_domain.alloc_hwpt_nested',
+    capture: NESTED,
     change: edit(
       (call) => failed(CMD.IOMMU_HWPT_ALLOC)(call) && call.op === 'ioctl' && call.arg![4] === 5,
       0,
@@ -211,7 +263,7 @@ const BUGS: readonly Bug[] = [
   {
     bug: '26, number of invalidations',
     rule: 'kernel-accepts-unsafe',
-    capture: 'linux-7.3-selftests/iommufd_ioas.mock_domain.alloc_hwpt_nested',
+    capture: NESTED,
     change: edit(
       (call) => failed(CMD.IOMMU_HWPT_INVALIDATE)(call) && call.op === 'ioctl' && call.arg![26] === 8,
       0,

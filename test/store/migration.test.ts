@@ -66,7 +66,7 @@ describe('a store of the first schema', () => {
 
 test('a history that a store has from before its intervals is built again', () => {
   const path = pathOf('fifth.db');
-  const database = new Database(path);
+  const database = openSqlite(path);
   for (const sql of MIGRATIONS.slice(0, 5)) database.exec(sql);
   database.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = 5`);
   database.exec(`INSERT INTO audit_build VALUES (1, 'as before', 0)`);

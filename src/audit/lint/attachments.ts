@@ -27,6 +27,8 @@ export interface Attachments {
   forget(context: number, device: number): void;
   /** The attachment of a slot, or the last one there was. */
   find(context: number, device: number, pasid: number): Attachment | undefined;
+  /** Whether the device was ever in a slot. */
+  wasAttached(context: number, device: number): boolean;
   /** Live attachments of a device, by PASID. */
   of(context: number, device: number): readonly Attachment[];
 }
@@ -57,6 +59,7 @@ export function createAttachments(): Attachments {
     },
     forget: (context, device) => void devices.delete(`${context} ${device}`),
     find: (context, device, pasid) => devices.get(`${context} ${device}`)?.get(pasid),
+    wasAttached: (context, device) => (devices.get(`${context} ${device}`)?.size ?? 0) > 0,
     of: (context, device) =>
       [...(devices.get(`${context} ${device}`)?.values() ?? [])]
         .filter(({ endSeq }) => endSeq === null)

@@ -24,6 +24,8 @@ export interface ObjectLives {
   died(call: LintCall, context: number, id: number): void;
   /** The object that has the id, or the last one that had it. */
   find(context: number, id: number): Life | undefined;
+  /** Every object that lives. */
+  all(): readonly Life[];
   /** Every object of a context that lives, by id. */
   living(context: number): readonly Life[];
 }
@@ -59,6 +61,7 @@ export function createObjectLives(): ObjectLives {
       life.diedBy = isOver ? 'exit' : callName(record);
     },
     find: (context, id) => lives.get(keyOf(context, id)),
+    all: () => [...lives.values()].filter(({ diedSeq }) => diedSeq === null),
     living: (context) =>
       [...lives.values()]
         .filter((life) => life.context === context && life.diedSeq === null)

@@ -1,11 +1,8 @@
 import type { IotlbStep } from '../../../replay/index.ts';
-import { attachedLink } from '../lint/attachments.ts';
 import { functionName } from '../lint/bound.ts';
-import type { ChainLink } from '../lint/finding.ts';
-import { findSeq } from '../lint/page-seqs.ts';
 import type { LintWorld, Report, Rule } from '../lint/rule.ts';
-import { spaceOfTable } from '../lint/tables.ts';
 import { hex, text } from '../lint/text.ts';
+import { unmappedStory } from '../lint/unmapped-story.ts';
 
 /** Findings of one device, beyond which they are not told: a runaway engine makes thousands. */
 const MOST = 64;
@@ -56,33 +53,11 @@ function lookAt(
     if (before >= MOST) return;
     const what = access === 'w' ? 'writes to' : access === 'x' ? 'fetches from' : 'reads from';
     const who = pasid === 0 ? functionName(world, device) : `${functionName(world, device)} (PASID ${pasid})`;
-    const { why, chain } = explain(world, device, pasid, page);
+    const { why, chain } = unmappedStory(world, device, pasid, page);
     report({
       seq,
       message: `${who} ${what} ${hex(page * 4096)}, ${why}`,
       chain: [...chain, { seq, role: 'accessed', says: `${what} ${hex(page * 4096)}` }],
     });
   }
-}
-
-/** What is known of the address behind the page table of the device. */
-function explain(
-  world: LintWorld,
-  device: number,
-  pasid: number,
-  page: number,
-): { readonly why: string; readonly chain: readonly ChainLink[] } {
-  const { kernel, attachments, areas } = world;
-  const bound = kernel.state.vfio.devices[device];
-  const held = bound === undefined ? undefined : attachments.find(bound.context, bound.object, pasid);
-  if (bound === undefined || held === undefined || held.endSeq !== null)
-    return { why: 'and has no page table', chain: held === undefined ? [] : [attachedLink(held)] };
-  const space = spaceOfTable(kernel, bound.context, held.hwpt);
-  const book = space === undefined ? undefined : areas.of(space);
-  const gone = book === undefined ? -1 : findSeq(book.gone, page);
-  if (gone >= 0) {
-    const unmapped = { seq: gone, role: 'unmapped', says: `takes ${hex(page * 4096)} away` };
-    return { why: `which call ${gone} unmapped`, chain: [attachedLink(held), unmapped] };
-  }
-  return { why: 'which its page table does not translate', chain: [attachedLink(held)] };
 }

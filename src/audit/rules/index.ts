@@ -1,6 +1,8 @@
 import type { Rule } from '../lint/rule.ts';
+import { accessPinsLost } from './access-pins-lost.ts';
 import { answerLost } from './answer-lost.ts';
 import { attachOrder } from './attach-order.ts';
+import { attachRefused } from './attach-refused.ts';
 import { bindTwiceTwoContexts } from './bind-twice-two-contexts.ts';
 import { busyWithoutHolder } from './busy-without-holder.ts';
 import { callNeverReturned } from './call-never-returned.ts';
@@ -8,6 +10,7 @@ import { compatIoasSwap } from './compat-ioas-swap.ts';
 import { destroyBusyLoop } from './destroy-busy-loop.ts';
 import { detachOrder } from './detach-order.ts';
 import { deviceKeptBound } from './device-kept-bound.ts';
+import { deviceNeverAttached } from './device-never-attached.ts';
 import { dirtyTrackingWindow } from './dirty-tracking-window.ts';
 import { dmaToUnmapped } from './dma-to-unmapped.ts';
 import { doubleDestroy } from './double-destroy.ts';
@@ -21,11 +24,13 @@ import { groupPartialAttach } from './group-partial-attach.ts';
 import { hugePageLost } from './huge-page-lost.ts';
 import { idNotReturned } from './id-not-returned.ts';
 import { invalidateTooNarrow } from './invalidate-too-narrow.ts';
+import { invalidationLost } from './invalidation-lost.ts';
 import { iotlbStaleEntry } from './iotlb-stale-entry.ts';
 import { kernelAcceptsUnsafe } from './kernel-accepts-unsafe.ts';
 import { mapBeforeAttachBadVa } from './map-before-attach-bad-va.ts';
 import { mapNeverUnmapped } from './map-never-unmapped.ts';
 import { mapOverMapped } from './map-over-mapped.ts';
+import { mapRefused } from './map-refused.ts';
 import { nestedInvalidateMissing } from './nested-invalidate-missing.ts';
 import { objectLeakAtClose } from './object-leak-at-close.ts';
 import { orderHazard } from './order-hazard.ts';
@@ -41,6 +46,7 @@ import { rlimitNear } from './rlimit-near.ts';
 import { selftestCheckFailed } from './selftest-check-failed.ts';
 import { staleFaultDelivered } from './stale-fault-delivered.ts';
 import { unexplainedAnswer } from './unexplained-answer.ts';
+import { unknownObject } from './unknown-object.ts';
 import { unmapNothing } from './unmap-nothing.ts';
 import { unmapPartialSurprise } from './unmap-partial-surprise.ts';
 import { unmapSizeWrong } from './unmap-size-wrong.ts';
@@ -51,8 +57,10 @@ import { veventOfUnknownDevice } from './vevent-of-unknown-device.ts';
 
 /** All rules, by id. */
 export const RULES: readonly Rule[] = [
+  accessPinsLost,
   answerLost,
   attachOrder,
+  attachRefused,
   bindTwiceTwoContexts,
   busyWithoutHolder,
   callNeverReturned,
@@ -60,6 +68,7 @@ export const RULES: readonly Rule[] = [
   destroyBusyLoop,
   detachOrder,
   deviceKeptBound,
+  deviceNeverAttached,
   dirtyTrackingWindow,
   dmaToUnmapped,
   doubleDestroy,
@@ -73,11 +82,13 @@ export const RULES: readonly Rule[] = [
   hugePageLost,
   idNotReturned,
   invalidateTooNarrow,
+  invalidationLost,
   iotlbStaleEntry,
   kernelAcceptsUnsafe,
   mapBeforeAttachBadVa,
   mapNeverUnmapped,
   mapOverMapped,
+  mapRefused,
   nestedInvalidateMissing,
   objectLeakAtClose,
   orderHazard,
@@ -93,6 +104,7 @@ export const RULES: readonly Rule[] = [
   selftestCheckFailed,
   staleFaultDelivered,
   unexplainedAnswer,
+  unknownObject,
   unmapNothing,
   unmapPartialSurprise,
   unmapSizeWrong,

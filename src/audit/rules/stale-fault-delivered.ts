@@ -43,7 +43,8 @@ function lookAtRead(world: LintWorld, report: Report, call: LintCall): void {
   if (queue === null) return;
   const { context, id } = queue;
   for (const { device, pasid, cookie } of faultRecords(call.record)) {
-    const held = world.attachments.find(context, device, pasid);
+    // A PASID that nobody attached is translated as the device itself is.
+    const held = world.attachments.find(context, device, pasid) ?? world.attachments.find(context, device, 0);
     const hwpt =
       held === undefined || held.endSeq !== null ? undefined : objectOf(world.kernel, context, held.hwpt);
     const isHere = (hwpt?.type === 'hwpt-paging' || hwpt?.type === 'hwpt-nested') && hwpt.fault === id;
