@@ -23,6 +23,7 @@ import { idNotReturned } from './id-not-returned.ts';
 import { invalidateTooNarrow } from './invalidate-too-narrow.ts';
 import { iotlbStaleEntry } from './iotlb-stale-entry.ts';
 import { kernelAcceptsUnsafe } from './kernel-accepts-unsafe.ts';
+import { kvmTranslationStale } from './kvm-translation-stale.ts';
 import { mapBeforeAttachBadVa } from './map-before-attach-bad-va.ts';
 import { mapNeverUnmapped } from './map-never-unmapped.ts';
 import { mapOverMapped } from './map-over-mapped.ts';
@@ -75,6 +76,7 @@ export const RULES: readonly Rule[] = [
   invalidateTooNarrow,
   iotlbStaleEntry,
   kernelAcceptsUnsafe,
+  kvmTranslationStale,
   mapBeforeAttachBadVa,
   mapNeverUnmapped,
   mapOverMapped,
