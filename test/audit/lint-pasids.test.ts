@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type ApiCall, type Call, parseCapture } from '../../src/trace/index.ts';
 import { answeredAnew, lint } from '../support/lint.ts';
+import { readExample } from '../support/proposal-examples.ts';
 import type { Recording } from '../support/stored.ts';
 
 /** PASIDs that a kernel of 2021 allocates, and takes back when its drivers have flushed them. */
@@ -38,6 +39,15 @@ describe('a PASID that has a new holder', () => {
     expect(finding).toMatchObject({ severity: 'error' });
     expect(finding!.chain.map(({ role }) => role)).toEqual(['taken', 'given back', 'taken again']);
   });
+});
+
+test('a PASID that a virtual CPU still translates to when it is given back is one', () => {
+  const [finding] = lint(readExample('july-5-guest-sva-enqcmd')).filter(
+    ({ id }) => id === 'kvm-translation-stale',
+  );
+  expect(finding).toMatchObject({ severity: 'error', seq: 22 });
+  expect(finding!.message).toContain('is freed while the CPU of VM 4 still translates');
+  expect(rulesOf(readExample('may-8-two-vms-audit'))).not.toContain('kvm-translation-stale');
 });
 
 describe('a PASID that is freed while a device uses it', () => {

@@ -27,6 +27,7 @@ import { invalidateTooNarrow } from './invalidate-too-narrow.ts';
 import { invalidationLost } from './invalidation-lost.ts';
 import { iotlbStaleEntry } from './iotlb-stale-entry.ts';
 import { kernelAcceptsUnsafe } from './kernel-accepts-unsafe.ts';
+import { kvmTranslationStale } from './kvm-translation-stale.ts';
 import { mapBeforeAttachBadVa } from './map-before-attach-bad-va.ts';
 import { mapNeverUnmapped } from './map-never-unmapped.ts';
 import { mapOverMapped } from './map-over-mapped.ts';
@@ -85,6 +86,7 @@ export const RULES: readonly Rule[] = [
   invalidationLost,
   iotlbStaleEntry,
   kernelAcceptsUnsafe,
+  kvmTranslationStale,
   mapBeforeAttachBadVa,
   mapNeverUnmapped,
   mapOverMapped,
