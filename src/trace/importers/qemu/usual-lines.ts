@@ -161,6 +161,7 @@ export function createUsualLines(events: LineEvents): UsualLines {
 
   /** Reads what stands behind the name of a map or unmap; false when it is written otherwise. */
   const readCall = (what: What): boolean => {
+    if (cursor.bytes[cursor.at] !== SPACE) return false;
     // Format strings begin with a space, or do not.
     if (cursor.bytes[cursor.at + 1] === SPACE) cursor.at += 1;
     if (what === 'unmap of nothing') expectText(cursor, NONEXISTENT);
