@@ -1,8 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { isDeepStrictEqual } from 'node:util';
-import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { type Call, readTrace } from '../../src/trace/index.ts';
 import { openTemporaryStore, readRows, type Store } from '../../store/index.ts';
@@ -50,24 +47,4 @@ describe('a trace that is read as rows', () => {
     expect(store.verifyTrace(trace.id)).toMatchObject({ ok: true, callCount: trace.callCount });
     store.close();
   });
-});
-
-test("QEMU's lines are the same calls, read from bytes or as text", async () => {
-  const whole = gunzipSync(readFileSync(join(FIXTURES, 'linux-6.12-observers/qemu-k.log.gz'))).toString();
-  const log = whole.slice(0, whole.lastIndexOf('\n', 4_000_000) + 1);
-  const read = async (text: string) => {
-    const calls: Call[] = [];
-    const summary = await readTrace(
-      '-',
-      { calls: (batch) => calls.push(...batch) },
-      {
-        stdin: Readable.from([Buffer.from(text)]),
-      },
-    );
-    return { calls, summary };
-  };
-  // With line ends of another system a map or unmap is not in its usual text.
-  const asText = await read(log.replaceAll('\n', '\r\n'));
-  expect(isDeepStrictEqual(await read(log), asText)).toBe(true);
-  expect(asText.calls.length).toBeGreaterThan(5000);
 });

@@ -15,7 +15,7 @@ export const FTRACE: ForeignFormat = {
   detects: (line) =>
     /^# tracer: /.test(line) ||
     lostIn(line) !== null ||
-    (/[: ](?:iommu:)?\w+: +IOMMU:/.test(line) && (LINE.test(line) || PERF_LINE.test(line))),
+    (/[: ](?:iommu:)?\w+: +IOMMU:/.test(line) && matchLine(line) !== null),
   start: startFtrace,
 };
 
@@ -26,14 +26,14 @@ const GENERATION = 'linux-iommu';
  * Task and pid, CPU, flags where there are any, time, event, and what it says. The latency format (`-l`) puts
  * CPU and flags together, and microseconds behind. Clocks that count ticks have no fraction.
  */
-const TASK = '^\\s*(?<task>.{0,40}?)-(?<pid>\\d{1,10})\\s+(?:\\(\\s*[\\d-]+\\)\\s+)?';
+const TASK = '^(?<task>.{0,40}?)-(?<pid>\\d{1,10})\\s+(?:\\(\\s*[\\d-]+\\)\\s+)?';
 const CPU = '(?:\\[\\d{1,5}\\]\\s+(?:[a-zA-Z0-9.#]{4,6}\\s+)?|\\d{1,5}[a-zA-Z.#][a-zA-Z0-9.#]{3,5}\\s+)';
 const TIME = '(?:(?<s>\\d{1,10})\\.(?<part>\\d{3,9})|(?<us>\\d{1,15})us ?[+!#*@$]?|\\d{1,20}) ?: +';
 const EVENT = '(?:\\w+:)?(?<event>\\w+): ?(?<text>.*)$';
 const LINE = new RegExp(`${TASK}${CPU}${TIME}${EVENT}`);
 /** `perf script`: no dash between task and pid, and the CPU only with `-a`. */
 const PERF_LINE = new RegExp(
-  '^\\s*(?<task>.{0,40}?)\\s+(?<pid>\\d{1,10})(?:\\/\\d+)?\\s+(?:\\[\\d{1,5}\\]\\s+)?' +
+  '^(?<task>.{0,40}?)\\s+(?<pid>\\d{1,10})(?:\\/\\d+)?\\s+(?:\\[\\d{1,5}\\]\\s+)?' +
     `${TIME}(?:\\d{1,20} +)?${EVENT}`,
 );
 /** Of `trace_pipe`, of `trace-cmd report`, and of `perf script --show-lost-events`. */
@@ -43,6 +43,15 @@ const LOST = [
   /PERF_RECORD_LOST(?:_SAMPLES)?\b(?:.*?\blost (\d{1,15}))?/,
 ];
 const WRITTEN = /^# entries-in-buffer\/entries-written: (\d{1,15})\/(\d{1,15})/;
+
+/** Longest line of an event: what follows is a name or two, and numbers. */
+const LINE_CHARS_MAX = 1024;
+
+function matchLine(line: string): RegExpExecArray | null {
+  // Blanks in front are cut off first: the patterns would try each of them as the end of a name.
+  const text = line.trimStart();
+  return text.length > LINE_CHARS_MAX ? null : (LINE.exec(text) ?? PERF_LINE.exec(text));
+}
 
 /** How many events a line says were lost; null where it does not speak of any. */
 function lostIn(line: string): { readonly events: number | null } | null {
@@ -188,7 +197,7 @@ function startFtrace(sink: ImportSink): LineImporter {
         sink.lost(lost.events);
         return;
       }
-      const match = LINE.exec(line) ?? PERF_LINE.exec(line);
+      const match = matchLine(line);
       if (match !== null) event(match.groups!);
       else
         sink.skip(/^(?:cpus=\d+|CPU \d+ is empty|version = )/.test(line) ? 'words of trace-cmd' : 'message');

@@ -156,6 +156,50 @@ describe('damaged logs', () => {
     expect(given).toBeLessThan(32);
   });
 
+  test.each(Object.keys(SAMPLES))(
+    'of %s with long lines of one thing are read without delay',
+    async (name) => {
+      const units = [
+        ...[
+          ' ',
+          'a ',
+          'a(',
+          '(',
+          '{',
+          '[',
+          '<',
+          '1<',
+          '"',
+          "'",
+          '\\',
+          'a-1 ',
+          '1 ',
+          '-1 [0] ',
+          'ab_',
+          'ab_c ',
+        ],
+        ...['q: ', 'q.', '/*', '=0x1 ', 'a=1 ', '0', '0x', '1.', ': ', '&(0x1)=', 'map: IOMMU: '],
+        ...['_IOC(', 'strace: Process 1 attached', '[iommufd=1] ', 'iova= '],
+      ];
+      const starts = [
+        '',
+        '[pid 1',
+        '2026-11-20T18:00:00Z ',
+        'ioctl(',
+        'ioctl(3<',
+        'r0 = ioctl(',
+        'x-1 [000] ',
+        'E 1 ',
+      ];
+      // A pattern that tries all ways to read such a line would not end before the test is given up.
+      const lines = starts.flatMap((start) =>
+        units.map((unit) => `${start}${unit.repeat(50_000 / unit.length)}x`),
+      );
+      const { summary } = await readText(`${SAMPLES[name]!}${lines.join('\n')}\n`, name);
+      expect(summary.callCount).toBeGreaterThan(0);
+    },
+  );
+
   test('with numbers that no call can have lose those calls', async () => {
     const { summary, calls } = await readText(
       [

@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { gunzipSync } from 'node:zlib';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ImportSink, UnplacedCall } from '../../../src/trace/importers/index.ts';
 import { QEMU_LOG } from '../../../src/trace/importers/qemu/index.ts';
@@ -88,5 +90,62 @@ describe('every line is imported or counted under a name', () => {
     });
     const { skipped, ...rest } = summary;
     expect(rest).toEqual({ format: 'qemu', callCount: 176, partial: 176, doubtful: 0, implied: 6, lost: 0 });
+  });
+});
+
+describe('a line is the same calls and counts, read from its bytes or as text', () => {
+  const FILES = readdirSync(OBSERVERS).filter((name) => /^qemu.*\.log\.gz$/.test(name));
+
+  /** `bytes`: as a file is read; otherwise every line as text. */
+  const read = (text: string, bytes: boolean): readonly unknown[] => {
+    const told: unknown[] = [];
+    const sink: ImportSink = {
+      call: (call) => told.push(call) - 1,
+      skip: (name) => void told.push(name),
+      lost: (events) => void told.push(events),
+    };
+    const importer = QEMU_LOG.start(sink);
+    const block = Buffer.from(text);
+    for (let start = 0; start < block.length; ) {
+      const next = bytes ? importer.bytes!(block, start) : -1;
+      const end = block.indexOf(10, start) + 1;
+      if (next === -1) importer.line(block.toString('utf8', start, end - 1));
+      else expect(next).toBe(end);
+      start = end;
+    }
+    importer.end();
+    return told;
+  };
+
+  test.each(FILES)('%s', (name) => {
+    const whole = gunzipSync(readFileSync(join(OBSERVERS, name))).toString();
+    const text = whole.slice(0, whole.lastIndexOf('\n', 2_000_000) + 1);
+    const asText = read(text, false);
+    expect(isDeepStrictEqual(read(text, true), asText)).toBe(true);
+    expect(asText.length).toBeGreaterThan(30);
+  });
+
+  test('whatever is damaged in it', () => {
+    const lines = gunzipSync(readFileSync(join(OBSERVERS, 'qemu-b.log.gz')))
+      .toString()
+      .split('\n')
+      .filter((line) => /iommufd_|vfio_listener|map_notify/.test(line));
+    const damage = fc.record({
+      line: fc.nat(lines.length - 1),
+      at: fc.nat(160),
+      cut: fc.nat(3),
+      put: fc.string({ maxLength: 2 }),
+    });
+    fc.assert(
+      fc.property(fc.array(damage, { minLength: 1, maxLength: 20 }), (damages) => {
+        const some = damages.map(({ line, at, cut, put }) => {
+          const whole = lines[line]!;
+          return (whole.slice(0, at) + put + whole.slice(at + cut)).replaceAll('\n', ' ');
+        });
+        const text = `${[lines[0], ...some].join('\n')}\n`;
+        expect(read(text, true)).toEqual(read(text, false));
+      }),
+      { numRuns: 2000 },
+    );
   });
 });

@@ -126,9 +126,9 @@ function startLog(sink: ImportSink): LineImporter {
 
   const usual = createUsualLines({
     session,
-    at(thread, second, micros) {
+    at(thread, second, micros, isCall) {
       setTime(thread, second, micros);
-      session.at(tid, tNs);
+      if (isCall) session.at(tid, tNs);
     },
     isCounted: (name) => EVENT.test(name) && !KNOWN.has(name),
     isListener: isListenerEvent,

@@ -14,8 +14,8 @@ export interface UsualLines {
 /** What the lines of a log do, beside the calls. */
 export interface LineEvents {
   readonly session: QemuSession;
-  /** Thread and time in front of an event. */
-  at(thread: number, second: number, micros: number): void;
+  /** Thread and time in front of an event; `isCall`: those of the calls that follow. */
+  at(thread: number, second: number, micros: number, isCall: boolean): void;
   /** Whether lines of that event are only counted, under its name. */
   isCounted(name: string): boolean;
   /** Whether it is one of the listener's. */
@@ -161,6 +161,7 @@ export function createUsualLines(events: LineEvents): UsualLines {
 
   /** Reads what stands behind the name of a map or unmap; false when it is written otherwise. */
   const readCall = (what: What): boolean => {
+    if (cursor.bytes[cursor.at] !== SPACE) return false;
     // Format strings begin with a space, or do not.
     if (cursor.bytes[cursor.at + 1] === SPACE) cursor.at += 1;
     if (what === 'unmap of nothing') expectText(cursor, NONEXISTENT);
@@ -189,7 +190,7 @@ export function createUsualLines(events: LineEvents): UsualLines {
   };
 
   const handOver = ({ name, what }: EventName): void => {
-    events.at(thread, second, micros);
+    events.at(thread, second, micros, true);
     events.before(name);
     const result = ret === 0 ? SUCCESS : resultOf(ret);
     if (what === 'map') mapCall(events.session, fd, ioas, readonly === 1, result, MEMORY_MISSING);
@@ -200,9 +201,9 @@ export function createUsualLines(events: LineEvents): UsualLines {
   const count = ({ name, what }: EventName): boolean => {
     const next = cursor.bytes[cursor.at];
     if (next !== SPACE && next !== NEWLINE && next !== RETURN) return false;
-    if (what === 'listener' && !events.countTold(name)) return false;
-    events.at(thread, second, micros);
-    if (what === 'count') events.count(name);
+    events.at(thread, second, micros, what === 'listener');
+    if (what === 'listener') return events.countTold(name);
+    events.count(name);
     return true;
   };
 

@@ -23,11 +23,18 @@ export const STRACE: ForeignFormat = {
   start: startStrace,
 };
 
-/**
- * strace says on stderr that it has attached to a thread, also in the middle of a line that it is printing
- * there.
- */
-const ATTACHED = /^(?=.{0,9999}$)((?:\[pid.{1,80}?\] |[\d<+])?.*\w\(.*)strace: Process \d{1,10} attached$/;
+/** strace says so on stderr when it has attached to a thread, also in the middle of a line. */
+const ATTACHED = /^strace: Process \d{1,10} attached$/;
+/** A line that goes on behind such words; longer is none of strace. */
+const BROKEN_CHARS_MAX = 1024 * 1024;
+
+/** The beginning of a call that such words cut off; null for any other line. */
+function brokenBy(line: string): string | null {
+  const at = line.lastIndexOf('strace: Process ');
+  if (at <= 0 || !ATTACHED.test(line.slice(at))) return null;
+  const beginning = line.slice(0, at);
+  return beginning.includes('(') ? beginning : null;
+}
 
 /** Calls of threads that have not ended; a thread has one at most. */
 const WAITING_MAX = 65_536;
@@ -63,9 +70,9 @@ function startStrace(sink: ImportSink): LineImporter {
 
   return {
     line(part) {
-      const attached = ATTACHED.exec(part);
-      if (attached !== null) {
-        broken += attached[1]!;
+      const beginning = brokenBy(part);
+      if (beginning !== null && broken.length + beginning.length <= BROKEN_CHARS_MAX) {
+        broken += beginning;
         return;
       }
       const line = broken === '' ? part : broken + part;

@@ -81,6 +81,7 @@ export function readCall(text: string): (StraceBody & { readonly type: 'call' })
   const args: string[] = [];
   let depth = 0;
   let start = name.length + 1;
+  let openLinks = 0;
   for (let at = start; at < text.length; at += 1) {
     const char = text[at]!;
     if (char === '"') {
@@ -88,8 +89,10 @@ export function readCall(text: string): (StraceBody & { readonly type: 'call' })
     } else if (char === '/' && text[at + 1] === '*') {
       const end = text.indexOf('*/', at + 2);
       at = end === -1 ? text.length : end + 1;
-    } else if (char === '<' && /\d/.test(text[at - 1] ?? '')) {
-      at = endOfLink(text, at);
+    } else if (char === '<' && openLinks < OPEN_LINKS_MAX && /\d/.test(text[at - 1] ?? '')) {
+      const end = endOfLink(text, at);
+      if (end === at) openLinks += 1;
+      at = end;
     } else if (char === '(' || char === '{' || char === '[') {
       depth += 1;
     } else if ((char === ')' || char === '}' || char === ']') && depth > 0) {
@@ -114,6 +117,9 @@ function endOfString(text: string, start: number): number {
   }
   return text.length;
 }
+
+/** Links that do not end: a line with more of them is damaged, and each is looked for to its end. */
+const OPEN_LINKS_MAX = 16;
 
 /** `10</dev/iommu<char 10:125>>`: the link of a descriptor, which may hold any character. */
 function endOfLink(text: string, start: number): number {
