@@ -29,6 +29,7 @@ const RUNS = [
   { name: '6.12-type1-caching', predicted: 156, updates: 0 },
   { name: '7.3-caching', predicted: 3836, updates: 1 },
   { name: '7.3-scalable', predicted: 46, updates: 3 },
+  { name: '7.3-scalable-group', predicted: 26, updates: 0 },
 ] as const;
 
 describe.each(RUNS)('the log of $name', ({ name, predicted, updates }) => {
