@@ -14,6 +14,7 @@ import {
 } from './driver-op.ts';
 import { invalidationOf } from './guest-invalidation.ts';
 import type { History } from './history.ts';
+import { isPartOfDropped } from './history-fills.ts';
 
 /** Writes down what a replay does to IOMMUs, in their drivers' terms: see driver-op.ts. */
 
@@ -85,8 +86,9 @@ export function recordDrivers(
     },
     rangeMapped(context, ioas, space, slot) {
       base.rangeMapped(context, ioas, space, slot);
-      silenceSplit(recorder);
-      for (const domain of history.spaces.get(space)?.domains ?? []) takeSteps(recorder, domain);
+      const isSplit = isPartOfDropped(history, history.fills.count - 1);
+      if (isSplit) silenceSplit(recorder);
+      for (const domain of history.spaces.get(space)?.domains ?? []) takeSteps(recorder, domain, isSplit);
     },
     rangeUnmapped(context, ioas, space, slot) {
       base.rangeUnmapped(context, ioas, space, slot);
@@ -140,11 +142,11 @@ function isOurs({ log }: Recorder, iommu: string): boolean {
   return isOfLog(log, iommu);
 }
 
-function takeSteps(recorder: Recorder, domain: number): void {
+function takeSteps(recorder: Recorder, domain: number, silent = false): void {
   const end = recorder.history.domains.get(domain)?.steps.count ?? 0;
   if (end === (recorder.taken.get(domain) ?? 0) || !recorder.log.domains.has(domain)) return;
   recorder.taken.set(domain, end);
-  push(recorder, { op: 'steps', domain, end, silent: false });
+  push(recorder, { op: 'steps', domain, end, silent });
 }
 
 /** An area that is cut in two goes and comes back as two, while the hardware stays as it is. */

@@ -37,8 +37,7 @@ export function newFill(
   fills.mm[row] = mm;
   fills.userPage[row] = kernel.pages.basePage[source]! + firstIndex;
   if (!history.owners.has(mm)) history.owners.set(mm, ownerOf(kernel, mm));
-  const isPart = dropped.row !== NO_FILL && isPartOf(fills, row, dropped.row);
-  fills.pinnedFrom[row] = isPart ? fills.pinnedFrom[dropped.row]! : physical.log.count;
+  fills.pinnedFrom[row] = isPartOfDropped(history, row) ? fills.pinnedFrom[dropped.row]! : physical.log.count;
   const only = onlyPageRun(kernel, source, firstIndex, pageCount);
   if (only !== null) {
     fills.object[row] = only.object;
@@ -91,7 +90,7 @@ export function addFill(history: History, own: SpaceHistory, row: number): void 
     if (domain !== undefined) addStep(domain.steps, row, kind);
   }
   if (journal === null) return;
-  if (dropped.row !== NO_FILL && isPartOf(fills, row, dropped.row)) {
+  if (isPartOfDropped(history, row)) {
     // The first part that comes back tells that nothing was unmapped.
     if (journal.ops[dropped.at]?.op === 'unmap') journal.ops.length = dropped.at;
     const { physical } = history;
@@ -115,6 +114,11 @@ export function noteMap(
   const fill = fillOf(fills, physical, row);
   const own = fill.small === small ? fill : { ...fill, small };
   note(journal, { op: 'map', domains: [...domains], fill: own, runsAtOnce });
+}
+
+/** The row is a part of the area that this call took away: it was cut in two, and nothing was unmapped. */
+export function isPartOfDropped({ fills, dropped }: History, row: number): boolean {
+  return dropped.row !== NO_FILL && row >= 0 && isPartOf(fills, row, dropped.row);
 }
 
 function isPartOf({ source, page, pageCount }: FillTable, part: number, whole: number): boolean {

@@ -83,7 +83,7 @@ export function bindUses(
   return {
     ids: numbers,
     from(use) {
-      if (use.tag.startsWith('own')) return firsts.get(use) ?? 0;
+      if (isOwn(use)) return firsts.get(use) ?? 0;
       let at = 0;
       for (const anchor of anchors) {
         if (anchor.op >= use.from) break;
@@ -94,9 +94,17 @@ export function bindUses(
   };
 }
 
+/** Devices of one group share the kernel's own domain, and with an identity map all devices do. */
 function isTaken(ids: ReadonlyMap<TagUse, Id>, use: TagUse, did: number): boolean {
-  for (const [other, id] of ids) if (id.did === did && other !== use && overlap(other, use)) return true;
+  for (const [other, id] of ids) {
+    if (id.did !== did || other === use || !overlap(other, use)) continue;
+    if (!isOwn(other) || !isOwn(use)) return true;
+  }
   return false;
+}
+
+function isOwn({ tag }: TagUse): boolean {
+  return tag.startsWith('own');
 }
 
 /** The lowest id that was given back before a use began, and that nobody has then. */

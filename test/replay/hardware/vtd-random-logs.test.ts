@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compareVtdLog, type LogComparison } from '../../../replay/index.ts';
+import { compareVtdLog, type LogComparison, lookAtIotlb } from '../../../replay/index.ts';
 import { parseCapture } from '../../../src/trace/index.ts';
 import { withStored } from '../../support/stored.ts';
 import { addDumped, dumpedFixtures, noTotals } from './sweep.ts';
@@ -29,6 +29,7 @@ const RUNS = [
   { name: '6.12-type1-caching', predicted: 156, updates: 0 },
   { name: '7.3-caching', predicted: 3836, updates: 1 },
   { name: '7.3-scalable', predicted: 46, updates: 3 },
+  { name: '7.3-scalable-group', predicted: 26, updates: 0 },
 ] as const;
 
 describe.each(RUNS)('the log of $name', ({ name, predicted, updates }) => {
@@ -37,6 +38,21 @@ describe.each(RUNS)('the log of $name', ({ name, predicted, updates }) => {
     expect(found.differences).toEqual([]);
     const invalidations = { predicted, equal: predicted, notLogged: 0, onlyLogged: 0 };
     expect(found).toMatchObject({ invalidations, translations: { updates } });
+  });
+});
+
+describe('an area that an unmap cuts in two', () => {
+  it('is flushed where it goes, and not where it stays', () => {
+    const path = `${FOLDER}/7.3-compat-split.jsonl.gz`;
+    const causes: string[] = [];
+    withStored(parseCapture(read(path)), (store, id) =>
+      lookAtIotlb(store, store.findTrace(id)!, null, {
+        onStep: ({ seq, invalidations }) => {
+          if (seq === 86) causes.push(...invalidations.map(({ cause }) => cause));
+        },
+      }),
+    );
+    expect(causes).toEqual(['unmap']);
   });
 });
 
