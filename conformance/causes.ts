@@ -54,18 +54,18 @@ export const CAUSES: readonly Cause[] = [
     explains: ({ outcome }) => outcome === 'unanswered',
   },
   {
+    id: 'memory-limit',
+    what: 'RLIMIT_MEMLOCK of the process, its user and its capabilities decide.',
+    source: 'pages.c update_unpinned, do_update_pinned; ioas.c iommufd_option_rlimit_mode',
+    why: 'Notes for people only tell of setrlimit and setuid here: the limit is learned from the refusals.',
+    explains: ({ outcome, fixture }) => outcome === 'partial' && LIMITED.test(fixture),
+  },
+  {
     id: 'unrecorded-bytes',
     what: 'The call copies user memory or fills a field whose content no record tells.',
     source: null,
     why: 'Return value, errno and all other bytes are predicted; these bytes are taken as recorded.',
     explains: ({ outcome }) => outcome === 'partial',
-  },
-  {
-    id: 'memory-limit',
-    what: 'RLIMIT_MEMLOCK of the process, its user and its capabilities decide.',
-    source: 'pages.c update_unpinned, do_update_pinned; ioas.c iommufd_option_rlimit_mode',
-    why: 'The capture tells of setrlimit and setuid in notes for people only.',
-    explains: ({ outcome, fixture }) => outcome === 'diverged' && LIMITED.test(fixture),
   },
 ];
 

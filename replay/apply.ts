@@ -1,4 +1,4 @@
-import { adoptReply, execute, type Kernel, learnReply, type Reply } from '../src/model/index.ts';
+import { adoptReply, execute, isLimitOpen, type Kernel, learnReply, type Reply } from '../src/model/index.ts';
 import type { Call } from '../src/trace/index.ts';
 import { compareReply, type Verdict } from './compare.ts';
 
@@ -31,13 +31,14 @@ export function applyCall(kernel: Kernel, call: Call, ask: (() => Reply) | null 
   applied.learned = 0;
   const { rests, unknown, tailUnrecorded } = kernel.call;
   applied.rests = rests.length > 0;
-  const isOpen = applied.rests || !applied.reply.modelled || unknown.length > 0 || tailUnrecorded;
+  const isLimit = call.op === 'ioctl' && call.replied && isLimitOpen(kernel, call);
+  const isOpen = applied.rests || !applied.reply.modelled || unknown.length > 0 || tailUnrecorded || isLimit;
   if (!isOpen || !('replied' in call) || !call.replied) return applied;
   for (let asked = 0; asked < MOST_QUESTIONS; asked += 1) {
     const { facts, again } = learnReply(kernel, call);
     applied.learned += facts;
     if (!again) break;
-    if (tailUnrecorded) applied.rests = true;
+    if (tailUnrecorded || isLimit) applied.rests = true;
     applied.reply = ask === null ? execute(kernel, call) : ask();
   }
   return applied;

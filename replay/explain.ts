@@ -144,15 +144,18 @@ export interface ExplanationAt extends Omit<Explanation, 'call' | 'profile' | 'p
 /** Explains a call to a kernel that has seen all calls before it; the kernel has then seen this one too. */
 export function explainAt(kernel: Kernel, call: Call): ExplanationAt {
   const facts = factsOf(kernel, call);
-  const plan = planChecks(kernel, call, facts);
   const context = explainContext(kernel, facts.context);
   const objects = explainObjects(kernel, call, facts.context);
   const vfio = 'fd' in call ? describeVfio(kernel, call.pid, call.fd) : [];
-  const told = listEffects(EFFECTS_KEPT);
   const before = kernel.state;
-  kernel.effects = told.sink;
+  let told = listEffects(EFFECTS_KEPT);
+  let plan = planChecks(kernel, call, facts);
   let patches: PatchedReply['patches'] = [];
+  // What the reply tells is known when the call is asked again: it decides which checks there are.
   const { reply } = applyCall(kernel, call, () => {
+    plan = planChecks(kernel, call, facts);
+    told = listEffects(EFFECTS_KEPT);
+    kernel.effects = told.sink;
     const answered = executeWithPatches(kernel, call);
     patches = answered.patches;
     return answered.reply;

@@ -13,6 +13,8 @@ export interface ProcessLimits {
   ipcLock: boolean;
   /** CAP_SYS_RESOURCE is effective. */
   sysResource: boolean;
+  /** Nothing recorded tells of them: only replies did. */
+  learned?: true;
 }
 
 /**

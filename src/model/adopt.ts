@@ -20,10 +20,10 @@ import { addWide, readOffset, readPage, subWide, wide } from './address.ts';
 import { firstAreaIn, linkArea, NONE, unlinkArea } from './area-table.ts';
 import { fileOf, renumberDescriptor } from './descriptors.ts';
 import { type Kernel, spaceOf } from './kernel.ts';
-import { dropArea } from './mapping.ts';
 import { getObject } from './objects.ts';
 import { renameObject } from './rename.ts';
 import type { Context } from './state.ts';
+import { undoMap } from './undo-map.ts';
 import { undoAttach } from './vfio/device-fd.ts';
 
 /**
@@ -51,10 +51,10 @@ export function adoptReply(kernel: Kernel, record: IoctlCall): number {
     undoAttach(kernel, file);
     return 1;
   }
-  if (process === undefined || context === undefined || kernel.reply.errno !== 0) return 0;
+  if (process === undefined || file === undefined || kernel.reply.errno !== 0) return 0;
   // A log may tell that a call failed without telling how.
-  if (record.errno !== 0 || record.ret < 0) return undo(kernel, context, record);
-  if (record.out === null) return 0;
+  if (record.errno !== 0 || record.ret < 0) return undoMap(kernel, file, record) ? 1 : 0;
+  if (context === undefined || record.out === null) return 0;
   const recorded = new DataView(record.out.buffer, record.out.byteOffset, record.out.length);
   let learned = 0;
   for (const { at, guess } of kernel.call.unknown) {
@@ -143,19 +143,4 @@ function adoptIova(
   }
   linkArea(areas, slot);
   return free ? 1 : 0;
-}
-
-/** The kernel refused a map that the model let pass: takes the area out again. */
-function undo(kernel: Kernel, context: Context, record: IoctlCall): number {
-  if (record.cmd !== CMD.IOMMU_IOAS_MAP) return 0;
-  const { view } = kernel.call;
-  const ioas = getObject(context, view.getUint32(MAP.ioas_id, true), 'ioas');
-  if (ioas === undefined) return 0;
-  const space = spaceOf(kernel, ioas);
-  const page = readPage(view, MAP.iova);
-  const offset = readOffset(view, MAP.iova);
-  const slot = firstAreaIn(space.areas, page, offset, page, offset);
-  if (slot === NONE) return 0;
-  dropArea(kernel, context, ioas, space, slot);
-  return 1;
 }

@@ -33,6 +33,7 @@ export { pageAt } from './held-pages.ts';
 export type { IovaSpace } from './iova-space.ts';
 export { createKernel, type Kernel, type Reply, spaceOf } from './kernel.ts';
 export { type Learned, learnReply } from './learn.ts';
+export { isLimitOpen } from './learn-limit.ts';
 export { type LearnedFact, learnedFacts } from './learned-facts.ts';
 export { type Iommu, type Machine, machineOf, type PhysicalDevice } from './machine.ts';
 export {

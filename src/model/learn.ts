@@ -12,6 +12,7 @@ import { fileOf } from './descriptors.ts';
 import { addReserved, outsideAperture, removeReserved } from './iova-domains.ts';
 import type { IovaRange } from './iova-space.ts';
 import type { Kernel } from './kernel.ts';
+import { isLimitOpen, learnLimit } from './learn-limit.ts';
 import type { Context, HwptPaging, LearnedFacts } from './state.ts';
 import { pciDevice } from './vfio/pci.ts';
 import { learnPciRead, learnPciReply } from './vfio-pci/index.ts';
@@ -46,6 +47,10 @@ export function learnReply(kernel: Kernel, record: Call): Learned {
   const { rests, unknown, tailUnrecorded } = kernel.call;
   if (tailUnrecorded) return learnTail(kernel, record);
   if (rests.length > 0) return learnOpen(kernel, record);
+  if (isLimitOpen(kernel, record)) {
+    const facts = learnLimit(kernel, record);
+    return { facts, again: facts > 0 };
+  }
   if (kernel.reply.modelled && !unknown.some(({ guess }) => guess === null)) return NOTHING;
   const device = deviceOf(kernel, record.pid, record.fd);
   return device === undefined ? NOTHING : { facts: learnPciReply(kernel, device, record), again: false };

@@ -1,12 +1,13 @@
+import type { ProcessLimits } from './accounting-state.ts';
 import { deviceName } from './drivers/facts.ts';
 import type { Kernel } from './kernel.ts';
 import { rangeText } from './object-facts.ts';
 import type { LearnedFacts } from './state.ts';
 import { createPciFacts, type PciFacts } from './vfio-pci/index.ts';
 
-/** One fact of the hardware that no topology told, taken from recorded replies. */
+/** One fact of the hardware, or of a process, that no record told, taken from replies. */
 export interface LearnedFact {
-  /** The IOMMU or device it is about: an instance name, a PCI address or the path of the device. */
+  /** The IOMMU, device or process it is about: an instance name, a PCI address or path of a device, a pid. */
   readonly owner: string;
   readonly fact: string;
   readonly value: string;
@@ -19,7 +20,18 @@ export function learnedFacts(kernel: Kernel): LearnedFact[] {
     const physical = kernel.machine.devices[Number(index)];
     if (physical !== undefined) facts.push(...ofPci(deviceName(physical), device.facts));
   }
+  for (const [pid, { limits }] of Object.entries(kernel.state.processes)) {
+    if (limits?.learned) facts.push(...ofProcess(`process ${pid}`, limits));
+  }
   return facts.sort((a, b) => (a.owner < b.owner ? -1 : a.owner > b.owner ? 1 : 0));
+}
+
+function ofProcess(owner: string, { memlockPages, sysResource }: ProcessLimits): LearnedFact[] {
+  const facts: LearnedFact[] = [];
+  if (memlockPages !== null)
+    facts.push({ owner, fact: 'locked memory', value: `${memlockPages} pages at most` });
+  if (!sysResource) facts.push({ owner, fact: 'CAP_SYS_RESOURCE', value: 'no' });
+  return facts;
 }
 
 function ofIommu(owner: string, { aperture, pasids, hwInfo, can }: LearnedFacts): LearnedFact[] {

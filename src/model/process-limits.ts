@@ -22,11 +22,22 @@ export function noteLimits(kernel: Kernel, process: Process, fields: JsonRecord)
     limits.sysResource = capabilities.includes('SYS_RESOURCE');
   }
   if (memlockBytes === undefined) return;
-  limits.memlockPages = memlockBytes === null ? null : wholePages(kernel, memlockBytes);
+  setMemlock(kernel, process, memlockBytes === null ? null : wholePages(kernel, memlockBytes));
+}
+
+/** RLIMIT_MEMLOCK of a process, whose limits are known or learned; in pages of 4096 bytes, null: none. */
+export function setMemlock(kernel: Kernel, process: Process, pages: number | null): void {
+  process.limits!.memlockPages = pages;
   // The limit is looked up in the process whenever pages are charged, so it counts for old mappings too.
   for (const payer of kernel.state.locked.payers) {
-    if (payer.mm === process.mm) payer.limitPages = limits.memlockPages;
+    if (payer.mm === process.mm) payer.limitPages = pages;
   }
+}
+
+/** Limits that replies tell of, to be changed. */
+export function learnLimits(process: Process): ProcessLimits {
+  process.limits ??= { ...UNLIMITED, learned: true };
+  return process.limits;
 }
 
 /** RLIMIT_MEMLOCK >> PAGE_SHIFT, in pages of 4096 bytes. */
@@ -44,7 +55,8 @@ export function noteCapabilities(process: Process, { text, ret }: JsonRecord): v
   Object.assign(ownLimits(process), { ipcLock, sysResource });
 }
 
+/** What is recorded counts alone: what replies told before is forgotten. */
 function ownLimits(process: Process): ProcessLimits {
-  process.limits ??= { ...UNLIMITED };
+  if (process.limits === undefined || process.limits.learned) process.limits = { ...UNLIMITED };
   return process.limits;
 }

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Call } from '../../src/trace/index.ts';
 import { CMD, IOMMU_TEST_OP as OP } from '../../src/uapi/index.ts';
 import { accepted, badAlloc, edit, failed, out, pinsOfDmabuf, refused } from '../support/answer-edits.ts';
 import { withNumber } from '../support/edit.ts';

@@ -136,6 +136,28 @@ describe('counts of locked memory', () => {
   });
 });
 
+describe('limits that no record tells of', () => {
+  test.each(['legacy48-rlimit', 'scalable-rlimit'])('%s: are learned from the refusals', (name) => {
+    const { calls, header } = readFixture(name, join(FIXTURES, 'linux-6.12-vtd'));
+    const result = withStored({ header, calls }, replayTrace);
+    expect(result).toMatchObject({ diverged: 0, partial: 3 });
+    const facts = result.hardware.filter(({ owner }) => owner.startsWith('process '));
+    expect(facts.map(({ fact, value }) => `${fact}: ${value}`)).toEqual([
+      'locked memory: 16 pages at most',
+      'CAP_SYS_RESOURCE: no',
+    ]);
+  });
+
+  test('of a classic container are learned too, and the refused mapping leaves nothing behind', () => {
+    const { calls, header } = readFixture('container', join(FIXTURES, 'linux-6.12-limits'));
+    const silent = calls.filter((call) => call.op !== 'note' || call.kind !== 'limits');
+    const result = withStored({ header, calls: silent }, replayTrace);
+    expect(result.partial).toBeGreaterThan(50);
+    // A mapping changes its owner: what the new one could lock no map had told.
+    expect(result.divergences.map(({ seq }) => seq)).toEqual([721]);
+  });
+});
+
 function restored(kernel: Kernel): Kernel {
   return restoreKernel(serializeKernel(kernel), kernel.profile);
 }

@@ -1,10 +1,10 @@
-import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
 import { createChainBuilder, type Link } from '../../store/chain.ts';
 import { APPLICATION_ID, openStore, SCHEMA_VERSION } from '../../store/index.ts';
 import { createRowInserter } from '../../store/insert-rows.ts';
 import { createRowEncoder } from '../../store/row-encode.ts';
 import { MIGRATIONS } from '../../store/schema.ts';
+import { openSqlite } from '../support/sqlite.ts';
 import { hotCalls } from './make-calls.ts';
 import { useTemporaryFolder } from './temporary-folder.ts';
 
@@ -13,7 +13,7 @@ const CALL_COUNT = 5000;
 
 /** A store as the first schema has it, with one sealed trace. */
 function makeFirstStore(path: string, change = ''): void {
-  const database = new Database(path);
+  const database = openSqlite(path);
   database.exec(MIGRATIONS[0]!);
   database.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = 1`);
   database.exec(

@@ -1,10 +1,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import Database from 'better-sqlite3';
 import { describe, expect, test } from 'vitest';
 import { EMPTY_HEADER, readCapture } from '../../src/trace/index.ts';
 import { openStore, SCHEMA_VERSION, StoreError } from '../../store/index.ts';
 import { RECORD_KINDS } from '../../store/record-kinds.ts';
 import { TIMELINE_TABLES } from '../../store/timeline-schema.ts';
+import { openSqlite } from '../support/sqlite.ts';
 import { hotCall, hotCalls } from './make-calls.ts';
 import { useTemporaryFolder } from './temporary-folder.ts';
 
@@ -13,9 +13,9 @@ const pathOf = useTemporaryFolder();
 describe('opening', () => {
   test('makes a store that plain SQLite can read', () => {
     openStore(pathOf('new.db')).close();
-    const database = new Database(pathOf('new.db'), { readonly: true });
-    expect(database.pragma('user_version', { simple: true })).toBe(SCHEMA_VERSION);
-    expect(database.pragma('journal_mode', { simple: true })).toBe('wal');
+    const database = openSqlite(pathOf('new.db'), { readonly: true });
+    expect(database.prepare('PRAGMA user_version').pluck().get()).toBe(SCHEMA_VERSION);
+    expect(database.prepare('PRAGMA journal_mode').pluck().get()).toBe('wal');
     expect(database.prepare('SELECT * FROM record_kind ORDER BY what').all()).toEqual(RECORD_KINDS);
     database.close();
   });
@@ -23,10 +23,10 @@ describe('opening', () => {
   test('refuses a newer schema, a foreign database and other files, and leaves them as they are', () => {
     const newer = pathOf('newer.db');
     openStore(newer).close();
-    const database = new Database(newer);
-    database.pragma(`user_version = ${SCHEMA_VERSION + 1}`);
+    const database = openSqlite(newer);
+    database.exec(`PRAGMA user_version = ${SCHEMA_VERSION + 1}`);
     database.close();
-    const foreign = new Database(pathOf('foreign.db'));
+    const foreign = openSqlite(pathOf('foreign.db'));
     foreign.exec('CREATE TABLE t (a)');
     foreign.close();
     writeFileSync(
@@ -50,15 +50,15 @@ describe('opening', () => {
   test('gives a store of an earlier version the record kinds that came later', () => {
     const path = pathOf('first.db');
     openStore(path).close();
-    const database = new Database(path);
+    const database = openSqlite(path);
     const kinds = (): unknown[] => database.prepare("SELECT op FROM record_kind WHERE op = 'call'").all();
     database.exec("DELETE FROM record_kind WHERE op = 'call'");
     for (const table of TIMELINE_TABLES) database.exec(`DROP TABLE ${table}`);
-    database.pragma('user_version = 2');
+    database.exec('PRAGMA user_version = 2');
     expect(kinds()).toEqual([]);
     openStore(path).close();
     expect(kinds()).toEqual([{ op: 'call' }]);
-    expect(database.pragma('user_version', { simple: true })).toBe(SCHEMA_VERSION);
+    expect(database.prepare('PRAGMA user_version').pluck().get()).toBe(SCHEMA_VERSION);
     database.close();
   });
 

@@ -1,8 +1,9 @@
 import { copyFileSync } from 'node:fs';
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { EMPTY_HEADER } from '../../src/trace/index.ts';
 import { openStore } from '../../store/index.ts';
+import { openSqlite } from '../support/sqlite.ts';
 import { hotCall, hotCalls } from './make-calls.ts';
 import { useTemporaryFolder } from './temporary-folder.ts';
 
@@ -24,7 +25,7 @@ beforeAll(() => {
 function withCopy<T>(use: (database: Database.Database, path: string) => T): T {
   const path = pathOf('copy.db');
   copyFileSync(pathOf('clean.db'), path);
-  const database = new Database(path);
+  const database = openSqlite(path);
   try {
     return use(database, path);
   } finally {

@@ -1,7 +1,8 @@
-import Database from 'better-sqlite3';
+import type Database from 'better-sqlite3';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Call, EMPTY_HEADER, parseCapture } from '../../src/trace/index.ts';
 import { openStore } from '../../store/index.ts';
+import { openSqlite } from '../support/sqlite.ts';
 import { useTemporaryFolder } from './temporary-folder.ts';
 
 const pathOf = useTemporaryFolder();
@@ -54,7 +55,7 @@ beforeAll(() => {
   writer.append(calls);
   writer.seal();
   store.close();
-  database = new Database(pathOf('views.db'), { readonly: true });
+  database = openSqlite(pathOf('views.db'), { readonly: true });
   return () => database.close();
 });
 

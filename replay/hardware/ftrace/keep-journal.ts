@@ -109,10 +109,10 @@ const WHILE_FILLING: ReadonlySet<string> = new Set([
 function noteRefusal(journal: Journal, kernel: Kernel, call: IoctlCall, diverged: boolean): void {
   const { reason } = kernel.reply;
   const mayFill = DOMAIN_CALLS.has(call.cmd) || FILLING.has(call.cmd);
-  // What the model let pass was taken back.
   const isUndone = diverged && mayFill && reason === null && call.errno !== 0;
-  if (isUndone) journal.ops.length = journal.start;
-  else if (reason === null || !WHILE_FILLING.has(reason.id)) return;
+  if (!isUndone && (reason === null || !WHILE_FILLING.has(reason.id))) return;
+  // What the model let pass, or let pass until it had learned more, was taken back.
+  journal.ops.length = journal.start;
   const { cmd, arg } = call;
   if (DOMAIN_CALLS.has(cmd)) {
     const devices = cmd === CMD.VFIO_DEVICE_ATTACH_IOMMUFD_PT ? devicesOf(kernel, call) : [];

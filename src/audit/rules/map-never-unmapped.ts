@@ -71,7 +71,8 @@ function tellLeft(
   end: number | null,
 ): void {
   const seq = areas.of(space)?.seq[slot];
-  if (seq === undefined) return;
+  // A map that was refused half way takes back itself what it has mapped.
+  if (seq === undefined || seq === end) return;
   const range = areaSpan(space, slot);
   const where = ioas === 0 ? 'the container' : label('ioas', ioas);
   report({
