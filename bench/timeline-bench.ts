@@ -7,8 +7,8 @@ import { against, type BenchResult, bestMs, result } from './measure.ts';
 import { createRandom } from './random.ts';
 
 /**
- * Cost of reaching any call of a long trace: what building its timeline takes, and a look at the objects then,
- * with a seek that has warmed nothing but the program.
+ * Cost of reaching any call of a long trace: what building its timeline takes, and then a look at the objects
+ * at random calls.
  */
 
 const LOOKS = 200;

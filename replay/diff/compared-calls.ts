@@ -9,9 +9,9 @@ const OF_KVM: ReadonlySet<string> = new Set(['kvm', 'kvm-vfio']);
 
 /**
  * Which calls a comparison looks at. What decides about DMA is: everything on descriptors of iommufd, groups
- * and containers, what a device answers and is told, and what KVM is told of devices. What the guest does to the device is not, unless
- * it is asked for: how often a driver polls a register is another number in every run. Neither are notes,
- * nor how a process lays out its memory: that shows in what it maps for the device.
+ * and containers, what a device answers and is told, and what KVM is told of devices. What the guest does to
+ * the device is not, unless it is asked for: how often a driver polls a register is another number in every
+ * run. Neither are notes, nor how a process lays out its memory: that shows in what it maps for the device.
  */
 export function isCompared(call: Call, traffic: boolean): boolean {
   switch (call.op) {

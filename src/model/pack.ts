@@ -102,8 +102,8 @@ function unpackAreas(reader: ColumnReader, areas: AreaTable, count: number): voi
 }
 
 /**
- * Puts the slots 0 to `count` - 1, which are in the order of IOVAs, into an empty table; chunks are as full as
- * ascending maps leave them.
+ * Puts the slots 0 to `count` - 1, which are in the order of IOVAs, into an empty table; chunks are as full
+ * as ascending maps leave them.
  */
 function linkAscending(table: AreaTable, count: number): void {
   for (let from = 0; from < count; from += CHUNK - CHUNK_ROOM) {

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { createRandom } from '../../bench/random.ts';
 import type { Call } from '../../src/trace/index.ts';
 import { fixtureNames, readFixture } from '../support/fixtures.ts';
 import { answeredAnew, lint, spaced } from '../support/lint.ts';
@@ -28,6 +27,15 @@ const POOL = [
   before: null,
 }));
 
+/** Numbers from a seed, each below what is asked for. */
+function createDraw(seed: number): (bound: number) => number {
+  let state = seed >>> 0;
+  return (bound) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * bound);
+  };
+}
+
 const keysOf = (recording: Recording): string[] => lint(recording).map(({ id, seq }) => `${id} ${seq}`);
 
 /** Findings that the trace without the mistake does not have. */
@@ -45,10 +53,10 @@ function placesOf({ at, make }: Mutation, kind: number) {
       ? []
       : calls.flatMap((call, place) => (at(call) ? [{ trace, place }] : []));
   });
-  const random = createRandom(SEED + kind);
+  const below = createDraw(SEED + kind);
   const drawn: { trace: (typeof POOL)[number]; place: number; calls: readonly Call[] }[] = [];
   for (let tries = 0; tries < 60 && drawn.length < PLACES && all.length > 0; tries += 1) {
-    const { trace, place } = all[random.below(all.length)]!;
+    const { trace, place } = all[below(all.length)]!;
     const calls = make(trace.recording.calls, place);
     if (calls !== null) drawn.push({ trace, place, calls });
   }

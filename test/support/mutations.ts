@@ -84,7 +84,10 @@ function moved(over: Finds, direction: 1 | -1): Mutation['make'] {
 const sameRange =
   (finds: Finds, own: Call): Finds =>
   (call) =>
-    finds(call) && field64(call, 8) === field64(own, 32);
+    finds(call) &&
+    field32(call, 4) === field32(own, 8) &&
+    field64(call, 8) === field64(own, 32) &&
+    field64(call, 16) === field64(own, 24);
 
 const mutation = (name: string, at: Finds, make: Mutation['make']): Mutation => ({ name, at, make });
 

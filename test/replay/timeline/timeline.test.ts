@@ -68,6 +68,15 @@ describe('a timeline', () => {
     }
   });
 
+  test('has points so close that little is replayed to reach any call', () => {
+    openTimeline(store, run);
+    const seqs = store
+      .query('SELECT seq FROM timeline_point WHERE trace = 1 ORDER BY seq')
+      .map(({ seq }) => Number(seq));
+    const gaps = [...seqs, CALLS - 1].map((seq, at) => seq - (seqs[at - 1] ?? -1));
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(2048);
+  });
+
   test('tells of each area the call that mapped it', () => {
     const { nodes } = stateAt(store, run, 20_000, { mostAreas: 50 });
     const areas = nodes.find(({ kind }) => kind === 'ioas')!.areas!;
