@@ -13,7 +13,7 @@ import { headOf, kernelOf, orderPages, orderSpaces, type StateHead } from './sta
  */
 
 /** Changes whenever the bytes or the model's behaviour change: an older snapshot is not used then. */
-export const MODEL_VERSION = '7';
+export const MODEL_VERSION = '8';
 
 /** What a snapshot is kept under: states of one kernel profile are none of another. */
 export function snapshotVersion(profile: Profile): string {
