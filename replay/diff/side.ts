@@ -1,4 +1,4 @@
-import { contextKey, NO_EFFECTS, objectKey } from '../../src/model/index.ts';
+import { contextKey, type Kernel, NO_EFFECTS, objectKey } from '../../src/model/index.ts';
 import type { Call } from '../../src/trace/index.ts';
 import type { Stepper, Timeline } from '../timeline/index.ts';
 import { createAutomaticIovas } from './automatic-iovas.ts';
@@ -43,6 +43,7 @@ export function openSide(timeline: Timeline, untilSeq: number, options: DiffOpti
     const before = stepper.seq();
     stepper.advance(untilSeq, (call: Call) => {
       if (isAccess(call)) accesses += 1;
+      names.adopt(stepper.kernel);
       if (isCompared(call, traffic)) {
         const meaning = meaningOf(stepper, call, names, skipped);
         if (!skipped.has(meaning.name)) calls.push(meaning);
@@ -75,6 +76,8 @@ interface SideNames extends Names {
   readonly keys: Map<number, string>;
   readonly types: Map<number, string>;
   readonly effects: typeof NO_EFFECTS;
+  /** Where the record told another id than the model gave, what was made has that one from now on. */
+  adopt(kernel: Kernel): void;
 }
 
 /** Gives each object and context a number when it is made: ids are used again, numbers are not. */
@@ -84,6 +87,8 @@ function createNames(): SideNames {
   const made: number[] = [];
   const born = new Map<number, number>();
   const fresh: [string, number][] = [];
+  /** Context and id of what the call in progress made, beside `fresh`. */
+  const given: (readonly [context: number, id: number, type: string])[] = [];
   const gone: string[] = [];
   let next = 1;
   const types = new Map<number, string>();
@@ -111,8 +116,24 @@ function createNames(): SideNames {
       ...NO_EFFECTS,
       contextOpened: (context) => make(contextKey(context), 'context'),
       contextReleased: (context) => void gone.push(contextKey(context)),
-      objectCreated: (context, type, id) => make(objectKey(context, id), type),
+      objectCreated: (context, type, id) => {
+        given[fresh.length] = [context, id, type];
+        make(objectKey(context, id), type);
+      },
       objectDestroyed: (context, _type, id) => void gone.push(objectKey(context, id)),
+    },
+    adopt({ state }) {
+      for (const [at, made] of fresh.entries()) {
+        const [context, id, type] = given[at] ?? [0, 0, ''];
+        const objects = state.contexts[context]?.objects;
+        if (objects === undefined || objects[id] !== undefined || gone.includes(made[0])) continue;
+        const taken = new Set(fresh.map(([key]) => key));
+        const own = Object.values(objects).find((object) => {
+          const key = objectKey(context, object.id);
+          return object.type === type && !numbers.has(key) && !taken.has(key);
+        });
+        if (own !== undefined) made[0] = objectKey(context, own.id);
+      }
     },
     settle(seq) {
       for (const number of made) born.set(number, seq);
@@ -130,6 +151,7 @@ function createNames(): SideNames {
       }
       made.length = 0;
       fresh.length = 0;
+      given.length = 0;
       gone.length = 0;
     },
   };

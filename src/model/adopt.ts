@@ -15,6 +15,8 @@ import {
   IOMMU_VIOMMU_ALLOC,
   offsetsOf,
   unionOffsetsOf,
+  VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+  VFIO_DEVICE_BIND_IOMMUFD,
 } from '../uapi/index.ts';
 import { addWide, readOffset, readPage, subWide, wide } from './address.ts';
 import { firstAreaIn, linkArea, NONE, unlinkArea } from './area-table.ts';
@@ -32,6 +34,8 @@ import { undoAttach } from './vfio/device-fd.ts';
  * IOVAs.
  */
 
+const BIND = offsetsOf(VFIO_DEVICE_BIND_IOMMUFD);
+const ATTACH = offsetsOf(VFIO_DEVICE_ATTACH_IOMMUFD_PT);
 const MAP = offsetsOf(IOMMU_IOAS_MAP);
 const COPY = offsetsOf(IOMMU_IOAS_COPY);
 const MAP_FILE = offsetsOf(IOMMU_IOAS_MAP_FILE);
@@ -54,6 +58,7 @@ export function adoptReply(kernel: Kernel, record: IoctlCall): number {
   if (process === undefined || file === undefined || kernel.reply.errno !== 0) return 0;
   // A log may tell that a call failed without telling how.
   if (record.errno !== 0 || record.ret < 0) return undoMap(kernel, file, record) ? 1 : 0;
+  if (record.out !== null && file.kind === 'device') return adoptOfDevice(kernel, file.object, record);
   if (context === undefined || record.out === null) return 0;
   const recorded = new DataView(record.out.buffer, record.out.byteOffset, record.out.length);
   let learned = 0;
@@ -105,6 +110,23 @@ function idFields(record: IoctlCall): readonly number[] {
     default:
       return [];
   }
+}
+
+/**
+ * What a device is in the context that it was just bound to, and the page table that an attach to an IOAS
+ * made for it.
+ */
+function adoptOfDevice(kernel: Kernel, device: number, { cmd, arg, out }: IoctlCall): number {
+  const context = kernel.state.contexts[kernel.state.vfio.devices[device]?.context ?? 0];
+  if (context === undefined || out === null) return 0;
+  const isBind = cmd === CMD.VFIO_DEVICE_BIND_IOMMUFD;
+  if (!isBind && cmd !== CMD.VFIO_DEVICE_ATTACH_IOMMUFD_PT) return 0;
+  const at = isBind ? BIND.out_devid : ATTACH.pt_id;
+  if (arg === null || out.length < at + 4 || arg.length < at + 4) return 0;
+  const asked = new DataView(arg.buffer, arg.byteOffset, arg.length).getUint32(at, true);
+  // What the caller named itself has its id already.
+  if (!isBind && kernel.call.view.getUint32(at, true) === asked) return 0;
+  return adoptId(kernel, context, at, new DataView(out.buffer, out.byteOffset, out.length));
 }
 
 function adoptId(kernel: Kernel, context: Context, at: number, recorded: DataView): number {

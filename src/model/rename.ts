@@ -24,6 +24,9 @@ export function renameObject(kernel: Kernel, context: Context, from: number, to:
   kernel.state.windows = kernel.state.windows.map((window) =>
     window.context === context.id ? { ...window, viommu: map(window.viommu) } : window,
   );
+  for (const [id, device] of Object.entries(kernel.state.vfio.devices))
+    if (device.context === context.id && device.object === from)
+      kernel.state.vfio.devices[Number(id)] = { ...device, object: to };
   for (const [id, file] of Object.entries(kernel.state.files)) {
     if (file.context !== context.id || file.object !== from) continue;
     kernel.state.files[Number(id)] = { ...file, object: to };

@@ -113,6 +113,31 @@ function movedFields(fields: Readonly<Record<string, JsonValue>>): Readonly<Reco
 
 type Layout = Parameters<typeof decodeStruct>[0];
 
+const IDS: ReadonlySet<string> = new Set([
+  ...['ioas', 'device', 'hwpt', 'pt', 'fault', 'viommu', 'vdevice', 'veventq', 'hw-queue', 'object'],
+]);
+
+/** The same run in a context that had so many objects more before: every id is higher. */
+export function withHigherIds({ header, calls, ...rest }: Capture, by: number): Capture {
+  const moved = (layout: Layout, bytes: Uint8Array): Uint8Array => {
+    const decoded: DecodedStruct = decodeStruct(layout, bytes);
+    const move = (fields: readonly Field[], values: Record<string, unknown>): void => {
+      for (const { name, refers } of fields) {
+        const value = values[name];
+        if (IDS.has(refers ?? '') && typeof value === 'number' && value !== 0) values[name] = value + by;
+      }
+    };
+    move(layout.fields, decoded.fields as Record<string, unknown>);
+    return encodeStruct(layout, decoded);
+  };
+  const change = (call: Call): Call => {
+    const layout = call.op === 'ioctl' ? (findIoctl(call.kind, call.cmd)?.layout ?? null) : null;
+    if (call.op !== 'ioctl' || layout === null || call.arg === null) return call;
+    return { ...call, arg: moved(layout, call.arg), out: call.out === null ? null : moved(layout, call.out) };
+  };
+  return { ...rest, header, calls: calls.map(change) };
+}
+
 function movedStruct(layout: Layout, bytes: Uint8Array): Uint8Array {
   const decoded: DecodedStruct = decodeStruct(layout, bytes);
   const move = (fields: readonly Field[], values: Record<string, unknown>): void => {
