@@ -4,7 +4,7 @@ import { createTranslator, lookAt, replayTrace, watchHardware } from '../replay/
 import { type Call, EMPTY_HEADER } from '../src/trace/index.ts';
 import { openTemporaryStore, type Store, type TraceInfo } from '../store/index.ts';
 import { deviceTrace, IOVA_PAGES, MACHINE } from './device-trace.ts';
-import { against, type BenchResult, bestMs, pairedCpuMs, result } from './measure.ts';
+import { against, type BenchResult, bestCpuMs, bestMs, pairedCpuMs, result } from './measure.ts';
 import { createRandom } from './random.ts';
 
 /** Cost of the hardware behind a trace: following it, looking at it, and walking its tables. */
@@ -86,7 +86,7 @@ function measureWalks(store: Store, trace: TraceInfo, quick: boolean, seed: numb
     if (frame !== null) plain.set(page, frame);
   }
   let found = 0;
-  const perWalk = (work: () => void): number => (bestMs(3, work) * 1e6) / count;
+  const perWalk = (work: () => void): number => (bestCpuMs(3, work) * 1e6) / count;
   const map = result(
     'map-lookup',
     perWalk(() => {

@@ -44,6 +44,11 @@ export function pairedCpuMs(runs: number, base: () => void, other: () => void): 
   return { baseMs: median(bases), otherMs: median(others), ratio };
 }
 
+/** Milliseconds of processor time that `work` takes: the best of `runs`. */
+export function bestCpuMs(runs: number, work: () => void): number {
+  return Math.min(...Array.from({ length: runs }, () => cpuMs(work)));
+}
+
 function cpuMs(work: () => void): number {
   collectGarbage();
   const before = process.cpuUsage();

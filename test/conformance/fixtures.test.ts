@@ -24,6 +24,7 @@ const COUNTS = {
   'linux-6.12-vfio-pci': 1,
   'linux-6.12-vmm': 7,
   'linux-6.12-vtd': 44,
+  'linux-6.12-vtd-logs': 4,
   'linux-7.3-arm': 42,
   'linux-7.3-dmabuf': 4,
   'linux-7.3-hw': 33,
@@ -34,6 +35,7 @@ const COUNTS = {
   'linux-7.3-type1': 4,
   'linux-7.3-vfio': 4,
   'linux-7.3-vfio-pci': 1,
+  'linux-7.3-vtd-logs': 4,
   'oracle-6.12': 11,
 };
 

@@ -55,7 +55,8 @@ export function compareFtrace(
   const kept = keepJournal(store, trace, kernel);
   const { events, others } = ownEvents(ftrace.events, kept);
   const changes = events.filter(({ kind }) => kind !== 'fault');
-  const tally = compareSequence(kept, changes);
+  const { tally, doorbells } = compareWithDoorbells(kept, changes);
+  if (doorbells > 0) others['software MSI'] = doorbells;
   compareFaults(store, trace, events, tally, kernel);
   const count = (kind: IommuEvent['kind']): number => events.filter((event) => event.kind === kind).length;
   return {
@@ -104,7 +105,6 @@ const ADDRESS_BITS = 52;
  */
 function ownEvents(all: readonly IommuEvent[], { tasks, kernel }: KeptJournal) {
   const devices = new Set(kernel.machine.devices.map(({ bdf }) => bdf));
-  const isDoorbell = doorbellsOf(kernel);
   const names = new Set(all.filter(({ tid }) => tasks.has(tid)).map(({ task }) => task));
   const first = all.findIndex(({ tid }) => tasks.has(tid));
   const others: Record<string, number> = {};
@@ -113,9 +113,8 @@ function ownEvents(all: readonly IommuEvent[], { tasks, kernel }: KeptJournal) {
     const isForeign = (event.kind === 'attach' || event.kind === 'fault') && !devices.has(event.bdf);
     // A thread that makes no call itself may still be the one that ends the process.
     const isOwn = tasks.has(event.tid) || (first >= 0 && at > first && names.has(event.task));
-    const isSoftwareMsi = (event.kind === 'map' || event.kind === 'unmap') && isDoorbell(event.page);
-    if (isOwn && !isForeign && !isSoftwareMsi) return true;
-    const name = !isOwn ? event.task : isSoftwareMsi ? 'software MSI' : (event as { bdf: string }).bdf;
+    if (isOwn && !isForeign) return true;
+    const name = isOwn && isForeign ? event.bdf : event.task;
     others[name] = (others[name] ?? 0) + 1;
     return false;
   });
@@ -134,6 +133,27 @@ interface Tally {
 
 /** How many ops or events are skipped to find the place where both go on alike. */
 const MOST_SKIPPED = 64;
+
+/**
+ * An area of the user may lie where doorbells are mapped as long as no device is attached. So maps of single
+ * pages there are the kernel's only where the rest does not fit with them.
+ */
+function compareWithDoorbells(
+  kept: KeptJournal,
+  events: readonly IommuEvent[],
+): { readonly tally: Tally; readonly doorbells: number } {
+  const all = compareSequence(kept, events);
+  const isDoorbell = doorbellsOf(kept.kernel);
+  const cpuPages = kept.kernel.profile.pageBytes / 4096;
+  const rest = events.filter(
+    (event) => !(event.kind === 'map' && event.count === cpuPages && isDoorbell(event.page)),
+  );
+  if (all.differences.length === 0 || rest.length === events.length) return { tally: all, doorbells: 0 };
+  const without = compareSequence(kept, rest);
+  return without.differences.length < all.differences.length
+    ? { tally: without, doorbells: events.length - rest.length }
+    : { tally: all, doorbells: 0 };
+}
 
 function compareSequence({ ops, exitAt, kernel }: KeptJournal, events: readonly IommuEvent[]): Tally {
   const tally: Tally = { at: 0, equal: 0, untold: 0, differences: [], causes: new Map() };

@@ -9,13 +9,24 @@ import { addDumped, dumpedFixtures, noTotals } from './sweep.ts';
 
 /** Random calls on devices behind an emulated VT-d, in each of its modes, beside its own log. */
 
-const FOLDER = 'test/fixtures/linux-vtd-logs';
+/** `6.12-legacy` is `legacy` in the folder of 6.12. */
+function placeOf(name: string): { readonly folder: string; readonly own: string } {
+  const [, release, own] = /^([\d.]+)-(.*)$/.exec(name)!;
+  return { folder: `test/fixtures/linux-${release}-vtd-logs`, own: own! };
+}
 
 const read = (path: string): string => gunzipSync(readFileSync(path)).toString();
-const logOf = (name: string): string => read(`${FOLDER}/logs/${name}.log.gz`);
+const logOf = (name: string): string => {
+  const { folder, own } = placeOf(name);
+  return read(`${folder}/logs/${own}.log.gz`);
+};
+const captureOf = (name: string): ReturnType<typeof parseCapture> => {
+  const { folder, own } = placeOf(name);
+  return parseCapture(read(`${folder}/${own}.jsonl.gz`));
+};
 
 function compare(name: string, log: string): LogComparison {
-  const capture = parseCapture(read(`${FOLDER}/${name}.jsonl.gz`));
+  const capture = captureOf(name);
   const found = withStored(capture, (store, id) => compareVtdLog(store, store.findTrace(id)!, log));
   if (found === null) throw new Error('no log');
   return found;
@@ -43,9 +54,8 @@ describe.each(RUNS)('the log of $name', ({ name, predicted, updates }) => {
 
 describe('an area that an unmap cuts in two', () => {
   it('is flushed where it goes, and not where it stays', () => {
-    const path = `${FOLDER}/7.3-compat-split.jsonl.gz`;
     const causes: string[] = [];
-    withStored(parseCapture(read(path)), (store, id) =>
+    withStored(captureOf('7.3-compat-split'), (store, id) =>
       lookAtIotlb(store, store.findTrace(id)!, null, {
         onStep: ({ seq, invalidations }) => {
           if (seq === 86) causes.push(...invalidations.map(({ cause }) => cause));
@@ -57,13 +67,16 @@ describe('an area that an unmap cuts in two', () => {
 });
 
 describe('the tables that classic containers had on the way', () => {
-  it.each(dumpedFixtures(FOLDER))('$name: are those that the kernel dumped', (dumped) => {
-    const totals = noTotals();
-    addDumped(totals, dumped);
-    expect(totals.differences).toEqual([]);
-    expect(totals.dumps).toBe(3);
-    expect(totals.equal).toBeGreaterThan(1000);
-  });
+  it.each(dumpedFixtures('test/fixtures/linux-6.12-vtd-logs'))(
+    '$name: are those that the kernel dumped',
+    (dumped) => {
+      const totals = noTotals();
+      addDumped(totals, dumped);
+      expect(totals.differences).toEqual([]);
+      expect(totals.dumps).toBe(3);
+      expect(totals.equal).toBeGreaterThan(1000);
+    },
+  );
 });
 
 describe.each(['6.12-legacy', '7.3-scalable'])('the log of %s, tampered with,', (name) => {
