@@ -1,10 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { openTimeline, replayTrace, stateAt } from '../replay/index.ts';
+import { openTimeline, replayTrace } from '../replay/index.ts';
 import { type Call, EMPTY_HEADER } from '../src/trace/index.ts';
 import { openStore, type Store, type TraceInfo } from '../store/index.ts';
 import { streamTrace } from './generate.ts';
 import { against, type BenchResult, bestMs, result } from './measure.ts';
-import { createRandom } from './random.ts';
 
 /**
  * Cost of reaching any call of a long trace: what building its timeline takes, and then a look at the objects
@@ -20,7 +20,8 @@ export function measureTimeline(
   seed: number,
   say: (line: string) => void,
 ): BenchResult[] {
-  const store = openStore(join(folder, 'timeline.db'));
+  const path = join(folder, 'timeline.db');
+  const store = openStore(path);
   say(`timeline of ${calls} calls: making the trace`);
   const trace = keepTrace(store, calls, seed);
   say('timeline: replaying the trace');
@@ -30,9 +31,7 @@ export function measureTimeline(
   say('timeline: building');
   const buildMs = bestMs(1, () => void openTimeline(store, trace));
   say('timeline: seeking');
-  // What building left behind is no cost of a look.
-  globalThis.gc?.();
-  const times = seekTimes(store, trace, seed);
+  const times = seekTimes(path, seed);
   const points = store.query('SELECT count(*) AS points, sum(length(state)) AS bytes FROM timeline_point');
   store.close();
   const fromStart = result('state-from-start', replayMs, 'ms');
@@ -59,15 +58,11 @@ function keepTrace(store: Store, calls: number, seed: number): TraceInfo {
   return writer.seal();
 }
 
-/** Milliseconds of looks at random calls, ascending. */
-function seekTimes(store: Store, trace: TraceInfo, seed: number): number[] {
-  const random = createRandom(seed);
-  const times: number[] = [];
-  for (let look = 0; look < LOOKS; look += 1) {
-    const seq = random.below(trace.lastSeq! + 1);
-    const start = process.hrtime.bigint();
-    stateAt(store, trace, seq);
-    times.push(Number(process.hrtime.bigint() - start) / 1e6);
-  }
-  return times.sort((a, b) => a - b);
+/** Milliseconds of looks at random calls, ascending; the slowest ones are the first of the process. */
+function seekTimes(path: string, seed: number): number[] {
+  const script = join(import.meta.dirname, 'seek-looks.js');
+  const output = execFileSync(process.execPath, [script, path, String(seed), String(LOOKS)], {
+    encoding: 'utf8',
+  });
+  return (JSON.parse(output) as number[]).sort((a, b) => a - b);
 }
