@@ -1,4 +1,4 @@
-import type { Call, IoctlCall } from '../src/trace/index.ts';
+import { type Call, createReusedIoctl, type IoctlCall } from '../src/trace/index.ts';
 import type { SqliteDatabase } from './open-database.ts';
 import { IOCTL_KINDS } from './record-kinds.ts';
 import * as at from './row.ts';
@@ -94,8 +94,6 @@ export function* readCallsExact(
   }
 }
 
-type Writable<T> = { -readonly [K in keyof T]: T[K] };
-
 const TWO_32 = 4294967296;
 
 /** A buffer of the longest hot struct, and its prefixes of every length, made once. */
@@ -113,26 +111,7 @@ function createScratch(): { view: DataView; prefixes: readonly Uint8Array[] } {
 function createHydrator(): (row: at.Row) => IoctlCall | null {
   const arg = createScratch();
   const out = createScratch();
-  const call: Writable<IoctlCall> = {
-    op: 'ioctl',
-    seq: 0,
-    pid: 0,
-    tid: null,
-    tNs: null,
-    extra: null,
-    replied: false,
-    ret: 0,
-    errno: 0,
-    fd: 0,
-    kind: '?',
-    cmd: 0,
-    argp: 0n,
-    argFault: false,
-    arg: null,
-    out: null,
-    mem: [],
-    newFd: null,
-  };
+  const call = createReusedIoctl();
   return (row) => {
     const what = row[at.WHAT] as number;
     const length = row[at.LEN] as number | null;

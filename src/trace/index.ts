@@ -53,3 +53,4 @@ export {
   valueAt,
   wordAt,
 } from './resources/index.ts';
+export { createReusedIoctl } from './reused-call.ts';

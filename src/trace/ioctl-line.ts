@@ -1,6 +1,7 @@
 import type { DescriptorKind, IoctlCall } from './call.ts';
 import { isDescriptorKind } from './fields.ts';
 import { type Cursor, expectText, readBytes, readHex, readInteger } from './line-cursor.ts';
+import { createReusedIoctl } from './reused-call.ts';
 
 /**
  * Reads the line of an ioctl from its bytes, in the spelling that recorders use: by far the most lines of a
@@ -14,8 +15,6 @@ export interface IoctlLineReader {
   /** The call that was read last: it changes with the next one, and its bytes do too. */
   readonly call: IoctlCall;
 }
-
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 const NEWLINE = 10;
 const QUOTE = 34;
@@ -124,26 +123,7 @@ export function createIoctlLineReader(): IoctlLineReader {
   let dtNs = 0;
   let ret = 0;
   let errno = 0;
-  const call: Mutable<IoctlCall> = {
-    op: 'ioctl',
-    seq: 0,
-    pid: 0,
-    tid: null,
-    tNs: null,
-    extra: null,
-    replied: false,
-    ret: 0,
-    errno: 0,
-    fd: 0,
-    kind: 'iommufd',
-    cmd: 0,
-    argp: 0n,
-    argFault: false,
-    arg: null,
-    out: null,
-    mem: [],
-    newFd: null,
-  };
+  const call = createReusedIoctl();
 
   const readKind = (): DescriptorKind => {
     const { bytes, at } = cursor;
